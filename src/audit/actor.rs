@@ -114,7 +114,7 @@ impl Verdict {
 pub struct Verification {
     /// What it came to.
     pub verdict: Verdict,
-    /// The keys whose signatures were found good.
+    /// The keys whose signatures were valid.
     pub keys: Vec<KeyId>,
 }
 

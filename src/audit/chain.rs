@@ -84,7 +84,7 @@ impl ChainHead {
         Self(Checkpoint { tenant, count: 0, root })
     }
 
-    /// The chain of a lane of a rollout before its first record.
+    /// Returns the chain of a lane of a rollout before its first record.
     ///
     /// ```
     /// use fhir_devices::audit::ChainHead;

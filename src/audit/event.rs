@@ -24,19 +24,19 @@ impl EventText {
         (raw.get() == json && json.starts_with('{') && is_compact(json)).then(|| Self(json.into()))
     }
 
-    /// The text of a value that is written as an object.
+    /// Returns the text of a value that is written as an object.
     pub(crate) fn of(value: &impl Serialize) -> Option<Self> {
         serde_json::to_string(value).ok().filter(|json| json.starts_with('{')).map(|json| Self(json.into()))
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether JSON has no white space outside of its strings.
+/// Returns whether JSON has no white space outside of its strings.
 fn is_compact(json: &str) -> bool {
     let (mut quoted, mut escaped) = (false, false);
     for byte in json.bytes() {

@@ -22,7 +22,7 @@ pub struct ChainBreak {
 }
 
 impl ChainBreak {
-    /// A break at a place in the chain.
+    /// Returns a break at a place in the chain.
     #[must_use]
     pub fn new(at: u64, fault: ChainFault) -> Self {
         Self { at, fault }

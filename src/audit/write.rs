@@ -87,7 +87,7 @@ pub(super) fn moment(moment: OffsetDateTime) -> String {
     utc.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), |text| text.as_str().to_owned())
 }
 
-/// The number of the form of a record.
+/// Returns the number of the form of a record.
 pub(super) const fn schema(draft: &AuditDraft) -> u64 {
     if draft.event.is_some() || matches!(draft.holder, Some(Holder::Release(_))) { SCHEMA_OF_EVENTS } else { SCHEMA }
 }

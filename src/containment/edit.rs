@@ -25,7 +25,7 @@ use crate::resource::{DeviceComponent, DeviceMetric, Resource};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedChange {
-    /// What is done.
+    /// The effect.
     pub action: ChangeAction,
     /// The condition.
     pub condition: ChangeCondition,

@@ -205,7 +205,7 @@ pub struct Candidate {
     pub level: Option<Level>,
     /// The ids from the top down to it.
     pub path: String,
-    /// What it is called.
+    /// Its name.
     pub name: Option<String>,
 }
 

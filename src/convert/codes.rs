@@ -76,7 +76,7 @@ pub(super) const BUNDLE_R5: &[&str] = &[
 ];
 pub(super) const BUNDLE_ADDED: &[&str] = &["subscription-notification"];
 
-/// Whether a colour is one of R5: a name of CSS or `#RRGGBB`, in any case.
+/// Returns whether a colour is one of R5: a name of CSS or `#RRGGBB`, in any case.
 pub(super) fn is_color_of_r5(code: &str) -> bool {
     match code.strip_prefix('#') {
         Some(digits) => digits.len() == 6 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()),

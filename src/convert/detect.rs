@@ -81,7 +81,7 @@ const ELEMENTS: &[&str] = &[
     "unit",
 ];
 
-/// What is wanted of a member of a resource of R4 or R5 that has a value of another shape.
+/// Returns what is wanted of a member of a resource of R4 or R5 that has a value of another shape.
 fn misshapen(resource: &str, name: &str, value: &Json<'_>, direction: Direction) -> Option<&'static str> {
     let r5 = direction == Direction::R5ToR4;
     let is_list = match name {
@@ -123,7 +123,7 @@ pub(super) fn foreign_members(ctx: &mut Context<'_>, object: &Object<'_>) {
     }
 }
 
-/// Which version a document shows itself to be written for; nothing where it has no mark of one, or is no JSON.
+/// Returns which version a document shows itself to be written for; nothing where it has no mark of one, or is no JSON.
 ///
 /// The members that one version alone has are the marks, and those whose shape differs. What R4 and R5 have in common is
 /// taken for R4; R4B is never found, as these resources are the same in R4.
@@ -158,7 +158,7 @@ fn of_resource(object: &Object<'_>) -> Option<Version> {
     newest(own.into_iter().chain(contained.filter_map(of_resource)))
 }
 
-/// A mark of R4 may be one of R5 too; one of R5 is of R5 alone.
+/// Returns a mark of R4 may be one of R5 too; one of R5 is of R5 alone.
 fn newest(found: impl Iterator<Item = Version>) -> Option<Version> {
     found.max()
 }

@@ -4,7 +4,7 @@ use super::options::IdPolicy;
 use crate::datatype::Literal;
 use crate::primitive::is_id;
 
-/// The reference to a component as one to a Device; nothing where it is to something else.
+/// Returns the reference to a component as one to a Device; nothing where it is to something else.
 pub(super) fn to_device(text: &str, ids: &IdPolicy) -> Option<String> {
     if let Some(id) = text.strip_prefix("DeviceComponent/").filter(|id| is_id(id)) {
         return Some(match ids {
@@ -18,7 +18,7 @@ pub(super) fn to_device(text: &str, ids: &IdPolicy) -> Option<String> {
     with_type(text, "DeviceComponent", "Device", |id| device_id(id, ids))
 }
 
-/// The id of the Device that a component is from R4 on.
+/// Returns the id of the Device that a component is from R4 on.
 pub(super) fn device_id(id: &str, ids: &IdPolicy) -> String {
     match ids {
         IdPolicy::Keep => id.to_owned(),
@@ -26,12 +26,12 @@ pub(super) fn device_id(id: &str, ids: &IdPolicy) -> String {
     }
 }
 
-/// The reference to a Device as one to the component that it is; nothing where it is to something else.
+/// Returns the reference to a Device as one to the component that it is; nothing where it is to something else.
 pub(super) fn to_component(text: &str, ids: &IdPolicy) -> Option<String> {
     with_type(text, "Device", "DeviceComponent", |id| component_id(id, ids).to_owned())
 }
 
-/// The id of a component, given that of its Device.
+/// Returns the id of a component, given that of its Device.
 pub(super) fn component_id<'i>(id: &'i str, ids: &IdPolicy) -> &'i str {
     match ids {
         IdPolicy::Keep => id,
@@ -51,22 +51,23 @@ fn with_type(text: &str, from: &str, to: &'static str, id_of: impl Fn(&str) -> S
     Some(format!("{base}{to}/{id}{version}"))
 }
 
-/// The reference to a component, by its id or by a search, as one to a Device.
+/// Returns the reference to a component, by its id or by a search, as one to a Device.
 pub(super) fn reference_to_device(text: &str, ids: &IdPolicy) -> Option<String> {
     to_device(text, ids).or_else(|| text.strip_prefix("DeviceComponent?").map(|query| ["Device?", query].concat()))
 }
 
-/// The way back of [`reference_to_device`].
+/// Returns the way back of [`reference_to_device`].
 pub(super) fn reference_to_component(text: &str, ids: &IdPolicy) -> Option<String> {
     to_component(text, ids).or_else(|| text.strip_prefix("Device?").map(|query| ["DeviceComponent?", query].concat()))
 }
 
-/// The url of a request or answer with the one type in place of the other: `Type`, `Type?search`, or a reference.
+/// Returns the url of a request or answer with the one type in place of the other: `Type`, `Type?search`, or a
+/// reference.
 pub(super) fn url_to_device(text: &str, ids: &IdPolicy) -> Option<String> {
     to_device(text, ids).or_else(|| type_alone(text, "DeviceComponent", "Device"))
 }
 
-/// The way back of [`url_to_device`].
+/// Returns the way back of [`url_to_device`].
 pub(super) fn url_to_component(text: &str, ids: &IdPolicy) -> Option<String> {
     to_component(text, ids).or_else(|| type_alone(text, "Device", "DeviceComponent"))
 }

@@ -96,7 +96,7 @@ const BASE_TYPE_STU3: &str = "http://hl7.org/fhir/3.0/StructureDefinition/BaseTy
 const BASE_TYPE_R4: &str = "http://hl7.org/fhir/4.0/StructureDefinition/BaseType";
 const BASE_TYPE_R5: &str = "http://hl7.org/fhir/5.0/StructureDefinition/BaseType";
 
-/// A document that was converted, and what is to be said about it.
+/// A converted document and its findings.
 ///
 /// ```
 /// use fhir_devices::convert::{self, Options, Version};

@@ -1,4 +1,4 @@
-//! How a conversion is to be made.
+//! Options of a conversion.
 
 use crate::primitive::CanonicalBase;
 use std::collections::BTreeSet;
@@ -41,7 +41,7 @@ impl Version {
     /// Every version, the oldest first.
     pub const ALL: [Self; 4] = [Self::Stu3, Self::R4, Self::R4B, Self::R5];
 
-    /// The name: `stu3`, `r4`, `r4b` or `r5`.
+    /// Returns the name: `stu3`, `r4`, `r4b` or `r5`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl Version {
         }
     }
 
-    /// The number of the publication, such as `4.0.1`.
+    /// Returns the number of the publication, such as `4.0.1`.
     #[must_use]
     pub const fn number(self) -> &'static str {
         match self {
@@ -63,13 +63,13 @@ impl Version {
         }
     }
 
-    /// The version that the MIME type parameter `fhirVersion` names: `3.0`, `4.0`, `4.3` or `5.0`.
+    /// Returns the version that the MIME type parameter `fhirVersion` names: `3.0`, `4.0`, `4.3` or `5.0`.
     #[must_use]
     pub fn from_mime(parameter: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|version| version.mime() == parameter)
     }
 
-    /// The value of the MIME type parameter `fhirVersion`, such as `4.0`.
+    /// Returns the value of the MIME type parameter `fhirVersion`, such as `4.0`.
     #[must_use]
     pub const fn mime(self) -> &'static str {
         match self {
@@ -95,19 +95,19 @@ impl FromStr for Version {
     }
 }
 
-/// Which ids components have in R4 and later, where they are Devices among Devices.
+/// The policy for the ids of components, which are Devices from R4 on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IdPolicy {
-    /// The ids that they have. A Bundle with `Device/x` and `DeviceComponent/x` is refused then.
+    /// Keep their ids. A Bundle with `Device/x` and `DeviceComponent/x` is refused then.
     #[default]
     Keep,
-    /// This text, and the id behind it. It is a pure function of the id, so that documents that are converted one by
+    /// Prepend this prefix to the id. It is a pure function of the id, so that documents that are converted one by
     /// one agree.
     Prefix(String),
 }
 
-/// Which Devices of R4 and later are taken for components.
+/// Which Devices of R4 and later are converted to components.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Components {
@@ -119,7 +119,7 @@ pub enum Components {
     ByLevel,
 }
 
-/// What the one `device` of a DeviceMetric of R5 is.
+/// The meaning of `device` of a DeviceMetric of R5.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MetricDevice {
@@ -130,7 +130,7 @@ pub enum MetricDevice {
     Source,
 }
 
-/// How the component at the top of a tree is linked to its device.
+/// The policy for the link of a top-level component to its device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinkPolicy {
@@ -142,7 +142,7 @@ pub enum LinkPolicy {
     Source,
 }
 
-/// Which code systems identifier types have.
+/// The code systems of identifier types.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CodeSystems {
@@ -177,7 +177,7 @@ impl Loss {
     pub const ALL: [Self; 5] = [Self::ModifierExtension, Self::ValueType, Self::Query, Self::Issues, Self::Collision];
 }
 
-/// How a conversion is to be made. The default loses nothing and assumes nothing.
+/// Options of a conversion. The default loses nothing and assumes nothing.
 ///
 /// ```
 /// use fhir_devices::convert::{Components, IdPolicy, Options};
@@ -196,7 +196,7 @@ pub struct Options {
     pub metric_device: MetricDevice,
     /// How the component at the top is linked to its device.
     pub links: LinkPolicy,
-    /// Which code systems identifier types have.
+    /// The code systems of identifier types.
     pub code_systems: CodeSystems,
     /// The base of the code system of the tag that marks components.
     pub base: CanonicalBase,
@@ -205,49 +205,49 @@ pub struct Options {
 }
 
 impl Options {
-    /// The same, with ids of components so.
+    /// Sets the policy for the ids of components.
     #[must_use]
     pub fn ids(mut self, ids: IdPolicy) -> Self {
         self.ids = ids;
         self
     }
 
-    /// The same, with components told so.
+    /// Sets which Devices are converted to components.
     #[must_use]
     pub const fn components(mut self, components: Components) -> Self {
         self.components = components;
         self
     }
 
-    /// The same, with `device` of R5 being that.
+    /// Sets the meaning of `device` of a DeviceMetric of R5.
     #[must_use]
     pub const fn metric_device(mut self, device: MetricDevice) -> Self {
         self.metric_device = device;
         self
     }
 
-    /// The same, with the top linked so.
+    /// Sets the policy for the link of a top-level component.
     #[must_use]
     pub const fn links(mut self, links: LinkPolicy) -> Self {
         self.links = links;
         self
     }
 
-    /// The same, with code systems of identifier types so.
+    /// Sets the code systems of identifier types.
     #[must_use]
     pub const fn code_systems(mut self, code_systems: CodeSystems) -> Self {
         self.code_systems = code_systems;
         self
     }
 
-    /// The same, with the code system of the tag under that base.
+    /// Sets the base of the code system of the tag that marks components.
     #[must_use]
     pub fn base(mut self, base: CanonicalBase) -> Self {
         self.base = base;
         self
     }
 
-    /// The same, with these losses allowed too.
+    /// Allows these losses.
     #[must_use]
     pub fn allow(mut self, losses: impl IntoIterator<Item = Loss>) -> Self {
         self.allow.extend(losses);

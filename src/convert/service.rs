@@ -57,12 +57,12 @@ pub(crate) fn check_with(
     })
 }
 
-/// Whether a finding is that something has no place in the other version.
+/// Returns whether a finding is that something has no place in the other version.
 pub(crate) fn is_loss(issue: &Issue) -> bool {
     matches!(&*issue.rule, "lost" | "collision")
 }
 
-/// A Device that was read from another version, as the component that it is although it has no mark of one.
+/// Returns a Device that was read from another version, as the component that it is although it has no mark of one.
 ///
 /// # Errors
 /// As [`to`] and [`from`].
@@ -75,18 +75,20 @@ pub(crate) fn as_component(device: &Resource, options: &Options) -> Result<Resou
     from(Version::R4, json.to_text(plain.json.len() + 128).as_bytes(), options).map(|reading| reading.value)
 }
 
-/// The id that a component has in STU3, given that of its Device; whether it can be no other's is said beside it.
+/// Returns the id that a component has in STU3, given that of its Device; whether it can be no other's is said beside
+/// it.
 pub(crate) fn component_of<'i>(id: &'i str, options: &Options) -> (&'i str, bool) {
     let own = literal::component_id(id, &options.ids);
     (own, matches!(options.ids, IdPolicy::Prefix(_)) && own != id)
 }
 
-/// The reference to a component, given that to the Device that it is from R4 on; nothing where it is to something else.
+/// Returns the reference to a component, given that to the Device that it is from R4 on; nothing where it is to
+/// something else.
 pub(crate) fn component_reference(text: &str, options: &Options) -> Option<String> {
     literal::to_component(text, &options.ids)
 }
 
-/// Whether a token of a search is the mark of a component, with or without its system.
+/// Returns whether a token of a search is the mark of a component, with or without its system.
 pub(crate) fn is_mark(token: &str) -> bool {
     match token.split_once('|') {
         Some((system, code)) => code == r4::COMPONENT && r4::is_mark_system(system),
@@ -94,7 +96,7 @@ pub(crate) fn is_mark(token: &str) -> bool {
     }
 }
 
-/// The id of the Device that a component is from R4 on.
+/// Returns the id of the Device that a component is from R4 on.
 pub(crate) fn device_of(id: &str, options: &Options) -> String {
     literal::device_id(id, &options.ids)
 }

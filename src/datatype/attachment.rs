@@ -17,7 +17,7 @@ datatype! {
         language "language" [0..1] Primitive<Code>;
         /// The bytes.
         data "data" [0..1] Primitive<Base64>;
-        /// Where the bytes are.
+        /// The URL of the bytes.
         url "url" [0..1] Primitive<Uri>;
         /// The number of bytes.
         size "size" [0..1] Primitive<UnsignedInt>;

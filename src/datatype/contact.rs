@@ -12,7 +12,7 @@ datatype! {
         system "system" [0..1] Primitive<ContactPointSystem>;
         /// The number or address.
         value "value" [0..1] Primitive<Text>;
-        /// What it is for.
+        /// Its intent.
         r#use "use" [0..1] Primitive<ContactPointUse>;
         /// In which order to try; 1 comes first.
         rank "rank" [0..1] Primitive<PositiveInt>;

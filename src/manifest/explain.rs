@@ -66,7 +66,7 @@ pub struct AdmissionReason {
     pub at: String,
     /// The component that was looked at, by its path; empty where none is.
     pub component: String,
-    /// What was found.
+    /// What is wrong with it.
     pub found: String,
     /// What was expected.
     pub wanted: String,

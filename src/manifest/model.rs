@@ -31,7 +31,7 @@ pub struct UpdateIdentity {
     pub name: UpdateName,
     /// Its version.
     pub version: VersionLabel,
-    /// How its versions are written.
+    /// The version scheme.
     pub scheme: VersionScheme,
 }
 
@@ -165,7 +165,7 @@ impl std::fmt::Display for Requirement {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// What it is called.
+    /// Its name.
     pub name: ArtifactName,
     /// Its media type.
     pub media_type: Code,

@@ -34,7 +34,7 @@ pub struct DowngradeAuthorization {
     pub from: u64,
     /// The one that is to be accepted all the same.
     pub to: u64,
-    /// Why.
+    /// The reason.
     pub reason: Text,
     /// Who approved it. An authorisation that nobody approved permits nothing.
     pub approved_by: Vec<ActorId>,

@@ -109,7 +109,7 @@ pub enum SignatureError {
     /// It could not be found out.
     #[error("the signatures could not be checked")]
     Unavailable {
-        /// Why.
+        /// The reason.
         source: BoxError,
     },
 }
@@ -174,7 +174,7 @@ impl SignedManifest {
         Self { bytes: bytes.into(), signatures }
     }
 
-    /// Its name.
+    /// Returns its id.
     #[must_use]
     pub fn id(&self) -> ManifestId {
         ManifestId::of(&self.bytes)
@@ -288,7 +288,7 @@ pub struct VerifiedManifest {
 }
 
 impl VerifiedManifest {
-    /// Its name.
+    /// Returns its id.
     #[must_use]
     pub const fn id(&self) -> ManifestId {
         self.id

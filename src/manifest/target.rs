@@ -92,7 +92,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Returns whether it names nothing, and so nothing is meant.
+    /// Returns whether no field is given, so that no component matches.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -1,10 +1,10 @@
-//! What can go wrong at the boundary of a region, by what the caller does about it.
+//! Errors of publishers, by what the caller does about them.
 
 use super::ActionNumber;
 use crate::store::{Applied, BoxError, StoreError};
 use std::time::Duration;
 
-/// Why a region did not do what was asked.
+/// The error of a call of a [`Publisher`](super::Publisher).
 ///
 /// ```
 /// use fhir_devices::publish::PublishError;
@@ -16,16 +16,16 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The slot has an offer of a higher number, or the tombstone of this one. It stays.
+    /// The slot has an offer of a higher number, or the tombstone of this one. It is unchanged.
     #[error("the slot has a later content, of action {action}")]
     Stale {
         /// The number of what it has.
         action: ActionNumber,
     },
-    /// The slot is not as it was read: read it again and decide again.
+    /// The slot changed since it was read: read it again and decide again.
     #[error("the slot was changed since it was read")]
     Changed,
-    /// The region asks for fewer calls. Nothing was written.
+    /// The region is throttling. Nothing was written.
     #[error("the region asks for fewer calls")]
     Throttled {
         /// How long it asks to wait.
@@ -56,20 +56,20 @@ pub enum PublishError {
         /// The largest size, in bytes of the written form.
         limit: usize,
     },
-    /// The region refuses the credentials that it was given.
+    /// The region refuses the credentials.
     #[error("permission denied")]
     Denied {
         /// What the region said.
         #[source]
         source: Option<BoxError>,
     },
-    /// The region cannot do it; see its capabilities.
+    /// The region does not support the call; see its capabilities.
     #[error("not supported by this region: {what}")]
     Unsupported {
         /// What it cannot do.
         what: &'static str,
     },
-    /// Anything else. It counts as possibly written.
+    /// Any other error. The write may have been applied.
     #[error("the region failed")]
     Backend {
         /// What the region said.
@@ -79,7 +79,7 @@ pub enum PublishError {
 }
 
 impl PublishError {
-    /// Whether a write that ended so was certainly not applied.
+    /// Returns whether a write that ended so was certainly not applied.
     #[must_use]
     pub const fn applied(&self) -> Applied {
         match self {
@@ -95,7 +95,7 @@ impl PublishError {
         }
     }
 
-    /// Whether the same call may succeed later, with nothing changed by the caller.
+    /// Returns whether the same call may succeed later, with nothing changed by the caller.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Throttled { .. } | Self::Unavailable { .. } | Self::Indeterminate { .. })

@@ -1,4 +1,4 @@
-//! What the caller implements for a region: where its devices find what they are offered.
+//! The boundary to a region: publishing offers where devices look for them.
 //!
 //! A region has one *slot* for each component: a register that holds nothing, an [`Offer`], or a tombstone. A twin's desired
 //! properties, a retained message, the answer to a poll and a row of a ledger are all slots. Nothing is sent, so nothing queues

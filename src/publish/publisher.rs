@@ -5,7 +5,7 @@ use crate::store::{BoxFuture, Tenant};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// What a region can do. It never changes.
+/// The capabilities of a region. They never change.
 ///
 /// ```
 /// use fhir_devices::{backend::Memory, publish::Publisher};
@@ -13,20 +13,20 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublisherCapabilities {
-    /// Whether a slot is written only where it is as it was read. Else one writer at a time is wanted for the region.
+    /// Whether writes are conditional on the version of the slot. Else the region must have one writer at a time.
     pub compare_and_set: bool,
-    /// Whether what was acknowledged outlives a crash of the region. Else its slots are read back from time to time, and after
+    /// Whether acknowledged writes survive a crash of the region. Else its slots are read back from time to time, and after
     /// each new connection.
     pub durable: bool,
     /// Whether a device takes one offer at a time, for all of its components.
     pub one_per_device: bool,
     /// The largest content, in bytes of the written form; [`MAX_CONTENT`](super::MAX_CONTENT) at least.
     pub max_content: usize,
-    /// How many writes a second it takes, where that is known.
+    /// The maximum number of writes a second, if known.
     pub per_second: Option<NonZeroU32>,
 }
 
-/// What a region says of a write.
+/// The receipt of a write.
 ///
 /// ```
 /// use fhir_devices::publish::{Receipt, SlotVersion};
@@ -37,11 +37,11 @@ pub struct PublisherCapabilities {
 pub struct Receipt {
     /// The version of the slot that has the content.
     pub version: SlotVersion,
-    /// Whether it outlives a crash of the region.
+    /// Whether the write survives a crash of the region.
     pub durable: bool,
 }
 
-/// One region: the slots of its devices.
+/// A region with the slots of its devices.
 ///
 /// # Contract
 ///
@@ -80,7 +80,7 @@ pub struct Receipt {
 /// # }
 /// ```
 pub trait Publisher: Send + Sync + 'static {
-    /// What the region can do.
+    /// Returns what the region can do.
     fn capabilities(&self) -> PublisherCapabilities;
 
     /// Writes a slot (G1, G2, G3).

@@ -1,4 +1,4 @@
-//! A slot, and what it may hold.
+//! Slots and their content.
 
 use super::{ActionNumber, OfferKey, SlotVersion};
 use crate::manifest::{ArtifactName, ProviderId, UpdateName, VersionLabel};
@@ -13,7 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 use time::OffsetDateTime;
 
-/// The size that every slot takes, in bytes of the written form.
+/// The size in bytes that every region must accept for the content of a slot.
 pub const MAX_CONTENT: usize = 4 << 10;
 
 /// A region's name for a device: the id of a twin, the client name of a broker, the controller of a device interface.
@@ -42,7 +42,7 @@ impl DeviceAddress {
         Ok(Self(SmolStr::new(text)))
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -102,20 +102,20 @@ impl fmt::Display for Slot {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfferedFile {
-    /// What it is called.
+    /// Its name.
     pub name: ArtifactName,
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub size: u64,
     /// Its digest.
     pub sha256: Sha256,
-    /// Its second digest, for clients that insist on it. It is not to be trusted.
+    /// The SHA-1 digest, for clients that require it. It is not trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha1: Option<Sha1>,
-    /// Where the device asks for it. Whoever answers there decides whether it gets the bytes.
+    /// The URL for the device. The server there decides whether it gets the bytes.
     pub link: Uri,
 }
 
-/// What a component is offered.
+/// An offer of an update to a component.
 ///
 /// ```
 /// use fhir_devices::{publish::{ActionNumber, Offer, OfferKey}, update::rollout::{Attempt, DeploymentId}};
@@ -136,11 +136,11 @@ pub struct OfferedFile {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Offer {
-    /// Its key, which is the same each time that it is written.
+    /// Its idempotency key.
     pub key: OfferKey,
     /// Its number among the offers of the device.
     pub action: ActionNumber,
-    /// Who made the update, where that is said.
+    /// The manufacturer, if stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<ProviderId>,
     /// The name, the same in every version.
@@ -154,12 +154,12 @@ pub struct Offer {
     pub manifest: Option<Sha256>,
     /// Its files.
     pub files: Vec<OfferedFile>,
-    /// Until when it may be taken.
+    /// The end of its validity.
     #[serde(with = "moment")]
     pub not_after: OffsetDateTime,
 }
 
-/// What a slot holds, where it holds anything.
+/// The content of a slot.
 ///
 /// ```
 /// use fhir_devices::{publish::{ActionNumber, Content, OfferKey}, update::rollout::{Attempt, DeploymentId}};
@@ -174,7 +174,7 @@ pub struct Offer {
 pub enum Content {
     /// An offer.
     Offer(Box<Offer>),
-    /// What stands where an offer was taken back.
+    /// The mark of a retracted offer.
     Tombstone {
         /// The key of the offer.
         key: OfferKey,
@@ -183,7 +183,7 @@ pub enum Content {
     },
 }
 
-/// Bytes that are no content of a slot, or that of a later version of this crate.
+/// The error for bytes that are not the content of a slot, or are of a later version of this crate.
 ///
 /// ```
 /// use fhir_devices::publish::{Content, Unreadable};
@@ -194,7 +194,7 @@ pub enum Content {
 pub struct Unreadable;
 
 impl Content {
-    /// The key of the offer.
+    /// Returns the key of the offer.
     #[must_use]
     pub const fn key(&self) -> OfferKey {
         match self {
@@ -203,7 +203,7 @@ impl Content {
         }
     }
 
-    /// The number of the offer.
+    /// Returns the number of the offer.
     #[must_use]
     pub const fn action(&self) -> ActionNumber {
         match self {
@@ -212,15 +212,15 @@ impl Content {
         }
     }
 
-    /// Whether it comes after another content of the same slot, which must not take its place: it has a higher number, or is
-    /// the tombstone of that offer.
+    /// Returns whether it comes after another content of the same slot, which must not take its place: it has a higher
+    /// number, or is the tombstone of that offer.
     #[must_use]
     pub fn is_after(&self, other: &Self) -> bool {
         let rank = |content: &Self| (content.action(), matches!(content, Self::Tombstone { .. }));
         rank(self) > rank(other)
     }
 
-    /// The content as JSON.
+    /// Returns the content as JSON.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         // Texts and numbers under fixed names: there is nothing in it that JSON cannot say.
@@ -236,7 +236,7 @@ impl Content {
     }
 }
 
-/// What a slot was found to hold.
+/// The content of a slot as it was read.
 ///
 /// ```
 /// use fhir_devices::publish::{Content, Found, SlotVersion};
@@ -250,6 +250,6 @@ impl Content {
 pub struct Found {
     /// What.
     pub content: Content,
-    /// In which version of the slot.
+    /// The version of the slot.
     pub version: SlotVersion,
 }

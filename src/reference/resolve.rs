@@ -96,7 +96,7 @@ pub enum Resolution<R> {
     },
     /// The resolver does not handle it: another service, or another form of reference.
     NotAllowed {
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
 }

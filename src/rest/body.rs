@@ -23,25 +23,25 @@ pub struct Body {
 }
 
 impl Body {
-    /// How many bytes there are.
+    /// Returns how many bytes there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.parts.iter().map(Bytes::len).sum()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.parts.iter().all(Bytes::is_empty)
     }
 
-    /// The parts, in order.
+    /// Returns the parts, in order.
     #[must_use]
     pub fn into_parts(self) -> Vec<Bytes> {
         self.parts
     }
 
-    /// The parts.
+    /// Returns the parts.
     pub(super) fn parts(&self) -> &[Bytes] {
         &self.parts
     }
@@ -55,7 +55,7 @@ impl Body {
         }
     }
 
-    /// All in one.
+    /// Returns all in one.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         match self.parts.as_slice() {

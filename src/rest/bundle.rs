@@ -140,7 +140,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Response::json(200, bundle.finish())
     }
 
-    /// An entry of a Bundle in a version of FHIR, as what it asks for here.
+    /// Returns an entry of a Bundle in a version of FHIR, as what it asks for here.
     async fn asked_in(&self, version: convert::Version, mut asked: Asked) -> Result<Asked> {
         if version == convert::Version::Stu3 {
             return Ok(asked);
@@ -202,7 +202,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 }
 
-/// The entries of a batch, each with the refusal where it refers to another one: they are carried out one by one, in any order.
+/// Returns the entries of a batch, each with the refusal where it refers to another one: they are carried out one by
+/// one, in any order.
 fn independent(asked: Vec<Result<Asked>>) -> Vec<Result<Asked>> {
     let urls: BTreeSet<String> = asked.iter().flatten().filter_map(|asked| asked.full_url.clone()).collect();
     let refuse = |asked: Asked| {
@@ -228,14 +229,14 @@ fn independent(asked: Vec<Result<Asked>>) -> Vec<Result<Asked>> {
     asked.into_iter().map(|asked| asked.and_then(refuse)).collect()
 }
 
-/// The answer to an entry that reads, where the others have filled the Bundle.
+/// Returns the answer to an entry that reads, where the others have filled the Bundle.
 pub(super) fn full_answer(limits: &Limits) -> Problem {
     let most = limits.answer_bytes();
     let words = format!("the answers to the entries before have {most} bytes or more: send this one in another batch");
     Problem::new(413, IssueType::TooCostly, "answer-too-large", words)
 }
 
-/// The entry in whose resource a place is.
+/// Returns the entry in whose resource a place is.
 fn entry_of(place: &str) -> Option<usize> {
     let (at, rest) = place.strip_prefix("Bundle.entry[")?.split_once(']')?;
     let within = rest.strip_prefix(".resource").is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
@@ -248,13 +249,13 @@ pub(super) fn add(bundle: &mut BundleWriter, answer: &Response) {
     bundle.entry(None, resource, &format!("\"response\":{}", response(answer)));
 }
 
-/// Whether an answer is an outcome, which an entry has beside its status and not as its resource.
+/// Returns whether an answer is an outcome, which an entry has beside its status and not as its resource.
 fn tells_an_outcome(answer: &Response) -> bool {
     !answer.body.is_empty()
         && (answer.status >= 400 || answer.body.starts_with(b"{\"resourceType\":\"OperationOutcome\""))
 }
 
-/// What an entry of a Bundle says of its answer.
+/// Returns what an entry of a Bundle says of its answer.
 pub(super) fn response(answer: &Response) -> String {
     let mut told = format!("{{\"status\":{}", quoted(status_line(answer.status)));
     if let Some(location) = answer.header("location") {
@@ -292,7 +293,7 @@ fn status_line(status: u16) -> String {
     format!("{status} {words}")
 }
 
-/// The answer to an entry that made a version, or met one.
+/// Returns the answer to an entry that made a version, or met one.
 pub(super) async fn of_write<S: ResourceStore + ?Sized>(
     server: &Server<S>,
     asked: &Asked,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// A text as a JSON string.
+/// Returns a text as a JSON string.
 pub(super) fn quoted(text: impl Into<String>) -> String {
     Value::from(text.into()).to_string()
 }
@@ -25,7 +25,7 @@ pub(super) struct BundleWriter {
 }
 
 impl BundleWriter {
-    /// A bundle of a type, with its total and its links, whose resources are written in a version of FHIR.
+    /// Returns a bundle of a type, with its total and its links, whose resources are written in a version of FHIR.
     pub(super) fn new(
         kind: &str,
         total: Option<usize>,

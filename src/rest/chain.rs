@@ -34,7 +34,7 @@ enum Link {
 }
 
 impl Link {
-    /// The type of the other resource.
+    /// Returns the type of the other resource.
     fn other(self) -> ResourceType {
         match self {
             Self::Forward(_, to) => to,
@@ -92,7 +92,7 @@ impl Chain {
         Ok(Some(Self { link, end: End::Meets(Box::new(filter), plan) }))
     }
 
-    /// The first reference that a name goes over, and what comes behind it.
+    /// Returns the first reference that a name goes over, and what comes behind it.
     fn link(of: ResourceType, name: &str) -> Result<Option<(Link, &str)>> {
         let refused = |words: String| Err(Problem::unsupported(400, "search-parameter", words));
         if let Some(rest) = name.strip_prefix("_has:") {
@@ -128,7 +128,7 @@ impl Chain {
         }
     }
 
-    /// Whether a page needs the bodies of its resources to check it.
+    /// Returns whether a page needs the bodies of its resources to check it.
     pub(super) fn looks_into_the_body(&self) -> bool {
         matches!(self.link, Link::Forward(..))
     }
@@ -156,7 +156,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(resolved)
     }
 
-    /// What a resource of a type must meet so that a condition holds; nothing where too many others meet it.
+    /// Returns what a resource of a type must meet so that a condition holds; nothing where too many others meet it.
     fn criterion<'a>(&'a self, of: ResourceType, chain: &'a Chain) -> BoxFuture<'a, Result<Option<Criterion>>> {
         Box::pin(async move {
             let Some(others) = self.few(chain).await? else { return Ok(None) };
@@ -167,7 +167,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         })
     }
 
-    /// The resources at the other end of a reference that meet its condition, unless they are many.
+    /// Returns the resources at the other end of a reference that meet its condition, unless they are many.
     async fn few(&self, chain: &Chain) -> Result<Option<Vec<Version>>> {
         let kind = chain.link.other();
         let with_bodies = matches!(chain.link, Link::Reverse(..));
@@ -211,7 +211,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(page)
     }
 
-    /// Whether a stored resource meets a filter.
+    /// Returns whether a stored resource meets a filter.
     fn meets(&self, filter: &Filter, version: &Version) -> Result<bool> {
         if !filter.looks_into_the_body() {
             return Ok(filter.matches(None, version, &self.base));
@@ -225,7 +225,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         typed(version).map_err(|error: StoreError| Problem::of_store(&error, &version.key))
     }
 
-    /// What a stored resource refers to by a parameter, as a key of this service.
+    /// Returns what a stored resource refers to by a parameter, as a key of this service.
     fn target(&self, version: &Version, by: Parameter) -> Result<Option<Key>> {
         let body = version.body.as_deref().unwrap_or_default();
         self.spent.look(0, body.len());
@@ -238,7 +238,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(None)
     }
 
-    /// The ids of a type to which resources refer.
+    /// Returns the ids of a type to which resources refer.
     fn targets(&self, from: &[Version], by: Parameter, of: ResourceType) -> Result<BTreeSet<smol_str::SmolStr>> {
         let mut ids = BTreeSet::new();
         for version in from {

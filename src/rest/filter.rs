@@ -152,12 +152,12 @@ impl Filter {
         Ok(Self { param, any_of, not: modifier == Some("not"), matcher })
     }
 
-    /// Whether the resource must be read to tell.
+    /// Returns whether the resource must be read to tell.
     pub(super) fn looks_into_the_body(&self) -> bool {
         !matches!(self.param.name, "_id" | "_lastUpdated")
     }
 
-    /// Whether a resource meets the condition; `resource` may be absent where it need not be read.
+    /// Returns whether a resource meets the condition; `resource` may be absent where it need not be read.
     pub(super) fn matches(&self, resource: Option<&Resource>, version: &Version, base: &OwnBase) -> bool {
         match self.param.name {
             "_lastUpdated" => self.any_of.iter().any(|wanted| wanted.is_moment(version.last_updated)),
@@ -169,7 +169,8 @@ impl Filter {
         }
     }
 
-    /// Whether a resource that is not stored yet meets the condition; nothing where that depends on how it is stored.
+    /// Returns whether a resource that is not stored yet meets the condition; nothing where that depends on how it is
+    /// stored.
     pub(super) fn is_met_by(&self, resource: &Resource, base: &OwnBase) -> Option<bool> {
         self.looks_into_the_body().then(|| self.matcher.is_met(&values(resource, self.param.name), base) != self.not)
     }
@@ -245,7 +246,7 @@ impl Wanted {
     }
 }
 
-/// A reference of a query in one form; an id alone means `target`.
+/// Returns a reference of a query in one form; an id alone means `target`.
 fn reference(text: &str, target: &str, base: &OwnBase) -> String {
     match Literal::parse(text) {
         Literal::Other(id) if !id.contains(['/', ':', '?']) => format!("{target}/{id}"),
@@ -253,7 +254,7 @@ fn reference(text: &str, target: &str, base: &OwnBase) -> String {
     }
 }
 
-/// The values of a list, still escaped: a comma with `\` before it separates nothing.
+/// Returns the values of a list, still escaped: a comma with `\` before it separates nothing.
 pub(super) fn split(value: &str) -> Vec<String> {
     let mut values = vec![String::new()];
     let mut escaped = false;

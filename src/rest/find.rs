@@ -26,7 +26,7 @@ const TURN: usize = 64 << 10;
 /// How many resources are asked for first, when their size is not known.
 pub(super) const FIRST: usize = 50;
 
-/// What was found.
+/// What is wrong with it.
 #[derive(Debug, Default)]
 pub(super) struct Hits {
     pub(super) page: Vec<Version>,

@@ -27,7 +27,7 @@ pub(super) enum Syntax {
 }
 
 impl Syntax {
-    /// The format of a media type, in one of the names that FHIR clients have for it.
+    /// Returns the format of a media type, in one of the names that FHIR clients have for it.
     fn of(name: &str) -> Option<Self> {
         let is_one_of = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
         if is_one_of(&[FHIR_JSON, "application/json", "application/json+fhir", "text/json"]) {
@@ -37,7 +37,7 @@ impl Syntax {
         (is_xml && cfg!(feature = "xml")).then_some(Self::Xml)
     }
 
-    /// The versions in which it is written: XML has the elements of STU3 alone.
+    /// Returns the versions in which it is written: XML has the elements of STU3 alone.
     fn versions(self) -> impl Iterator<Item = Version> {
         Version::ALL.into_iter().filter(move |version| self == Self::Json || *version == Version::Stu3)
     }
@@ -50,8 +50,8 @@ impl Default for Format {
 }
 
 impl Format {
-    /// What a request asks for: by `_format`, or else by `Accept`. Where neither names a version the answer has that of the
-    /// body.
+    /// Returns what a request asks for: by `_format`, or else by `Accept`. Where neither names a version the answer
+    /// has that of the body.
     pub(super) fn of(request: &Request<'_>) -> Result<Self> {
         let sent = sent(request);
         let accepted = request.all("accept");
@@ -83,23 +83,23 @@ impl Format {
         }
     }
 
-    /// What `Accept` asks for, where it takes JSON of FHIR.
+    /// Returns what `Accept` asks for, where it takes JSON of FHIR.
     #[cfg(feature = "server")]
     pub(super) fn accepted(accept: &str) -> Option<Self> {
         negotiated(accept, Self::default())
     }
 
-    /// Whether the answer is written as the resources are stored.
+    /// Returns whether the answer is written as the resources are stored.
     pub(super) fn is_stu3(self) -> bool {
         self.version == Version::Stu3
     }
 
-    /// Whether the answer is written anew, as it is not kept so.
+    /// Returns whether the answer is written anew, as it is not kept so.
     pub(super) fn is_converted(self) -> bool {
         !self.is_stu3() || self.syntax == Syntax::Xml
     }
 
-    /// The parameter that keeps the format and the version in a link to another page.
+    /// Returns the parameter that keeps the format and the version in a link to another page.
     pub(super) fn parameter(self) -> Option<(&'static str, String)> {
         if self.syntax == Syntax::Xml {
             return Some(("_format", "xml".to_owned()));
@@ -111,7 +111,7 @@ impl Format {
         format!("{FHIR_JSON}; fhirVersion={}", self.version.mime())
     }
 
-    /// The answer in its format, with its version in the `Content-Type`, and with what it depends on.
+    /// Returns the answer in its format, with its version in the `Content-Type`, and with what it depends on.
     pub(super) fn label(self, mut response: Response) -> Response {
         if self.named || !self.is_stu3() {
             let kinds = response
@@ -138,7 +138,7 @@ impl Format {
     }
 }
 
-/// The version of FHIR of a body, which is a resource by its `Content-Type`.
+/// Returns the version of FHIR of a body, which is a resource by its `Content-Type`.
 pub(super) fn body_version(request: &Request<'_>) -> Result<Version> {
     let kind = request.all("content-type");
     let media = MediaRange::read(&kind);
@@ -156,12 +156,13 @@ pub(super) fn body_version(request: &Request<'_>) -> Result<Version> {
     }
 }
 
-/// The media types of resources.
+/// Returns the media types of resources.
 fn kinds() -> String {
     if cfg!(feature = "xml") { format!("{FHIR_JSON} or {FHIR_XML}") } else { FHIR_JSON.to_owned() }
 }
 
-/// An answer with its resource in XML. One that has no form in XML stays JSON, and says so by its `Content-Type`.
+/// Returns an answer with its resource in XML. One that has no form in XML stays JSON, and says so by its
+/// `Content-Type`.
 #[cfg(feature = "xml")]
 fn in_xml(mut response: Response) -> Response {
     let is_json = |(name, value): &(&'static str, String)| *name == "content-type" && value.starts_with(FHIR_JSON);
@@ -181,7 +182,8 @@ fn in_xml(response: Response) -> Response {
     response
 }
 
-/// The version of FHIR of the resource that a patch is for: that of its `Content-Type`, or else that of the answer.
+/// Returns the version of FHIR of the resource that a patch is for: that of its `Content-Type`, or else that of the
+/// answer.
 pub(super) fn patched_version(request: &Request<'_>, answer: Format) -> Result<Version> {
     let kind = request.all("content-type");
     let Some(version) = MediaRange::read(&kind).version else { return Ok(answer.version) };
@@ -191,7 +193,7 @@ pub(super) fn patched_version(request: &Request<'_>, answer: Format) -> Result<V
     })
 }
 
-/// The version of the body, if there is one.
+/// Returns the version of the body, if there is one.
 fn sent(request: &Request<'_>) -> Format {
     let kind = request.all("content-type");
     let media = MediaRange::read(&kind);
@@ -204,7 +206,7 @@ fn sent(request: &Request<'_>) -> Format {
     Format { version: version.unwrap_or(Version::Stu3), named, syntax, sent: syntax }
 }
 
-/// The value of `_format` in a query.
+/// Returns the value of `_format` in a query.
 fn format_parameter(query: &str) -> Option<String> {
     if !query.contains("_format") {
         return None;
@@ -227,7 +229,8 @@ fn versions() -> String {
     format!("{FHIR_JSON} with the `fhirVersion` {}{xml}", numbers.join(", "))
 }
 
-/// The best version of those that an `Accept` header takes; nothing where it takes none. `sent` is that of the body.
+/// Returns the best version of those that an `Accept` header takes; nothing where it takes none. `sent` is that of the
+/// body.
 ///
 /// Each version has the weight of the range that describes it most closely. Of several with the same weight the one whose
 /// range stands first is taken, and `sent` where one range takes in all.
@@ -292,7 +295,7 @@ impl<'a> MediaRange<'a> {
     }
 }
 
-/// A weight, such as `0.8`. What is no weight counts as the highest.
+/// Returns a weight, such as `0.8`. What is no weight counts as the highest.
 fn thousandths(text: &str) -> u16 {
     let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
     let rest: String = rest.chars().chain("000".chars()).take(3).collect();

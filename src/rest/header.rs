@@ -15,7 +15,7 @@ pub(super) enum IfMatch {
 }
 
 impl IfMatch {
-    /// The condition of a write over a version; nothing of it is known where the resource was not read.
+    /// Returns the condition of a write over a version; nothing of it is known where the resource was not read.
     pub(super) fn over(&self, current: Option<VersionId>) -> Precondition {
         match self {
             Self::Any => Precondition::Exists,
@@ -26,7 +26,7 @@ impl IfMatch {
         }
     }
 
-    /// Whether versions are named, so that the write fails where it is another one by now.
+    /// Returns whether versions are named, so that the write fails where it is another one by now.
     pub(super) fn names_a_version(&self) -> bool {
         matches!(self, Self::OneOf(_))
     }
@@ -57,7 +57,7 @@ pub(super) fn if_match(request: &Request<'_>) -> Result<Option<IfMatch>> {
     }
 }
 
-/// Whether the client has what it asks for: `If-None-Match` names the tag, or else nothing was changed since
+/// Returns whether the client has what it asks for: `If-None-Match` names the tag, or else nothing was changed since
 /// `If-Modified-Since`. Tags are compared weakly.
 pub(super) fn client_has(request: &Request<'_>, tag: &str, changed: OffsetDateTime, now: OffsetDateTime) -> bool {
     if request.one("if-none-match").is_some() {
@@ -92,7 +92,7 @@ pub enum Handling {
     Strict,
 }
 
-/// The preferences of a request that count here. Of several with one name the first counts.
+/// Returns the preferences of a request that count here. Of several with one name the first counts.
 fn preference(request: &Request<'_>, name: &str) -> Option<String> {
     let text = request.all("prefer");
     let mut quoted = false;
@@ -106,7 +106,7 @@ fn preference(request: &Request<'_>, name: &str) -> Option<String> {
     Some(value.trim().trim_matches('"').to_owned())
 }
 
-/// How much of a resource the client wants to see after a write.
+/// Returns how much of a resource the client wants to see after a write.
 pub(super) fn prefers(request: &Request<'_>) -> Return {
     match preference(request, "return").as_deref() {
         Some("minimal") => Return::Minimal,
@@ -115,12 +115,12 @@ pub(super) fn prefers(request: &Request<'_>) -> Return {
     }
 }
 
-/// Whether the client says that it wants to see what it writes.
+/// Returns whether the client says that it wants to see what it writes.
 pub(super) fn wants_representation(request: &Request<'_>) -> bool {
     preference(request, "return").is_some_and(|value| value == "representation")
 }
 
-/// What the client asks to be done with what is not known, where it does.
+/// Returns what the client asks to be done with what is not known, where it does.
 pub(super) fn handling(request: &Request<'_>) -> Option<Handling> {
     match preference(request, "handling")?.as_str() {
         "lenient" => Some(Handling::Lenient),

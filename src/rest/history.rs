@@ -79,7 +79,7 @@ impl Wanted {
 const KNOWN: [&str; 3] = ["_count", "_page", "_since"];
 
 impl<S: ResourceStore + ?Sized> Server<S> {
-    /// Some versions of a resource.
+    /// Returns some versions of a resource.
     async fn versions(&self, key: &Key, limit: usize, after: Option<&PageToken>) -> Result<Page<Version>> {
         self.spent.may_look(&self.limits)?;
         let limit = u32::try_from(limit).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
@@ -160,7 +160,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         self.history_bundle(&wanted, &place, (items, ages), after.as_ref()).await
     }
 
-    /// Some versions of all resources.
+    /// Returns some versions of all resources.
     async fn some_changes(
         &self,
         kind: Option<ResourceType>,
@@ -176,7 +176,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(page)
     }
 
-    /// The Bundle of some versions, each with its age.
+    /// Returns the Bundle of some versions, each with its age.
     async fn history_bundle(
         &self,
         wanted: &Wanted,

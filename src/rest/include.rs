@@ -159,7 +159,7 @@ fn limit() -> u32 {
     u32::try_from(MAX_INCLUDED).unwrap_or(u32::MAX)
 }
 
-/// The searches for what the resources refer to: one for each type, unless there are many.
+/// Returns the searches for what the resources refer to: one for each type, unless there are many.
 fn forward<S: ResourceStore + ?Sized>(
     server: &Server<S>,
     includes: &[Include],

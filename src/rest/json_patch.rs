@@ -79,12 +79,12 @@ impl Pointer {
         rest.split('/').map(token).collect::<Option<_>>().map(|tokens| Self { tokens })
     }
 
-    /// The last token, and those before it; nothing for the pointer to the whole document.
+    /// Returns the last token, and those before it; nothing for the pointer to the whole document.
     fn split(&self) -> Option<(&[String], &str)> {
         self.tokens.split_last().map(|(last, above)| (above, last.as_str()))
     }
 
-    /// The place in FHIRPath, as far as the tokens are names and numbers.
+    /// Returns the place in FHIRPath, as far as the tokens are names and numbers.
     fn expression(&self, root: &str) -> String {
         let mut place = root.to_owned();
         for token in self.tokens.iter().take(MAX_DEPTH as usize) {
@@ -107,7 +107,7 @@ impl std::fmt::Display for Pointer {
     }
 }
 
-/// A text of a client's, as a message shows it.
+/// Returns a text of a client's, as a message shows it.
 fn shortened(text: String) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
@@ -115,7 +115,7 @@ fn shortened(text: String) -> String {
     }
 }
 
-/// The index that a token names: digits without a zero before them.
+/// Returns the index that a token names: digits without a zero before them.
 fn index(token: &str) -> Option<usize> {
     let is_number = token == "0" || (!token.starts_with('0') && !token.is_empty());
     (is_number && token.bytes().all(|byte| byte.is_ascii_digit())).then(|| token.parse().ok()).flatten()
@@ -288,7 +288,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// The value at the end of some tokens; nothing where there is none.
+    /// Returns the value at the end of some tokens; nothing where there is none.
     fn at(&mut self, tokens: &[String]) -> Result<Option<&mut Json<'a>>, Fault> {
         let mut value = &mut self.document;
         for token in tokens {
@@ -421,7 +421,8 @@ fn size_of_text(value: &Json<'_>) -> usize {
     }
 }
 
-/// Whether two values are equal as RFC 6902 says: numbers by their value, objects in any order of their members.
+/// Returns whether two values are equal as RFC 6902 says: numbers by their value, objects in any order of their
+/// members.
 fn equal(one: &Json<'_>, two: &Json<'_>) -> bool {
     match (one, two) {
         (Json::Token(one), Json::Token(two)) => one == two || same_number(one, two),
@@ -447,9 +448,10 @@ fn equal(one: &Json<'_>, two: &Json<'_>) -> bool {
     }
 }
 
-/// Whether two tokens are numbers of the same value. A number whose exponent is beyond all measure is its own text alone.
+/// Returns whether two tokens are numbers of the same value. A number whose exponent is beyond all measure is its own
+/// text alone.
 fn same_number(one: &str, two: &str) -> bool {
-    /// The sign, the digits without zeros at their ends, and the power of ten of the last one.
+    /// Returns the sign, the digits without zeros at their ends, and the power of ten of the last one.
     fn read(token: &str) -> Option<(bool, String, i64)> {
         let (is_negative, rest) = token.strip_prefix('-').map_or((false, token), |rest| (true, rest));
         if !rest.starts_with(|first: char| first.is_ascii_digit()) {

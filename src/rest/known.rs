@@ -59,13 +59,13 @@ pub enum UpdateStage {
     Attaching,
     /// It is the current one. The component may say already that a later one took its place.
     Attached,
-    /// A later one took its place.
+    /// A later update superseded it.
     Superseded,
     /// It is to be current again. The component may not say so yet.
     Restoring,
     /// It is to be taken out of the component.
     Removing,
-    /// It was taken back. The component may not say so yet.
+    /// It was withdrawn. The component may not say so yet.
     Withdrawn,
     /// It was of this component, or meant for it, and is no more.
     Ended,

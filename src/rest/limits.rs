@@ -153,7 +153,7 @@ impl Spent {
         Err(too_costly("the request reads a large resource"))
     }
 
-    /// Whether something was left for later, so that the answer is none.
+    /// Returns whether something was left for later, so that the answer is none.
     #[cfg(feature = "server")]
     pub(super) fn is_deferred(&self) -> bool {
         self.deferred.load(Relaxed)
@@ -170,7 +170,7 @@ impl Spent {
         self.answered.fetch_add(bytes, Relaxed);
     }
 
-    /// Whether the request has looked at as much as it may.
+    /// Returns whether the request has looked at as much as it may.
     pub(super) fn is_tired(&self, limits: &Limits) -> bool {
         self.steps.load(Relaxed) >= limits.steps || self.filtered.load(Relaxed) >= limits.filtered_bytes
     }
@@ -185,13 +185,13 @@ impl Spent {
         Ok(())
     }
 
-    /// Whether the answer has as many bytes as it may.
+    /// Returns whether the answer has as many bytes as it may.
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
         self.answered.load(Relaxed) >= limits.answer_bytes
     }
 }
 
-/// A request that asks for more than one request may.
+/// Returns a request that asks for more than one request may.
 pub(super) fn too_costly(words: impl Display) -> Problem {
     Problem::new(400, IssueType::TooCostly, "too-costly", words)
 }

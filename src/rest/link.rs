@@ -35,7 +35,7 @@ pub(super) fn rewrite(json: &str, change: &mut Change<'_>) -> String {
     out
 }
 
-/// The length of the string that `text` begins with, quotes included.
+/// Returns the length of the string that `text` begins with, quotes included.
 fn end_of_string(text: &str) -> usize {
     let mut escaped = false;
     for (index, byte) in text.bytes().enumerate().skip(1) {
@@ -53,7 +53,7 @@ fn decoded(string: &str) -> Option<String> {
     serde_json::from_str(string).ok()
 }
 
-/// The links of a narrative, changed; `None` where none changes.
+/// Returns the links of a narrative, changed; `None` where none changes.
 fn links(html: &str, change: &mut Change<'_>) -> Option<String> {
     let mut out = String::with_capacity(html.len());
     let mut rest = html;

@@ -31,7 +31,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A request without a query, headers or a body.
+    /// Returns a request without a query, headers or a body.
     #[must_use]
     pub fn new(method: impl Into<Cow<'a, str>>, path: impl Into<Cow<'a, str>>) -> Self {
         Self { method: method.into(), path: path.into(), ..Self::default() }
@@ -58,12 +58,12 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// The first value of a header.
+    /// Returns the first value of a header.
     pub(super) fn one(&self, name: &str) -> Option<&str> {
         self.each(name).next()
     }
 
-    /// The values of a header that may come several times.
+    /// Returns the values of a header that may come several times.
     pub(super) fn all(&self, name: &str) -> String {
         self.each(name).collect::<Vec<_>>().join(",")
     }
@@ -97,7 +97,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// An answer without a body.
+    /// Returns an answer without a body.
     #[must_use]
     pub fn empty(status: u16) -> Self {
         Self { status, ..Self::default() }
@@ -124,7 +124,7 @@ impl Response {
         self
     }
 
-    /// The value of a header, by its name in lower case.
+    /// Returns the value of a header, by its name in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())

@@ -111,7 +111,7 @@ impl<'b> Asked<'b> {
     }
 }
 
-/// A finding of what the service would not do with a resource.
+/// Returns a finding of what the service would not do with a resource.
 fn finding(problem: &Problem, at: &str) -> Report {
     let words = |issue: &crate::resource::operation_outcome::Issue| {
         let text = issue.diagnostics.as_ref().and_then(|text| text.value.as_ref());
@@ -171,7 +171,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Response::json(200, OperationOutcome::from(&report).under(self.canonical()).to_json())
     }
 
-    /// Whether a write of a resource would be taken.
+    /// Returns whether a write of a resource would be taken.
     async fn would_accept(
         &self,
         version: crate::convert::Version,
@@ -285,7 +285,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Err(overtaken())
     }
 
-    /// A `meta` that was sent, with every finding where it is not one.
+    /// Returns a `meta` that was sent, with every finding where it is not one.
     fn read_meta(&self, json: &str) -> Result<Meta> {
         let device = format!("{{\"resourceType\":\"Device\",\"meta\":{json}}}");
         let read = Device::read(device.as_bytes(), ReadMode::Strict);

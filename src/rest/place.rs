@@ -59,7 +59,7 @@ fn search(query: &Query) -> Search {
     Search { all_of: query.plan.all_of.clone(), ..Search::new(query.resource_type) }
 }
 
-/// What tells one query from another, the size of its pages aside.
+/// Returns what tells one query from another, the size of its pages aside.
 fn fingerprint(query: &Query) -> String {
     let mut text = String::new();
     for (name, value) in query.used.iter().filter(|(name, _)| name != "_count") {

@@ -16,7 +16,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Every filter becomes a criterion where the index knows it. `base` is the address of the service.
+    /// Returns every filter becomes a criterion where the index knows it. `base` is the address of the service.
     pub(super) fn of(filters: &[Filter], base: &OwnBase) -> Self {
         let mut plan = Self::default();
         for (at, filter) in filters.iter().enumerate() {
@@ -30,7 +30,7 @@ impl Plan {
     }
 }
 
-/// What the index is asked, and whether its answer is exact.
+/// Returns what the index is asked, and whether its answer is exact.
 fn criterion(filter: &Filter, base: &OwnBase) -> Option<(Criterion, bool)> {
     if filter.not {
         return None;
@@ -79,7 +79,7 @@ fn of_ids(any_of: &[Wanted]) -> Option<Criterion> {
 /// them shorter, so that a longer beginning might not be there.
 const BEGINNING: usize = 64;
 
-/// What the index is asked for one value, and whether the answer is exact; `None` where it does not know.
+/// Returns what the index is asked for one value, and whether the answer is exact; `None` where it does not know.
 fn asked(of: Parameter, wanted: &Wanted, base: &OwnBase, any: &mut Vec<Criterion>) -> Option<bool> {
     let fits = |text: &str| text.len() <= Parameter::LONGEST;
     Some(match wanted {

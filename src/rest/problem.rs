@@ -45,7 +45,8 @@ impl Problem {
         Self { status, outcome: Box::new(outcome), retry_after: None, headers: Vec::new(), omitted: 0, fault: None }
     }
 
-    /// A document that breaks rules: every finding, with the status 400; 413 where it has more elements than are read.
+    /// Returns a document that breaks rules: every finding, with the status 400; 413 where it has more elements than
+    /// are read.
     #[must_use]
     pub fn document(report: &Report) -> Self {
         let too_large = report.iter().any(|issue| issue.rule == TOO_MANY_ELEMENTS);
@@ -66,7 +67,8 @@ impl Problem {
         Self::document(&report)
     }
 
-    /// A document that follows the rules of FHIR and breaks one of the service's: every finding, with the status 422.
+    /// Returns a document that follows the rules of FHIR and breaks one of the service's: every finding, with the
+    /// status 422.
     #[must_use]
     pub fn unprocessable(report: &Report) -> Self {
         Self { status: 422, ..Self::document(report) }
@@ -110,7 +112,7 @@ impl Problem {
         self
     }
 
-    /// An error of a store about `what`, as in "Device/pump".
+    /// Returns an error of a store about `what`, as in "Device/pump".
     #[must_use]
     pub fn of_store(error: &StoreError, what: impl Display) -> Self {
         let mut problem = match error {
@@ -157,7 +159,7 @@ impl Problem {
         problem
     }
 
-    /// The same, said of a place in a document.
+    /// Returns the same, said of a place in a document.
     #[must_use]
     pub(super) fn at(mut self, place: &str) -> Self {
         for issue in &mut self.outcome.issue {
@@ -179,7 +181,7 @@ impl Problem {
         self
     }
 
-    /// What it says, as a warning beside an answer.
+    /// Returns what it says, as a warning beside an answer.
     pub(super) fn warning(self) -> OperationOutcome {
         let mut outcome = *self.outcome;
         for issue in &mut outcome.issue {
@@ -188,25 +190,25 @@ impl Problem {
         outcome
     }
 
-    /// The same, with the URLs of this crate under a base of the caller's.
+    /// Returns the same, with the URLs of this crate under a base of the caller's.
     #[must_use]
     pub fn under(mut self, base: &CanonicalBase) -> Self {
         self.outcome = Box::new(self.outcome.under(base));
         self
     }
 
-    /// The status.
+    /// Returns the status.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The reasons.
+    /// Returns the reasons.
     pub fn issues(&self) -> impl Iterator<Item = &Issue> {
         self.outcome.issue.iter()
     }
 
-    /// The answer that tells it to the client.
+    /// Returns the answer that tells it to the client.
     #[must_use]
     pub fn into_response(mut self) -> Response {
         if self.omitted > 0 {

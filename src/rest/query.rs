@@ -166,7 +166,7 @@ impl Query {
         Ok(true)
     }
 
-    /// The address of a page of this search.
+    /// Returns the address of a page of this search.
     pub(super) fn link(&self, base: &OwnBase, page: Option<&str>, format: Format) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.used.iter().filter(|(name, _)| name != "_count"));
@@ -179,7 +179,7 @@ impl Query {
     }
 }
 
-/// A number of entries.
+/// Returns a number of entries.
 pub(super) fn count(value: &str) -> Result<usize> {
     let read = value
         .parse::<u64>()

@@ -28,7 +28,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok((hits.page, hits.next.map(|next| next.as_str().to_owned())))
     }
 
-    /// Whether a text is such a search.
+    /// Returns whether a text is such a search.
     pub(crate) fn check_scan(&self, search: &str, of: ResourceType) -> Result<()> {
         self.scan_query(search, of).map(drop)
     }

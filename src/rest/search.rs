@@ -20,7 +20,7 @@ const OUTCOME: &str = "\"search\":{\"mode\":\"outcome\"}";
 /// The most parameters that were passed over and are named.
 const NAMED: usize = 20;
 
-/// The outcome that names the parameters that a search passed over.
+/// Returns the outcome that names the parameters that a search passed over.
 fn passed_over(ignored: &[String]) -> Option<String> {
     let mut outcome: Option<OperationOutcome> = None;
     for name in ignored.iter().take(NAMED) {
@@ -86,7 +86,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         self.page_bundle(shown).await
     }
 
-    /// The Bundle of a page.
+    /// Returns the Bundle of a page.
     async fn page_bundle(&self, page: Shown<'_>) -> Result<Response> {
         let mut bundle = self.bundle_writer("searchset", page.total, &page.links);
         let mut devices = BTreeMap::new();
@@ -239,8 +239,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(all)
     }
 
-    /// A resource of a page; an outcome where it cannot be shown in the version that is asked for. `devices` are those that
-    /// the page has so far, by their ids there.
+    /// Returns a resource of a page; an outcome where it cannot be shown in the version that is asked for. `devices`
+    /// are those that the page has so far, by their ids there.
     fn page_entry(
         &self,
         (version, whole): (&Version, Body),

@@ -44,7 +44,7 @@ impl Said {
         Self { component: id, updates }
     }
 
-    /// What is shown in the place of each update.
+    /// Returns what is shown in the place of each update.
     fn shown(&self, known: &Known, age: Age) -> Shown {
         let mut seen = BTreeSet::new();
         let of = |(id, there): &(Option<IngestId>, Option<AvailableUpdate>)| {
@@ -64,7 +64,7 @@ impl Said {
         Shown(self.updates.iter().map(of).collect())
     }
 
-    /// Whether that is what the version says.
+    /// Returns whether that is what the version says.
     fn is_said(&self, Shown(shown): &Shown) -> bool {
         self.updates.iter().map(|(_, there)| there).eq(shown) && shown.iter().all(Option::is_some)
     }
@@ -89,14 +89,14 @@ impl Shown {
 }
 
 impl<S: ResourceStore + ?Sized> Server<S> {
-    /// The newest version of a resource as a client reads it.
+    /// Returns the newest version of a resource as a client reads it.
     pub(super) async fn shown(&self, version: &Version) -> Result<Body> {
         // What was written is shown, however large it is: the request cannot be carried out once more.
         let all = self.shown_each(std::iter::once((version, Age::Newest)), false).await?;
         all.into_iter().next().ok_or_else(|| Problem::of_store(&StoreError::not_found(), &version.key))
     }
 
-    /// Whether a version is the newest. That is looked up only where it may have updates.
+    /// Returns whether a version is the newest. That is looked up only where it may have updates.
     pub(super) async fn age(&self, version: &Version) -> Result<Age> {
         let has_none = version.key.resource_type() != ResourceType::DeviceComponent
             || !may_have_updates(version.body.as_deref().unwrap_or_default());
@@ -110,14 +110,14 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
     }
 
-    /// The resources of versions as a client reads them, in their order. Of the updates of a component, none is shown that
-    /// the service does not know, and none otherwise than it knows it; the service is asked once, and only where some version has
-    /// one. A deletion has no resource, and is passed over.
+    /// Returns the resources of versions as a client reads them, in their order. Of the updates of a component, none
+    /// is shown that the service does not know, and none otherwise than it knows it; the service is asked once, and
+    /// only where some version has one. A deletion has no resource, and is passed over.
     pub(super) async fn shown_all<'v>(&self, versions: impl Iterator<Item = (&'v Version, Age)>) -> Result<Vec<Body>> {
         self.shown_each(versions, true).await
     }
 
-    /// The same. `defers` tells that a large resource may be left for later.
+    /// Returns the same. `defers` tells that a large resource may be left for later.
     async fn shown_each<'v>(
         &self,
         versions: impl Iterator<Item = (&'v Version, Age)>,
@@ -144,7 +144,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(bodies)
     }
 
-    /// What a version says of updates; nothing where it is no component or says nothing of any.
+    /// Returns what a version says of updates; nothing where it is no component or says nothing of any.
     async fn said(&self, version: &Version, defers: bool) -> Result<Option<Said>> {
         let body = version.body.as_deref().unwrap_or_default();
         if version.key.resource_type() != ResourceType::DeviceComponent || !may_have_updates(body) {
@@ -161,7 +161,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(Some(Said::of(&component, id)).filter(|said| !said.updates.is_empty()))
     }
 
-    /// What the service knows of all that is said.
+    /// Returns what the service knows of all that is said.
     async fn known_of_all(&self, updates: &dyn KnownUpdates, said: impl Iterator<Item = &Said>) -> Result<Known> {
         let mut of = BTreeSet::new();
         for said in said {
@@ -174,7 +174,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         known.map_err(|error| Problem::of_store(&error, "the list of updates"))
     }
 
-    /// A component with other updates in the places of its own.
+    /// Returns a component with other updates in the places of its own.
     fn with_updates(&self, version: &Version, shown: Shown) -> crate::store::Result<String> {
         let resource = typed(version)?;
         let Resource::DeviceComponent(mut component) = resource else { return Ok(resource.to_json()) };

@@ -5,7 +5,7 @@ use crate::primitive::Instant;
 use crate::store::{Result, StoreError, Version, to_millisecond, typed};
 use bytes::Bytes;
 
-/// The resource of a version as JSON, with `meta.versionId` and `meta.lastUpdated`.
+/// Returns the resource of a version as JSON, with `meta.versionId` and `meta.lastUpdated`.
 ///
 /// A body in the form in which this crate writes is not read: the two members are put in where they belong. Any other is
 /// read and written again.
@@ -32,7 +32,7 @@ pub fn stamped(version: &Version) -> Result<Vec<u8>> {
     stamped_body(version).map(|body| body.to_vec())
 }
 
-/// The same, sharing the bytes of the version where they are as they are stored.
+/// Returns the same, sharing the bytes of the version where they are as they are stored.
 pub(super) fn stamped_body(version: &Version) -> Result<Body> {
     let Some(body) = &version.body else { return Err(StoreError::gone(version.version)) };
     Ok(match spliced(version, body) {

@@ -28,7 +28,7 @@ pub(super) enum Subset {
 /// What a resource of any kind is not without.
 const ALWAYS: [&str; 4] = ["resourceType", "id", "meta", "implicitRules"];
 
-/// The members that the specification marks for a summary, those of [`ALWAYS`] aside.
+/// Returns the members that the specification marks for a summary, those of [`ALWAYS`] aside.
 const fn summary_of(of: ResourceType) -> &'static [&'static str] {
     match of {
         ResourceType::Device => &["udi", "status", "safety"],
@@ -59,7 +59,7 @@ const fn summary_of(of: ResourceType) -> &'static [&'static str] {
     }
 }
 
-/// The members that a resource must have.
+/// Returns the members that a resource must have.
 const fn mandatory_of(of: ResourceType) -> &'static [&'static str] {
     match of {
         ResourceType::Device => &[],
@@ -110,12 +110,13 @@ impl Subset {
             }
     }
 
-    /// Whether members are named, which are those of the version of FHIR in which the resource is shown.
+    /// Returns whether members are named, which are those of the version of FHIR in which the resource is shown.
     pub(super) fn names_elements(&self) -> bool {
         matches!(self, Self::Elements(_))
     }
 
-    /// The resource with what is wanted of it, and a tag that says that there is more; its system is that of `version`.
+    /// Returns the resource with what is wanted of it, and a tag that says that there is more; its system is that of
+    /// `version`.
     pub(super) fn of(&self, kind: ResourceType, json: Body, version: Version) -> Body {
         if *self == Self::Whole {
             return json;
@@ -137,7 +138,7 @@ const fn tag_of(version: Version) -> &'static str {
     }
 }
 
-/// A `meta` with the tag.
+/// Returns a `meta` with the tag.
 fn subsetted(meta: &str, version: Version) -> String {
     let added = tag_of(version);
     let Ok(Members(members)) = serde_json::from_str(meta) else { return meta.to_owned() };

@@ -62,7 +62,7 @@ impl Step {
         }
     }
 
-    /// The same without the bodies that nothing depends on, and how many bytes are held.
+    /// Returns the same without the bodies that nothing depends on, and how many bytes are held.
     fn lightened(mut self, of: HttpVerb) -> (Self, usize) {
         let held = match &mut self {
             Self::There(version) => {
@@ -306,7 +306,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
     }
 
-    /// The key of a conditional creation; keys that hold something else are passed over.
+    /// Returns the key of a conditional creation; keys that hold something else are passed over.
     async fn free_key(&self, query: &Query, turn: u32, taken: &BTreeSet<Key>) -> Result<Candidate> {
         for turn in turn..turn.saturating_add(TRIES) {
             match self.key_for(query, turn).await? {
@@ -321,8 +321,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(Candidate::Free(new_key(query.resource_type)?))
     }
 
-    /// The writes in the order DELETE, POST, PUT, each with the place of its entry; references lead to where the entries
-    /// are written.
+    /// Returns the writes in the order DELETE, POST, PUT, each with the place of its entry; references lead to where
+    /// the entries are written.
     async fn writes(&self, entries: &[Asked], steps: &[Step]) -> Result<Vec<(usize, ValidWrite)>> {
         let addresses = Addresses::of(entries, steps);
         let mut faults = Faults::default();
@@ -347,7 +347,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(writes)
     }
 
-    /// The write of an entry's resource, named, with its references set.
+    /// Returns the write of an entry's resource, named, with its references set.
     async fn linked(
         &self,
         entry: &Asked,
@@ -397,7 +397,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
     }
 
-    /// The one resource that a conditional reference means: `Device?identifier=urn:x|1`.
+    /// Returns the one resource that a conditional reference means: `Device?identifier=urn:x|1`.
     async fn conditional(&self, text: &str) -> Result<Key> {
         let failed = |words: String| Problem::new(412, IssueType::NotFound, "conditional-reference", words);
         let (kind, query) = text.split_once('?').unwrap_or((text, ""));
@@ -410,7 +410,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
     }
 
-    /// Whether the store can write all of this at once, asked before anything is written.
+    /// Returns whether the store can write all of this at once, asked before anything is written.
     fn can_commit(&self, writes: &[(usize, ValidWrite)]) -> Result<()> {
         let can = self.store.capabilities();
         if writes.len() > can.max_writes {
@@ -447,7 +447,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(made)
     }
 
-    /// What became of each entry, in the order of the request.
+    /// Returns what became of each entry, in the order of the request.
     async fn answers(
         &self,
         entries: &[Asked],
@@ -487,7 +487,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 }
 
-/// What can be told of an entry without the store.
+/// Returns what can be told of an entry without the store.
 fn checked(entry: &Asked) -> Result<()> {
     match (entry.method, &entry.address) {
         (HttpVerb::Get, Address::Base) => Err(not_here(entry)),
@@ -511,7 +511,7 @@ fn not_here(entry: &Asked) -> Problem {
     Problem::unsupported(405, "method", words)
 }
 
-/// The store's refusal, told of the entry that decided it.
+/// Returns the store's refusal, told of the entry that decided it.
 fn refused(error: StoreError, at: Option<usize>, step: Option<&Step>, entries: &[Asked]) -> Problem {
     let key = step.and_then(Step::key);
     let error = match error {
@@ -526,7 +526,7 @@ fn refused(error: StoreError, at: Option<usize>, step: Option<&Step>, entries: &
     }
 }
 
-/// Whether a reference is to the `fullUrl` of an entry, and to nothing outside its Bundle.
+/// Returns whether a reference is to the `fullUrl` of an entry, and to nothing outside its Bundle.
 pub(super) fn is_temporary(text: &str) -> bool {
     ["urn:uuid:", "urn:oid:"].iter().any(|scheme| text.starts_with(scheme))
 }
@@ -536,7 +536,8 @@ fn is_conditional(text: &str) -> bool {
     kind.is_some_and(|kind| !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphabetic()))
 }
 
-/// The service that an entry is of, by its `fullUrl`. One that is longer than any address of a resource is of none.
+/// Returns the service that an entry is of, by its `fullUrl`. One that is longer than any address of a resource is of
+/// none.
 fn home(entry: &Asked) -> Option<&str> {
     match Literal::parse(entry.full_url.as_deref().filter(|url| url.len() <= MAX_URL)?) {
         Literal::Absolute { base, .. } => Some(base),
@@ -553,7 +554,8 @@ impl Addresses {
         Self(known.filter_map(|(entry, step)| Some((entry.full_url.clone()?, step.key()?.clone()))).collect())
     }
 
-    /// What a reference of an entry leads to. A relative one is below the service of the entry that has it, `home`.
+    /// Returns what a reference of an entry leads to. A relative one is below the service of the entry that has it,
+    /// `home`.
     fn target(&self, text: &str, home: Option<&str>) -> Option<&Key> {
         if let Some(key) = self.0.get(text) {
             return Some(key);

@@ -21,14 +21,15 @@ use crate::validate::{CheckResult, Valid, check_with};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
-/// What the tree of a document takes at most while it is converted: what it is made of and what is made of it are there at
-/// the same time.
+/// Returns what the tree of a document takes at most while it is converted: what it is made of and what is made of it
+/// are there at the same time.
 fn tree_memory(limits: &Limits) -> usize {
     limits.read_memory() / 2
 }
 
 impl Format {
-    /// The limits of a request that is answered so. What is converted cannot be shared with the store, and may be larger.
+    /// Returns the limits of a request that is answered so. What is converted cannot be shared with the store, and may
+    /// be larger.
     pub(super) fn limits(self, limits: Limits) -> Limits {
         if !self.is_converted() { limits } else { limits.with_page_bytes(limits.page_bytes() / 4) }
     }
@@ -40,17 +41,17 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         self.translated(shown).map_err(|report| self.not_shown(report))
     }
 
-    /// The refusal of a read in a version in which the resource cannot be written.
+    /// Returns the refusal of a read in a version in which the resource cannot be written.
     pub(super) fn not_shown(&self, report: Report) -> Problem {
         Problem::document_within(report, &self.limits).with_status(406)
     }
 
-    /// A resource of STU3 in the version of FHIR that is asked for.
+    /// Returns a resource of STU3 in the version of FHIR that is asked for.
     pub(super) fn translated(&self, body: Body) -> Result<Body, Report> {
         self.translated_to(self.format.version, body)
     }
 
-    /// A resource of STU3 in a version of FHIR.
+    /// Returns a resource of STU3 in a version of FHIR.
     pub(super) fn translated_to(&self, version: convert::Version, body: Body) -> Result<Body, Report> {
         if version == convert::Version::Stu3 {
             return Ok(body);
@@ -59,8 +60,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         convert::valid_to(version, &body, &self.conversion, memory).map(|converted| converted.json.into())
     }
 
-    /// A component in the version of FHIR that `accept` prefers to STU3, and its media type. Nothing where it prefers none, and
-    /// where the component cannot be written in it without loss: it is answered as it is then.
+    /// Returns a component in the version of FHIR that `accept` prefers to STU3, and its media type. Nothing where it
+    /// prefers none, and where the component cannot be written in it without loss: it is answered as it is then.
     #[cfg(feature = "server")]
     pub(crate) fn component_in(&self, accept: &str, component: &str) -> Option<(String, String)> {
         let format = Format::accepted(accept).filter(|format| !format.is_stu3())?;
@@ -102,7 +103,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         BundleWriter::new(kind, total, links, self.format.version, Arc::clone(&self.conversion))
     }
 
-    /// The key that the address of a Device means in a version of FHIR: components are Devices from R4 on.
+    /// Returns the key that the address of a Device means in a version of FHIR: components are Devices from R4 on.
     pub(super) async fn meant(&self, key: &Key, version: convert::Version) -> Result<Key> {
         let stu3 = version == convert::Version::Stu3;
         if stu3 || key.resource_type() != ResourceType::Device {
@@ -147,7 +148,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         })
     }
 
-    /// The resource that a client sent in a version of FHIR, with every finding where it is not taken.
+    /// Returns the resource that a client sent in a version of FHIR, with every finding where it is not taken.
     pub(super) fn document(&self, version: convert::Version, body: &[u8]) -> Result<Valid<Resource>> {
         let checked = self.check_in(version, body);
         if self.mode == ReadMode::Lenient {
@@ -156,7 +157,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         checked.into_valid().map_err(|report| self.not_taken(report))
     }
 
-    /// The type of which a resource is created that a client sent in a version, and the resource as one of it.
+    /// Returns the type of which a resource is created that a client sent in a version, and the resource as one of it.
     pub(super) fn of_type_in(
         &self,
         version: convert::Version,
@@ -173,7 +174,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok((kind, resource))
     }
 
-    /// The key to which a resource is written that a client sent in a version, and the resource as what it is there.
+    /// Returns the key to which a resource is written that a client sent in a version, and the resource as what it is
+    /// there.
     ///
     /// What is sent without the mark of a component to the address of one is that component: a client may have dropped it.
     pub(super) async fn at_key_in(
@@ -194,7 +196,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok((key, resource))
     }
 
-    /// The key of a component that is sent to the address of a Device.
+    /// Returns the key of a component that is sent to the address of a Device.
     async fn component_at(&self, version: convert::Version, key: Key) -> Result<Key> {
         let (id, certain) = convert::component_of(key.id().as_str(), &self.conversion);
         let own = Key::new(ResourceType::DeviceComponent, id)?;
@@ -205,7 +207,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(own)
     }
 
-    /// A device as the component that it becomes, which is checked for itself.
+    /// Returns a device as the component that it becomes, which is checked for itself.
     fn as_component(&self, device: &Resource) -> Result<Valid<Resource>> {
         let component = convert::as_component(device, &self.conversion);
         let valid = component.and_then(|component| Valid::by(component, &self.validator));

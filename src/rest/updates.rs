@@ -24,7 +24,8 @@ const RULE: &str = "available-update";
 const MAX_LOOKUPS: usize = 64;
 
 impl<S: ResourceStore + ?Sized> Server<S> {
-    /// The write of a resource that a client sent, over what is stored under its key. Every write of a client is made here.
+    /// Returns the write of a resource that a client sent, over what is stored under its key. Every write of a client
+    /// is made here.
     ///
     /// A component keeps the updates that it has: those that the client left out are put back, and those that it sent are
     /// replaced by what is stored. It is written on the condition that it is still in the version whose updates were kept,
@@ -113,7 +114,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(())
     }
 
-    /// What the service knows of updates of a component.
+    /// Returns what the service knows of updates of a component.
     async fn known_of<'i>(
         &self,
         component: &DeviceComponent,
@@ -132,8 +133,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 }
 
-/// Whether the updates of a component are exactly such as the service that owns them may write over the stored ones: each is
-/// stored already or says what its record says, none is left out that is to stay, and one at most is current.
+/// Returns whether the updates of a component are exactly such as the service that owns them may write over the stored
+/// ones: each is stored already or says what its record says, none is left out that is to stay, and one at most is
+/// current.
 fn is_of_the_service(
     component: &DeviceComponent,
     stored: &[Extension],
@@ -179,7 +181,7 @@ fn refuse_unknown(others: &[(usize, Identity)], known: &BTreeMap<IngestId, Known
     if report.is_empty() { Ok(()) } else { Err(Problem::unprocessable(&report)) }
 }
 
-/// Whether an update may refer to a contained resource. Those of the service never do.
+/// Returns whether an update may refer to a contained resource. Those of the service never do.
 fn refers_within(extension: &Extension) -> bool {
     is_update(extension) && format!("{extension:?}").contains('#')
 }

@@ -77,7 +77,7 @@ fn terms(
 /// A value of `_id` that no resource has.
 const NO_ID: &str = "*";
 
-/// The ids that components have in STU3, given those of Devices.
+/// Returns the ids that components have in STU3, given those of Devices.
 fn component_ids(ids: &str, options: &convert::Options) -> String {
     let of = |id: &String| {
         let (own, certain) = convert::component_of(id, options);
@@ -87,13 +87,13 @@ fn component_ids(ids: &str, options: &convert::Options) -> String {
     if own.is_empty() { NO_ID.to_owned() } else { own.join(",") }
 }
 
-/// The values of a list, each as it is in STU3 where that differs.
+/// Returns the values of a list, each as it is in STU3 where that differs.
 fn each(values: &str, of: impl Fn(&str) -> Option<String>) -> String {
     let own: Vec<String> = split(values).into_iter().map(|value| of(&value).unwrap_or(value)).collect();
     own.join(",")
 }
 
-/// What is included, in the terms of STU3: `Device:parent` is a link between components.
+/// Returns what is included, in the terms of STU3: `Device:parent` is a link between components.
 fn include(value: &str) -> String {
     let mut parts: Vec<&str> = value.split(':').collect();
     if let [from, "parent", rest @ ..] = &mut *parts {

@@ -1,4 +1,4 @@
-//! What a resource must meet to be found.
+//! Criteria of a search.
 
 use super::index::cut;
 use super::{IndexEntries, Parameter, Token};
@@ -35,7 +35,7 @@ pub enum TokenMatch {
 }
 
 impl TokenMatch {
-    /// Returns whether `token` is meant.
+    /// Returns whether `token` matches.
     #[must_use]
     pub fn matches(&self, token: &Token) -> bool {
         match self {
@@ -45,7 +45,7 @@ impl TokenMatch {
         }
     }
 
-    /// The value that is asked for; none for a whole system.
+    /// Returns the value; `None` for a whole system.
     #[must_use]
     pub fn value(&self) -> Option<&SmolStr> {
         match self {
@@ -110,7 +110,7 @@ impl fmt::Display for TokenMatch {
     }
 }
 
-/// One thing that a resource must meet to be found.
+/// A criterion of a search.
 ///
 /// Its values are in the form of [`Parameter::fold`]; [`is`](Self::is), [`begins`](Self::begins) and the shorter ones see to
 /// that.
@@ -130,16 +130,16 @@ pub enum Criterion {
     Id(SmolStr),
     /// Its logical id is one of these.
     AnyId(BTreeSet<SmolStr>),
-    /// One of its entries of the parameter is meant. References, texts and addresses have no system.
+    /// An index entry of the parameter matches. References, texts and addresses have no system.
     Is(Parameter, TokenMatch),
-    /// One of its entries of the parameter begins so, byte for byte.
+    /// An index entry of the parameter begins with this text, byte for byte.
     Begins(Parameter, SmolStr),
-    /// One of these is met; with none, nothing is found.
+    /// One of these is met; an empty list matches nothing.
     AnyOf(Vec<Criterion>),
 }
 
 impl Criterion {
-    /// One of its entries of the parameter is meant.
+    /// Creates a criterion: an index entry of the parameter matches.
     #[must_use]
     pub fn is(parameter: Parameter, wanted: TokenMatch) -> Self {
         let system = |system: SmolStr| SmolStr::from(cut(&system));
@@ -155,7 +155,7 @@ impl Criterion {
         )
     }
 
-    /// One of its entries of the parameter begins with this text.
+    /// Creates a criterion: an index entry of the parameter begins with this text.
     #[must_use]
     pub fn begins(parameter: Parameter, text: &str) -> Self {
         Self::Begins(parameter, parameter.fold(text))

@@ -52,7 +52,7 @@ impl Problem {
         Self(self.0.with_retry_after(seconds))
     }
 
-    /// An error of a store about `what`, as in "Device/pump".
+    /// Returns an error of a store about `what`, as in "Device/pump".
     pub(super) fn of_store(error: &StoreError, what: impl Display) -> Self {
         Self(rest::Problem::of_store(error, what))
     }
@@ -84,7 +84,7 @@ pub(super) fn under(base: &CanonicalBase, mut answer: Answer) -> Answer {
     answer
 }
 
-/// An answer of the library, as HTTP carries it.
+/// Returns an answer of the library, as HTTP carries it.
 pub(super) fn of_library(response: rest::Response) -> Answer {
     if let Some(fault) = response.fault {
         tracing::error!(fault, "a request failed");
@@ -103,7 +103,7 @@ pub(super) fn of_library(response: rest::Response) -> Answer {
     answer
 }
 
-/// A body, of which each part is sent by itself: the parts of a large answer are shared with the store.
+/// Returns a body, of which each part is sent by itself: the parts of a large answer are shared with the store.
 fn stream(body: rest::Body) -> Body {
     let mut parts = body.into_parts();
     if parts.len() < 2 {
@@ -123,12 +123,12 @@ impl Stream for Parts {
     }
 }
 
-/// A resource as the whole answer.
+/// Returns a resource as the whole answer.
 pub(super) fn json(status: StatusCode, body: String) -> Answer {
     of_library(rest::Response::json(status.as_u16(), body))
 }
 
-/// A JSON document that is no FHIR resource.
+/// Returns a JSON document that is no FHIR resource.
 pub(super) fn json_text(status: StatusCode, body: String) -> Answer {
     let mut answer = plain("application/json", body);
     *answer.status_mut() = status;
@@ -136,7 +136,7 @@ pub(super) fn json_text(status: StatusCode, body: String) -> Answer {
     answer
 }
 
-/// An answer without a body.
+/// Returns an answer without a body.
 pub(super) fn empty(status: StatusCode) -> Answer {
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = status;
@@ -150,7 +150,7 @@ pub(super) fn set(answer: &mut Answer, name: HeaderName, value: impl Display) {
     }
 }
 
-/// A text for programs that are no FHIR clients.
+/// Returns a text for programs that are no FHIR clients.
 pub(super) fn plain(kind: &'static str, text: String) -> Answer {
     let mut answer = Response::new(Body::from(text));
     set(&mut answer, header::CONTENT_TYPE, kind);

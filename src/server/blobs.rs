@@ -71,7 +71,8 @@ fn describe(answer: &mut Answer, tag: &str) {
     set(answer, header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
 }
 
-/// What the file is, as those who sent it said. Where they do not agree, or that cannot be looked up, it is bytes.
+/// Returns what the file is, as those who sent it said. Where they do not agree, or that cannot be looked up, it is
+/// bytes.
 async fn media_type(app: &UpdateServer, tenant: &Tenant, key: &BlobKey) -> String {
     let said = app.updates.media_type(tenant, key).await.unwrap_or_else(|error| {
         tracing::warn!(%tenant, %key, %error, "the type of a file cannot be looked up");
@@ -110,7 +111,7 @@ fn wanted(header: &str, blob: &BlobRef) -> Wanted {
     }
 }
 
-/// A number of bytes; one that is too large for us lies behind every end.
+/// Returns a number of bytes; one that is too large for us lies behind every end.
 fn number(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -72,12 +72,12 @@ impl Cost {
     /// The read of one resource that is not large.
     pub(super) const READ: Self = Self { kib: 64 };
 
-    /// A search, a history, or the page for people.
+    /// Returns a search, a history, or the page for people.
     pub(super) fn page(limits: &Limits) -> Self {
         Self { kib: limits.page_bytes() * 3 / 2 / 1024 }
     }
 
-    /// A search whose parameters have that many bytes.
+    /// Returns a search whose parameters have that many bytes.
     pub(super) fn search(bytes: usize, limits: &Limits) -> Self {
         Self { kib: Self::page(limits).kib + bytes.saturating_mul(4) / 1024 }
     }
@@ -87,30 +87,31 @@ impl Cost {
         Self { kib: self.kib.saturating_add(other.kib) }
     }
 
-    /// An answer of that many bytes.
+    /// Returns an answer of that many bytes.
     pub(super) fn answer(bytes: usize) -> Self {
         Self { kib: bytes / 1024 + 64 }
     }
 
-    /// A document of that many bytes: its text, what is read from it, and what is written.
+    /// Returns a document of that many bytes: its text, what is read from it, and what is written.
     pub(super) fn document(bytes: usize, limits: &Limits) -> Self {
         let read = bytes.saturating_mul(40).min(limits.read_memory() * 3 / 2);
         Self { kib: bytes.saturating_mul(3).saturating_add(read) / 1024 + 64 }
     }
 
-    /// A patch of that many bytes of a resource of `stored` bytes: both, and what is read and written of them. What it copies
-    /// can be as much again.
+    /// Returns a patch of that many bytes of a resource of `stored` bytes: both, and what is read and written of them.
+    /// What it copies can be as much again.
     pub(super) fn patch(bytes: usize, stored: usize, limits: &Limits) -> Self {
         let made = bytes.saturating_add(stored).saturating_mul(2).saturating_add(64 << 10);
         Self { kib: Self::document(bytes, limits).kib + Self::document(made, limits).kib }
     }
 
-    /// The same where documents are converted from or to another version of FHIR: the tree of one, and what is made of it.
+    /// Returns the same where documents are converted from or to another version of FHIR: the tree of one, and what is
+    /// made of it.
     pub(super) fn converted(self, limits: &Limits) -> Self {
         Self { kib: self.kib.saturating_mul(2).min(self.kib.saturating_add(limits.read_memory() / 1024)) }
     }
 
-    /// A batch or a transaction of that many bytes, with an answer of at most so many.
+    /// Returns a batch or a transaction of that many bytes, with an answer of at most so many.
     pub(super) fn bundle(bytes: usize, answer: usize, limits: &Limits) -> Self {
         Self { kib: Self::document(bytes, limits).kib + answer / 1024 }
     }
@@ -136,14 +137,14 @@ impl Reservation {
         drop(self.permit.split(self.kib().saturating_sub(cost.kib)));
     }
 
-    /// Whether an answer of that many bytes is within it.
+    /// Returns whether an answer of that many bytes is within it.
     pub(super) fn covers(&self, bytes: usize) -> bool {
         bytes <= KEPT || bytes / 1024 <= self.kib()
     }
 }
 
 impl Budget {
-    /// A budget of that many bytes.
+    /// Returns a budget of that many bytes.
     pub(super) fn of(bytes: usize) -> Self {
         let kib = (bytes / 1024).clamp(16 << 10, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let small = kib / SMALL_PART;
@@ -189,7 +190,7 @@ impl Budget {
         Ok(reservation)
     }
 
-    /// An empty buffer of a capacity, from the memory of the thread that will work on the request.
+    /// Returns an empty buffer of a capacity, from the memory of the thread that will work on the request.
     ///
     /// # Errors
     /// 500 where that thread is not available.

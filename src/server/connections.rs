@@ -79,7 +79,7 @@ impl Connection {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The phase, and since when it lasts.
+    /// Returns the phase, and since when it lasts.
     pub(super) fn phase(&self) -> (Phase, Instant) {
         let progress = self.progress();
         (progress.phase, progress.since)
@@ -313,7 +313,7 @@ impl Connections {
         Place { connection, health_only: !room, all: Arc::clone(self), _descriptor: descriptor }
     }
 
-    /// The text form of Prometheus.
+    /// Returns the text form of Prometheus.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         let (open, reserve) = {

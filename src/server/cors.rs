@@ -19,7 +19,7 @@ const READ: &str = "ETag, Location, Content-Location, Last-Modified, Allow, Acce
 /// How long a browser may keep the answer to a preflight, in seconds.
 const KEPT: &str = "600";
 
-/// The origin of a request, where the operator lists it.
+/// Returns the origin of a request, where the operator lists it.
 pub(super) fn listed<'h>(headers: &'h HeaderMap, origins: &[String]) -> Option<&'h HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
     let text = origin.to_str().ok()?;

@@ -16,7 +16,7 @@ const FOLDER: &str = "deleted";
 /// How many notes are read at a time.
 const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
-/// The same store, whose deletions are noted. One that cannot forget versions is given back as it is.
+/// Returns the same store, whose deletions are noted. One that cannot forget versions is given back as it is.
 pub(super) fn noted(store: Arc<dyn ResourceStore>, ledger: Arc<dyn Ledger>) -> Arc<dyn ResourceStore> {
     let Capabilities { history, history_pruning, .. } = store.capabilities();
     if history && history_pruning { Arc::new(Noted { below: store, ledger }) } else { store }

@@ -64,7 +64,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// What audit records call them.
+    /// Returns what audit records call them.
     pub(super) fn actor(&self) -> Result<ActorId, Problem> {
         match self {
             Self::Local => ActorId::new("local"),
@@ -172,8 +172,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// A grant without an end: with every role where it is for every tenant, and otherwise with [`Role::Read`], [`Role::Write`]
-    /// and [`Role::Upload`].
+    /// Returns a grant without an end: with every role where it is for every tenant, and otherwise with
+    /// [`Role::Read`], [`Role::Write`] and [`Role::Upload`].
     #[must_use]
     pub fn new(caller: Caller, access: Access) -> Self {
         let everything = access == Access::Everything;
@@ -182,8 +182,8 @@ impl Grant {
     }
 }
 
-/// The headers of every answer that says nothing else: what is in it is for the one who asked, and no browser shall guess
-/// what it is.
+/// Returns the headers of every answer that says nothing else: what is in it is for the one who asked, and no browser
+/// shall guess what it is.
 pub(super) async fn protect(mut answer: Response) -> Response {
     let headers = answer.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -218,7 +218,7 @@ pub(super) async fn enter(State(app): State<Shared>, request: Request, next: Nex
     }
 }
 
-/// Where a request comes from: as [`serve`](super::serve()) says, or the application that mounts the router.
+/// Returns where a request comes from: as [`serve`](super::serve()) says, or the application that mounts the router.
 fn peer_address(extensions: &Extensions) -> Option<IpAddr> {
     let mounted = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
     extensions.get::<PeerAddress>().map(|from| from.0).or_else(mounted)
@@ -255,7 +255,8 @@ async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
     Ok(grant.caller)
 }
 
-/// Whether a request asks what the FHIR service of a tenant offers, and how to sign in: it says nothing of the tenant.
+/// Returns whether a request asks what the FHIR service of a tenant offers, and how to sign in: it says nothing of the
+/// tenant.
 fn asks_what_is_offered(method: &Method, uri: &Uri) -> bool {
     let mut segments = uri.path().split('/').skip(2);
     let path = (segments.next(), segments.next(), segments.next());
@@ -297,7 +298,7 @@ async fn sign_in(
     Err(login(words))
 }
 
-/// Whether a grant is for the tenant of a path, and has a role for what is done there.
+/// Returns whether a grant is for the tenant of a path, and has a role for what is done there.
 fn may(grant: &Grant, method: &Method, uri: &Uri) -> Result<(), Problem> {
     let refuse = |rule, words: String| Err(Problem::new(StatusCode::FORBIDDEN, IssueType::Forbidden, rule, words));
     let tenant = asked_for(uri);
@@ -321,7 +322,7 @@ fn may(grant: &Grant, method: &Method, uri: &Uri) -> Result<(), Problem> {
     refuse("role", format!("the token does not have the role {}", wanted.join(" or ")))
 }
 
-/// The roles of which one is needed for a request.
+/// Returns the roles of which one is needed for a request.
 fn roles(method: &Method, path: &str) -> &'static [Role] {
     let mut segments = path.split('/').skip(2);
     let (second, third, fourth) = (segments.next(), segments.next().filter(|id| !id.is_empty()), segments.next());
@@ -341,7 +342,7 @@ fn roles(method: &Method, path: &str) -> &'static [Role] {
     }
 }
 
-/// The name of the tenant whose data a request is about.
+/// Returns the name of the tenant whose data a request is about.
 fn asked_for(uri: &Uri) -> Option<String> {
     let mut segments = uri.path().split('/').skip(1);
     match segments.next().unwrap_or_default() {
@@ -357,7 +358,7 @@ fn asked_for(uri: &Uri) -> Option<String> {
     }
 }
 
-/// The token of a request: that of a program, or the password that a browser asked for.
+/// Returns the token of a request: that of a program, or the password that a browser asked for.
 fn token(headers: &HeaderMap) -> Option<String> {
     let given = one(headers, &header::AUTHORIZATION)?;
     let (way, rest) = given.split_once(' ')?;

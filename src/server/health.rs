@@ -77,7 +77,7 @@ impl Fatal {
         });
     }
 
-    /// The condition that was reported first.
+    /// Returns the condition that was reported first.
     #[must_use]
     pub fn reported(&self) -> Option<String> {
         self.0.borrow().clone()
@@ -175,7 +175,7 @@ impl Readiness {
     }
 }
 
-/// Whether a store answered. What it said inside is for the log, since a cause may hold an address or a name.
+/// Returns whether a store answered. What it said inside is for the log, since a cause may hold an address or a name.
 fn answered<T>(name: &str, outcome: std::result::Result<T, StoreError>) -> Said {
     match outcome {
         Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(()),
@@ -245,7 +245,7 @@ fn ask_blobs(blobs: Arc<dyn BlobStore>, probe: Probe) -> JoinHandle<Said> {
     })
 }
 
-/// The addresses of this module. Whoever asks whether the service lives needs no token.
+/// Returns the addresses of this module. Whoever asks whether the service lives needs no token.
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/healthz", get(alive).fallback(not_this_way))

@@ -122,20 +122,20 @@ impl ConnectionLimits {
         }
     }
 
-    /// The most connections.
+    /// Returns the most connections.
     #[must_use]
     pub fn total(&self) -> usize {
         self.total.unwrap_or(512)
     }
 
-    /// The most connections of one address.
+    /// Returns the most connections of one address.
     #[must_use]
     pub fn per_address(&self) -> usize {
         self.per_address.unwrap_or_else(|| (self.total() / 2).max(1))
     }
 }
 
-/// How many file descriptors the process may have, and how many are open.
+/// Returns how many file descriptors the process may have, and how many are open.
 fn descriptors() -> (usize, usize) {
     #[cfg(unix)]
     let limit = rlimit::Resource::NOFILE.get_soft().ok().and_then(|soft| usize::try_from(soft).ok());

@@ -102,7 +102,7 @@ impl Tenants {
         self.remembered.read().unwrap_or_else(PoisonError::into_inner).contains(tenant)
     }
 
-    /// Whether a tenant is in the list.
+    /// Returns whether a tenant is in the list.
     async fn has(&self, tenant: &Tenant) -> Result<bool> {
         if self.remembers(tenant) {
             return Ok(true);
@@ -221,7 +221,7 @@ pub(super) struct MaintenanceMetrics {
 }
 
 impl MaintenanceMetrics {
-    /// The text form of Prometheus.
+    /// Returns the text form of Prometheus.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for (name, kind, help, value) in [
@@ -544,7 +544,7 @@ pub(super) async fn scrub(app: Arc<UpdateServer>) {
     }
 }
 
-/// How long a scrub waits after so many bytes.
+/// Returns how long a scrub waits after so many bytes.
 fn scrub_pause(bytes: u64) -> Duration {
     Duration::from_micros(bytes.saturating_mul(1_000_000) / SCRUB_RATE)
 }

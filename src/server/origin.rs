@@ -65,7 +65,7 @@ impl Authority {
         Some(Self { host, port })
     }
 
-    /// Whether this names the machine itself.
+    /// Returns whether this names the machine itself.
     pub(super) fn is_local(&self) -> bool {
         match &self.host {
             Host::Name(name) => name == "localhost",
@@ -77,7 +77,7 @@ impl Authority {
         self.port.unwrap_or(default)
     }
 
-    /// Whether both name the same host and port, where the default port is that of a scheme.
+    /// Returns whether both name the same host and port, where the default port is that of a scheme.
     fn is(&self, other: &Self, scheme: &str) -> bool {
         let default = if scheme == "https" { 443 } else { 80 };
         self.host == other.host && self.port_or(default) == other.port_or(default)
@@ -98,7 +98,7 @@ impl Host {
     }
 }
 
-/// A page of a browser: scheme, host and port.
+/// Returns a page of a browser: scheme, host and port.
 fn read_origin(text: &str) -> Option<(String, Authority)> {
     let (scheme, authority) = text.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();
@@ -135,8 +135,8 @@ pub(super) fn addressed(headers: &HeaderMap, uri: &Uri) -> Result<Authority, Pro
     }
 }
 
-/// Whether a request comes from a page of this service, from a program, or by a link that somebody followed: from no page
-/// of another site, and of no other port of the same host.
+/// Returns whether a request comes from a page of this service, from a program, or by a link that somebody followed:
+/// from no page of another site, and of no other port of the same host.
 pub(super) fn is_own(method: &Method, headers: &HeaderMap, host: &Authority, base: &str, tls: bool) -> bool {
     let own = |text: &str| {
         let Some((scheme, origin)) = read_origin(text) else { return false };

@@ -61,12 +61,12 @@ place!(AtBlob, params => {
     AtBlob(tenant(params)?, BlobKey { digest, generation })
 });
 
-/// The value of a header, where it is there and text.
+/// Returns the value of a header, where it is there and text.
 pub(super) fn one<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
 }
 
-/// Whether `If-None-Match` names the tag, so that the client has what it asks for. Tags are compared weakly.
+/// Returns whether `If-None-Match` names the tag, so that the client has what it asks for. Tags are compared weakly.
 pub(super) fn client_has(headers: &HeaderMap, tag: &str) -> bool {
     let mut values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     values.any(|value| names_tag(value, tag))

@@ -148,7 +148,7 @@ impl SignIns {
         }
     }
 
-    /// The text form of Prometheus.
+    /// Returns the text form of Prometheus.
     pub(super) fn text(&self) -> String {
         let mut text = String::from(
             "# HELP update_service_sign_in_failures_total Requests whose sign-in failed.\n\
@@ -168,8 +168,8 @@ impl SignIns {
 }
 
 impl Table {
-    /// The attempts of an address. Where there are too many addresses, one is forgotten that is not slowed down, and the
-    /// oldest of those.
+    /// Returns the attempts of an address. Where there are too many addresses, one is forgotten that is not slowed
+    /// down, and the oldest of those.
     fn of(&mut self, peer: Peer, now: Instant) -> &mut Attempts {
         if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(&peer) {
             let oldest = self.peers.iter().min_by_key(|(_, it)| (it.free_at > now, it.last)).map(|(peer, _)| *peer);

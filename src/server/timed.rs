@@ -38,7 +38,7 @@ impl TransferRate {
         self.bytes = self.bytes.saturating_add(bytes as u64);
     }
 
-    /// Whether the client has kept us waiting too long, now that it does so.
+    /// Returns whether the client has kept us waiting too long, now that it does so.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let since = *self.pending.get_or_insert_with(Instant::now);
         let earned = Duration::from_millis(self.bytes.saturating_mul(1_000) / self.min_rate);

@@ -102,7 +102,7 @@ fn read_line(line: &str) -> Result<(Sha256, Grant), String> {
     Ok((digest, grant))
 }
 
-/// An instant, or the end of a day.
+/// Returns an instant, or the end of a day.
 fn read_time(text: &str) -> Result<OffsetDateTime, String> {
     if let Ok(instant) = OffsetDateTime::parse(text, &Rfc3339) {
         return Ok(instant);
@@ -221,7 +221,7 @@ impl TokenFile {
         }
     }
 
-    /// The text form of Prometheus.
+    /// Returns the text form of Prometheus.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for (name, kind, help, value) in [

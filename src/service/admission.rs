@@ -54,17 +54,17 @@ impl Found {
         Ok(Self { accepted, passed, claim, upload, before, known, reported })
     }
 
-    /// What was accepted before, for another upload that has the name of this one or for one before it.
+    /// Returns what was accepted before, for another upload that has the name of this one or for one before it.
     pub(super) const fn before(&self) -> Option<&Acceptance> {
         self.before.as_ref()
     }
 
-    /// All of it for the machine.
+    /// Returns all of it for the machine.
     pub(super) fn standing(&self) -> Standing<'_> {
         Standing { accepted: self.before.as_ref(), claim: self.known.as_ref(), reported: &self.reported }
     }
 
-    /// The same, to be kept.
+    /// Returns the same, to be kept.
     pub(super) fn parts(&self) -> (Option<Acceptance>, Option<VersionClaim>, Vec<String>) {
         (self.before.clone(), self.known.clone(), self.reported.clone())
     }
@@ -81,8 +81,8 @@ impl Found {
     }
 }
 
-/// What the version of an upload stands for by the component itself, where an update was attached before versions had
-/// records in the ledger.
+/// Returns what the version of an upload stands for by the component itself, where an update was attached before
+/// versions had records in the ledger.
 async fn attached_before<L: Ledger + ?Sized>(
     session: &LedgerSession<'_, L>,
     component: &DeviceComponent,
@@ -102,7 +102,7 @@ async fn attached_before<L: Ledger + ?Sized>(
     Ok(None)
 }
 
-/// Whether what the sender says is such as can be taken at all.
+/// Returns whether what the sender says is such as can be taken at all.
 pub(super) fn check_intent(intent: &Intent) -> Result<(), ReceiveError> {
     let reason = intent.lower.as_ref().map(|lower| lower.reason.as_str());
     let version = intent.version.as_ref().map(|version| version.as_str());
@@ -127,7 +127,7 @@ pub(super) fn check_intent(intent: &Intent) -> Result<(), ReceiveError> {
     }
 }
 
-/// Whether an upload was refused for what its component accepted or reports.
+/// Returns whether an upload was refused for what its component accepted or reports.
 pub(super) const fn is_of_acceptance(reason: UploadFailure) -> bool {
     matches!(
         reason,

@@ -12,7 +12,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// One page of the audit chain of a tenant, in its order: each record as the line whose digest the next one names. For
+    /// Returns one page of the audit chain of a tenant, in its order: each record as the line whose digest the next one names. For
     /// those who export a chain, or look for what they need of one that is long.
     ///
     /// # Errors

@@ -26,13 +26,13 @@ pub struct Collected {
     pub released: u64,
     /// The number of deleted blobs.
     pub deleted: u64,
-    /// How many are needed, or were until a short time ago.
+    /// The number of blobs that are needed, or were until a short time ago.
     pub kept: u64,
-    /// How many nobody needs by the ledger, and a component refers to: the ledger may be an older one.
+    /// The number of blobs that have no holder in the ledger, but a component refers to: the ledger may be an older one.
     pub referenced: u64,
-    /// How many entries of bytes that an earlier collection deleted were removed from the ledger.
+    /// The number of entries removed from the ledger, of blobs that an earlier collection deleted.
     pub forgotten: u64,
-    /// Those that could not be seen to, and why. They stay for the next collection.
+    /// The blobs that could not be processed, and why. The next collection tries them again.
     pub failed: Vec<(BlobKey, StoreError)>,
 }
 
@@ -65,15 +65,15 @@ pub struct Progress {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Damage {
-    /// Which blob.
+    /// The blob.
     pub key: BlobKey,
-    /// Who needs it.
+    /// Its holders.
     pub holders: Vec<Holder>,
-    /// [`StoreError::NotFound`], [`StoreError::Corrupt`], or why it could not be read.
+    /// The error: [`StoreError::NotFound`], [`StoreError::Corrupt`], or why it could not be read.
     pub error: StoreError,
 }
 
-/// Whether two rules or cases are the same, until whenever.
+/// Returns whether two rules or cases are the same, until whenever.
 fn is_pin_of(one: &Holder, other: &Holder) -> bool {
     match (one, other) {
         (Holder::Retention { pin: one, .. }, Holder::Retention { pin: other, .. }) => one == other,
@@ -90,7 +90,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Keeps bytes that no upload needs any more: for a retention rule, or for a legal case. Where there are several copies of
+    /// Pins bytes, so that they are kept without an upload: for a retention rule or a legal case. Where there are several copies of
     /// them, it keeps the one that the rule or the case keeps already, or else the newest that is there.
     ///
     /// # Errors
@@ -136,7 +136,7 @@ where
         }
     }
 
-    /// Keeps bytes for a rule or a case no more, whichever copy of them it keeps.
+    /// Removes a pin, from whichever copy of the bytes has it.
     ///
     /// # Errors
     /// [`LifecycleError::Bytes`] for a retention that is not over; [`LifecycleError::Store`].
@@ -155,8 +155,8 @@ where
         Ok(())
     }
 
-    /// What the uploads that hold some bytes say that they are; none where nobody holds them, or two say different things. Of
-    /// the many uploads that may hold the same bytes, the first few are asked.
+    /// Returns the media type of some bytes, by the uploads that hold them; `None` where there is none, or two say
+    /// different things. Of the many uploads that may hold the same bytes, the first few are asked.
     ///
     /// # Errors
     /// The ledger's troubles.
@@ -200,7 +200,7 @@ where
         }
     }
 
-    /// Deletes the bytes that nobody has needed for as long as `grace`: condemned first, in the ledger, then deleted, then
+    /// Deletes the bytes that have had no holder for as long as `grace`: condemned first, in the ledger, then deleted, then
     /// marked as gone. Holds that were left behind by uploads that no longer need them are given up.
     ///
     /// It is safe at any time, and while others collect. Bytes to which a component refers in a way that the ledger does not
@@ -309,7 +309,7 @@ where
         }
     }
 
-    /// Reads every blob that is needed, and holds it against its digest and size: finds what a foreign hand or a failing disk
+    /// Reads every held blob and checks its digest and size: finds what another program or a failing disk
     /// has done. What is damaged is marked, and not given out by [`download`](Self::download) any more; what was and is whole
     /// again is marked so. `progress` is told after each blob.
     ///
@@ -319,8 +319,8 @@ where
         self.scrub_with(tenant, progress, |_| std::future::ready(())).await.map(|(damages, _)| damages)
     }
 
-    /// The same, with a wait after each chunk that was read: `pace` is told how many bytes it had, so that a scrub leaves the
-    /// disk to others. Gives how much was read, too.
+    /// Returns the same, with a wait after each chunk that was read: `pace` is told how many bytes it had, so that a
+    /// scrub leaves the disk to others. Gives how much was read, too.
     ///
     /// # Errors
     /// As [`scrub`](Self::scrub).

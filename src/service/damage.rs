@@ -36,9 +36,9 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KnownDamage {
-    /// Since when it is known.
+    /// When it was found.
     pub since: OffsetDateTime,
-    /// What was found.
+    /// What is wrong with it.
     pub what: String,
 }
 
@@ -51,11 +51,11 @@ pub struct KnownDamage {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Repaired {
-    /// How many uploads were moved to a whole copy of their bytes.
+    /// The number of uploads that were moved to an intact copy of their bytes.
     pub moved: u64,
-    /// How many damaged files nobody needs any more.
+    /// The number of damaged files that are no longer needed.
     pub cleared: u64,
-    /// How many wait for their bytes to be sent again.
+    /// The number of damaged files whose bytes must be sent again.
     pub waiting: u64,
 }
 
@@ -105,8 +105,8 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// What the file of this name is by the ledger and the store, if it may be given out: its length is that of the ledger,
-    /// and no damage to it is known.
+    /// Returns the metadata of a file by the ledger and the store, if it may be served: its length is that
+    /// of the ledger, and no damage to it is known.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] for a damaged file, which is marked as one; [`StoreError::NotFound`]; the stores' troubles.
@@ -158,7 +158,7 @@ where
         Ok(BlobRead { blob, range, body: verified(body, blob, Some(tell)) })
     }
 
-    /// The damage of a file, where some is known.
+    /// Returns the damage of a file, where some is known.
     ///
     /// # Errors
     /// The ledger's troubles.
@@ -167,7 +167,7 @@ where
         Ok(damaged.map(|Damaged { since, what, .. }| KnownDamage { since, what }))
     }
 
-    /// One page of the files that are known to be damaged, in the order of their names.
+    /// Returns one page of the known damaged files, in the order of their names.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
@@ -185,7 +185,7 @@ where
         Ok(Page { items: page.items.into_iter().map(known).collect::<Result<_>>()?, next: page.next })
     }
 
-    /// Gives the uploads of damaged files whole copies of their bytes, where such copies have come since: the ledger first,
+    /// Moves the uploads of damaged files to intact copies of their bytes, where there are any: the ledger first,
     /// then the address in the component. It is safe at any time, and goes on with what broke off.
     ///
     /// # Errors
@@ -212,13 +212,13 @@ where
         Ok(Seen { key, revision, value })
     }
 
-    /// Whether a copy is known to be damaged.
+    /// Returns whether a copy is known to be damaged.
     pub(super) async fn is_damaged(&self, session: &LedgerSession<'_, L>, key: &BlobKey) -> Result<bool> {
         Ok(self.damaged(session, key).await?.value.is_some())
     }
 
-    /// Whether a copy may be shared: no damage to it is known, and the store has it. An older ledger may have as present what
-    /// a newer one had given up; that is marked then.
+    /// Returns whether a copy may be shared: no damage to it is known, and the store has it. An older ledger may have
+    /// as present what a newer one had given up; that is marked then.
     pub(super) async fn is_whole(&self, session: &LedgerSession<'_, L>, copy: &Entry) -> Result<bool, ReceiveError> {
         let key = copy.key();
         if self.is_damaged(session, &key).await.map_err(ReceiveError::Ledger)? {
@@ -238,7 +238,7 @@ where
         }
     }
 
-    /// The entry of a file that the ledger has as present.
+    /// Returns the entry of a file that the ledger has as present.
     async fn undamaged(&self, session: &LedgerSession<'_, L>, key: &BlobKey) -> Result<Option<Entry>> {
         if let Some(damaged) = self.damaged(session, key).await?.value {
             let what = format!("the file `{key}`: {}: the same bytes, sent again, replace it", damaged.what);

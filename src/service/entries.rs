@@ -100,7 +100,7 @@ pub(super) enum Kept {
 }
 
 impl Kept {
-    /// What is to be removed at last, after a step from one state to another.
+    /// Returns what is to be removed at last, after a step from one state to another.
     fn after(from: &State, to: &State) -> Option<Self> {
         match (from, to) {
             (_, State::Withdrawn { until, released: true, .. }) => Some(Self::Withdrawn { until: *until }),
@@ -123,7 +123,7 @@ impl Kept {
 }
 
 impl Entries {
-    /// A new upload. Gives the place where it will be.
+    /// Returns a new upload. Gives the place where it will be.
     pub(super) fn open(&mut self, ingest: Ingest, said: AuditDraft) -> Result<Seen<Ingest>> {
         let key = at(OPEN, &ingest.id.to_string())?;
         self.records.push(Noted::of(&ingest, said, StepContext::default()));
@@ -132,7 +132,8 @@ impl Entries {
         Ok(Seen { key, revision: None, value: ingest })
     }
 
-    /// The next state of an upload. One that has come to rest is kept apart from those that are to be gone on with.
+    /// Returns the next state of an upload. One that has come to rest is kept apart from those that are to be gone on
+    /// with.
     pub(super) fn ingest(
         &mut self,
         seen: &Seen<Ingest>,
@@ -243,7 +244,7 @@ pub(super) fn at(folder: &str, name: &str) -> Result<LedgerKey> {
     Ok(LedgerKey::new(format!("{folder}/{name}"))?)
 }
 
-/// Where a copy of some bytes is kept that is not the newest.
+/// Returns where a copy of some bytes is kept that is not the newest.
 pub(super) fn older_copy(copy: &BlobKey) -> Result<LedgerKey> {
     at("blob", &copy.to_string())
 }

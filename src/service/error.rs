@@ -18,12 +18,12 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoAddresses {
-    /// None that everyone may use.
+    /// The store gives no public addresses.
     #[error(
         "the store of update files gives no public addresses: give it a base URL, or make the service by `UpdateService::new_with_urls`"
     )]
     Public,
-    /// None that are signed.
+    /// The store gives no signed addresses.
     #[error("the store of update files gives no signed addresses: its engine or its credentials cannot sign")]
     Signed,
 }
@@ -50,7 +50,7 @@ pub enum ReceiveError {
         /// The upload.
         upload: IngestId,
     },
-    /// The tenant has no such device: it never had, it was deleted, or it is another tenant's.
+    /// The tenant has no such device: it never existed, was deleted, or belongs to another tenant.
     #[error("there is no device `{device}`")]
     NoSuchDevice {
         /// The id that was asked for.
@@ -62,7 +62,7 @@ pub enum ReceiveError {
     /// The selected component cannot be a target, by its position or its status.
     #[error(transparent)]
     UnfitTarget(#[from] UnfitTarget),
-    /// The bytes are not those that were declared.
+    /// The digest of the bytes differs from the declared one.
     #[error("the digest of the file is `{found}`, wanted `{declared}`")]
     DigestMismatch {
         /// What was declared.
@@ -70,7 +70,7 @@ pub enum ReceiveError {
         /// What the bytes have.
         found: Sha256,
     },
-    /// The bytes are not as many as the manifest says.
+    /// The size of the bytes differs from the manifest.
     #[error("{}", sizes(*.declared, *.found))]
     SizeMismatch {
         /// How many it says.
@@ -78,13 +78,13 @@ pub enum ReceiveError {
         /// How many came; nothing where there were more, which nobody counted.
         found: Option<u64>,
     },
-    /// The manifest is not taken.
+    /// The manifest is refused.
     #[error("the manifest is refused")]
     Manifest(#[source] ManifestError),
-    /// A manifest came, and there is nothing to verify it with.
+    /// The upload has a manifest, and the service has no verifier.
     #[error("no signature can be verified here")]
     NoVerifier,
-    /// The tenant takes no upload without a signed manifest.
+    /// The tenant accepts only signed manifests.
     #[error("the tenant `{tenant}` accepts only updates with a signed manifest")]
     Unsigned {
         /// The tenant.
@@ -104,16 +104,16 @@ pub enum ReceiveError {
         /// All that does, in the order of the members of the manifest.
         reasons: Vec<manifest::AdmissionReason>,
     },
-    /// More bytes than the limit.
+    /// The file exceeds the limit.
     #[error("the file has more than {limit} bytes")]
     TooLarge {
         /// The most that are taken.
         limit: u64,
     },
-    /// Its sequence number, its version or its bytes may not follow what the component accepted and reports.
+    /// Its sequence number, version or bytes are not acceptable after what the component accepted and reports.
     #[error(transparent)]
     NotAcceptable(#[from] NotAcceptable),
-    /// A sequence number above all that are taken.
+    /// The sequence number is above the maximum.
     #[error("the sequence number is {sequence}, wanted at most {highest}")]
     SequenceTooHigh {
         /// The number.
@@ -121,7 +121,7 @@ pub enum ReceiveError {
         /// The highest that is taken.
         highest: u64,
     },
-    /// A version that does not follow the scheme that is declared for it.
+    /// The version does not follow the declared scheme.
     #[error("the version is `{version}`, wanted {} ({scheme})", .scheme.shape())]
     VersionForm {
         /// The version; empty where none was given.
@@ -129,7 +129,7 @@ pub enum ReceiveError {
         /// The scheme.
         scheme: VersionScheme,
     },
-    /// A text that people will read has a character that they cannot see.
+    /// A text for people has an invisible character.
     #[error("{what} has the character U+{:04X}, wanted none that cannot be seen or turns the direction", u32::from(*.found))]
     HiddenCharacter {
         /// Which text, as in "the name of the file".
@@ -137,10 +137,10 @@ pub enum ReceiveError {
         /// The first such character.
         found: char,
     },
-    /// No bytes.
+    /// The file is empty.
     #[error("the file is empty")]
     EmptyFile,
-    /// A media type that is not taken.
+    /// The media type is not accepted.
     #[error("the media type `{found}` is not accepted, wanted {}", media_types(allowed))]
     MediaType {
         /// The media type.
@@ -154,7 +154,7 @@ pub enum ReceiveError {
         /// The upload that it was used for.
         upload: IngestId,
     },
-    /// Others wrote to the component each time. The same key begins the upload anew.
+    /// Other writers changed the component at each attempt. The same key begins the upload anew.
     #[error("the component of the device `{device}` changed during each of {attempts} attempts")]
     Contended {
         /// The device.
@@ -168,19 +168,19 @@ pub enum ReceiveError {
     Ended {
         /// The upload.
         upload: IngestId,
-        /// Why.
+        /// The reason.
         reason: UploadFailure,
     },
-    /// The store of update files is not that of the ledger. Nothing was taken.
+    /// The blob store and the ledger do not belong together. Nothing was stored.
     #[error(transparent)]
     StoreMismatch(#[from] StoreMismatch),
-    /// The store of resources.
+    /// The resource store failed.
     #[error("the store of resources failed")]
     Resources(#[source] StoreError),
-    /// The store of blobs.
+    /// The blob store failed.
     #[error("the store of update files failed")]
     Blobs(#[source] StoreError),
-    /// The ledger.
+    /// The ledger failed.
     #[error("the ledger failed")]
     Ledger(#[source] StoreError),
     /// The stream of bytes failed.
@@ -189,8 +189,9 @@ pub enum ReceiveError {
 }
 
 impl ReceiveError {
-    /// Whether the component may refer to the update. A store of resources that does not know what became of a write leaves
-    /// that open, and a ledger that fails when the reference is written; the same key, sent again, finds out.
+    /// Returns whether the component may refer to the update. A store of resources that does not know what became of a
+    /// write leaves that open, and a ledger that fails when the reference is written; the same key, sent again, finds
+    /// out.
     #[must_use]
     pub fn applied(&self) -> Applied {
         match self {
@@ -222,7 +223,7 @@ impl ReceiveError {
         }
     }
 
-    /// Whether the same call may succeed later, with nothing changed by the caller.
+    /// Returns whether the same call may succeed later, with nothing changed by the caller.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {

@@ -20,11 +20,11 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Expired {
-    /// How many references of withdrawn updates were removed from their components.
+    /// The number of references of withdrawn updates that were removed from their components.
     pub references: u64,
-    /// How many records of uploads that ended were removed, each with its idempotency key.
+    /// The number of removed records of ended uploads, each with its idempotency key.
     pub records: u64,
-    /// Those that could not be removed, and why. They stay for the next time.
+    /// The uploads that could not be cleaned up, and why. The next call tries them again.
     pub failed: Vec<(IngestId, StoreError)>,
 }
 
@@ -41,7 +41,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Removes what was kept for its time: the references of [withdrawn](Self::with_withdrawn_retention) updates, and the
+    /// Removes what has outlived its retention: the references of [withdrawn](Self::with_withdrawn_retention) updates, and the
     /// records of uploads that [ended](Self::with_ended_retention) or were [aborted](Self::with_aborted_retention), with
     /// their idempotency keys. It reads nothing of what is not due, and is safe at any time and while others do it.
     ///

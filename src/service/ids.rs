@@ -28,7 +28,7 @@ use crate::store::{Result, random_number};
 /// # Ok::<(), fhir_devices::store::StoreError>(())
 /// ```
 pub trait IdSource: Send + Sync + 'static {
-    /// A new name.
+    /// Returns a new name.
     ///
     /// # Errors
     /// Where there is none to be had: [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). The call that
@@ -42,7 +42,7 @@ impl<F: Fn() -> IngestId + Send + Sync + 'static> IdSource for F {
     }
 }
 
-/// Names of 128 bits from the randomness of the operating system.
+/// Ids of 128 random bits from the operating system.
 ///
 /// ```
 /// use fhir_devices::service::{IdSource, RandomIds};

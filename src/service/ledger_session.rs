@@ -114,7 +114,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Page { items: items.into_iter().map(seen).collect(), next })
     }
 
-    /// An upload, wherever it stands.
+    /// Returns an upload, wherever it stands.
     pub(super) async fn ingest(&self, id: IngestId) -> Result<Option<Seen<Ingest>>> {
         self.ingest_on([OPEN, REST, OPEN, REST], id).await
     }
@@ -131,7 +131,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(None)
     }
 
-    /// The same, for one that most likely is at rest.
+    /// Returns the same, for one that most likely is at rest.
     pub(super) async fn ingest_at_rest(&self, id: IngestId) -> Result<Option<Seen<Ingest>>> {
         self.ingest_on([REST, OPEN, REST, OPEN], id).await
     }
@@ -141,12 +141,12 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         self.ingest(id).await?.ok_or(StoreError::not_found())
     }
 
-    /// What is known of the newest copy of some bytes.
+    /// Returns what is known of the newest copy of some bytes.
     pub(super) async fn newest(&self, digest: &Sha256) -> Result<Seen<Option<blob::Entry>>> {
         self.entry_at(at("blob", &digest.to_string())?).await
     }
 
-    /// What is known of one copy of some bytes, if anything is.
+    /// Returns what is known of one copy of some bytes, if anything is.
     pub(super) async fn entry(&self, of: &BlobKey) -> Result<Seen<Option<blob::Entry>>> {
         // In this order: a copy is put aside when there is a newer one, and stays there.
         let newest = self.newest(&of.digest).await?;
@@ -156,7 +156,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         self.entry_at(older_copy(of)?).await
     }
 
-    /// What is known of every copy of some bytes, the newest first.
+    /// Returns what is known of every copy of some bytes, the newest first.
     pub(super) async fn copies(&self, digest: &Sha256) -> Result<Vec<blob::Entry>> {
         let newest = self.newest(digest).await?;
         let (folder, mut copies, mut after) = (newest.key.clone(), Vec::new(), None);
@@ -180,7 +180,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Seen { key, revision, value })
     }
 
-    /// What a component accepted.
+    /// Returns what a component accepted.
     pub(super) async fn accepted(&self, component: &Id) -> Result<Seen<Accepted>> {
         let found = self.read(at("accepted", &digest_of(component.as_str()))?).await?;
         let Seen { key, revision, value } = found;
@@ -191,7 +191,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Seen { key, revision, value })
     }
 
-    /// What a version of a component stands for.
+    /// Returns what a version of a component stands for.
     pub(super) async fn claim(
         &self,
         component: &Id,
@@ -207,7 +207,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Seen { key, revision, value })
     }
 
-    /// What was accepted for an upload that failed, passed on to one of the same number.
+    /// Returns what was accepted for an upload that failed, passed on to one of the same number.
     pub(super) async fn passed_on(
         &self,
         accepted: Option<&Acceptance>,
@@ -220,12 +220,12 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(earlier.and_then(|earlier| accepted.passed_on(&earlier.value, intent, to)))
     }
 
-    /// The upload that a key of a sender stands for.
+    /// Returns the upload that a key of a sender stands for.
     pub(super) async fn pointer(&self, of: &IdempotencyKey) -> Result<Seen<Option<IngestId>>> {
         self.pointer_at(&Sha256::of(of.as_str().as_bytes())).await
     }
 
-    /// The upload that a key of this digest stands for.
+    /// Returns the upload that a key of this digest stands for.
     pub(super) async fn pointer_at(&self, of: &Sha256) -> Result<Seen<Option<IngestId>>> {
         let Seen { key, revision, value } = self.read(at("ingest/key", &of.to_string())?).await?;
         let id = |value: Bytes| std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
@@ -320,7 +320,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Page { items: items.into_iter().map(line).collect::<Result<_>>()?, next })
     }
 
-    /// The end of the chain.
+    /// Returns the end of the chain.
     pub(super) async fn head(&self) -> Result<(ChainHead, Option<Revision>)> {
         let Seen { key, revision, value } = self.read(LedgerKey::new("audit-head")?).await?;
         let head = match value {
@@ -339,7 +339,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         self.step_with_context(seen, input, StepContext::default()).await
     }
 
-    /// The same, with what the driver knows of the step.
+    /// Returns the same, with what the driver knows of the step.
     pub(super) async fn step_with_context(
         &self,
         seen: &mut Seen<Ingest>,
@@ -443,7 +443,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Err(unknown.unwrap_or(StoreError::throttled(None)))
     }
 
-    /// Whether the records are as they were seen.
+    /// Returns whether the records are as they were seen.
     async fn still(&self, changes: &[Change]) -> Result<bool> {
         for change in changes {
             if self.ledger.get(&change.key).await?.map(|record| record.revision) != change.expected {
@@ -453,7 +453,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(true)
     }
 
-    /// The changes with those of the chain before them.
+    /// Returns the changes with those of the chain before them.
     fn page(&self, entries: &Entries, head: ChainHead, revision: Option<Revision>) -> Result<ChainPage> {
         let mut page = ChainPage { changes: Vec::new(), records: Vec::new(), head };
         let mut lines = Vec::with_capacity(entries.records.len());
@@ -477,7 +477,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
     }
 }
 
-/// An error of a write, of which an earlier try may have been applied, or may be yet.
+/// Returns an error of a write, of which an earlier try may have been applied, or may be yet.
 fn honest(error: StoreError, unknown: bool) -> StoreError {
     if unknown && error.applied() == Applied::No {
         return StoreError::indeterminate(Some(Box::new(error)));
@@ -488,13 +488,13 @@ fn honest(error: StoreError, unknown: bool) -> StoreError {
 /// How often a write is tried against a chain that grows.
 const TRIES: usize = 64;
 
-/// The place of what is to be removed at a time; keys are in the order of the times.
+/// Returns the place of what is to be removed at a time; keys are in the order of the times.
 fn due_key(at: OffsetDateTime, id: IngestId) -> Result<LedgerKey> {
     let seconds = u64::try_from(at.unix_timestamp()).unwrap_or_default();
     super::entries::at(DUE, &format!("{seconds:016x}-{id}"))
 }
 
-/// The place of a record of the chain; keys are in the order of the places.
+/// Returns the place of a record of the chain; keys are in the order of the places.
 fn record_key(index: u64) -> Result<LedgerKey> {
     at("audit", &format!("{index:016x}"))
 }

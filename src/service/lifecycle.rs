@@ -31,7 +31,7 @@ pub(super) enum Ending {
     Withdrawn,
 }
 
-/// Why an update was not withdrawn or resumed.
+/// The error of withdrawing or resuming an update.
 ///
 /// ```
 /// use fhir_devices::service::{IngestId, LifecycleError};
@@ -44,7 +44,7 @@ pub(super) enum Ending {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LifecycleError {
-    /// The tenant has no such upload: it never had, or it is another tenant's.
+    /// The tenant has no such upload: it never existed, or belongs to another tenant.
     #[error("the tenant `{tenant}` has no upload `{upload}`")]
     NoSuchUpload {
         /// The tenant that was asked.
@@ -52,7 +52,7 @@ pub enum LifecycleError {
         /// The upload that was asked for.
         upload: IngestId,
     },
-    /// It cannot be done to an upload that stands where this one does.
+    /// The state of the upload does not allow it.
     #[error("the upload `{upload}` of the tenant `{tenant}` is not in a state for this")]
     Refused {
         /// Whose.
@@ -63,7 +63,7 @@ pub enum LifecycleError {
         #[source]
         source: Refusal,
     },
-    /// The bytes cannot be held or released so.
+    /// The blob machine refuses to hold or release the bytes.
     #[error("the file `{sha256}` of the tenant `{tenant}` is not in a state for this")]
     Bytes {
         /// Whose.
@@ -74,7 +74,7 @@ pub enum LifecycleError {
         #[source]
         source: blob::Refusal,
     },
-    /// The component is gone, or refers to the update no more.
+    /// The component is gone, or no longer refers to the update.
     #[error("the component `{component}` has no reference of the upload `{upload}`")]
     NoReference {
         /// The component.
@@ -82,16 +82,16 @@ pub enum LifecycleError {
         /// The upload.
         upload: IngestId,
     },
-    /// The reference could not be brought to its component.
+    /// The reference could not be written to its component.
     #[error(transparent)]
     Attach(#[from] ReceiveError),
-    /// A store failed. What was begun can be gone on with.
+    /// A store failed. The operation can be resumed.
     #[error("a store failed")]
     Store(#[from] StoreError),
 }
 
 impl LifecycleError {
-    /// Whether the same call may succeed later, with nothing changed by the caller.
+    /// Returns whether the same call may succeed later, with nothing changed by the caller.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -101,7 +101,7 @@ impl LifecycleError {
         }
     }
 
-    /// Whether something may have been changed all the same.
+    /// Returns whether something may have been changed all the same.
     #[must_use]
     pub fn applied(&self) -> Applied {
         match self {
@@ -124,11 +124,11 @@ impl LifecycleError {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Recovered {
-    /// How many uploads came to rest: attached, superseded or closed.
+    /// The number of uploads that were finished: attached, superseded or closed.
     pub ended: u64,
-    /// How many still wait for their bytes, since their time is not over.
+    /// The number of uploads that wait for their bytes, within their lease.
     pub waiting: u64,
-    /// Those that could not be gone on with, and why. They stay as they are for the next recovery.
+    /// The uploads that could not be resumed, and why. The next recovery tries them again.
     pub failed: Vec<(IngestId, LifecycleError)>,
 }
 
@@ -282,7 +282,7 @@ where
         Ok(seen.value)
     }
 
-    /// One page of the uploads that are not at rest: for those who bring them to their ends in an order and number of
+    /// Returns one page of the unfinished uploads: for callers that resume them in an order and number of
     /// their own.
     ///
     /// # Errors
@@ -296,7 +296,7 @@ where
         self.session(tenant).unfinished(limit, after).await
     }
 
-    /// Goes on with an upload from the state that the ledger knows, as one does after a crash. Whoever may still be at it is
+    /// Resumes an upload from its state in the ledger, as after a crash. A caller that is still working on it is
     /// not disturbed, and does not disturb.
     ///
     /// # Guarantees
@@ -334,7 +334,7 @@ where
         Ok(seen.value)
     }
 
-    /// Goes on with every upload of a tenant that is not at rest, one after the other. Those that are only to be given up,
+    /// Resumes every unfinished upload of a tenant, one after the other. Those that only remain to be released,
     /// since their bytes never came, are closed several at a time.
     ///
     /// # Errors
@@ -405,7 +405,7 @@ where
         }
     }
 
-    /// Whether bytes that are held were committed; and whether there is still time for those that were not.
+    /// Returns whether bytes that are held were committed; and whether there is still time for those that were not.
     async fn look_for_bytes(
         &self,
         session: &LedgerSession<'_, L>,

@@ -25,8 +25,8 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// The uploads of a tenant, the newest first: those behind a place, and the place behind which there are more. Every record is
-    /// read for each page, and no more than a page is held.
+    /// Returns the uploads of a tenant, the newest first: those behind a place, and the place behind which there are
+    /// more. Every record is read for each page, and no more than a page is held.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`](crate::store::StoreError::Corrupt) where a record cannot be read; as [`Ledger::scan`].

@@ -93,7 +93,7 @@ fn marked(id: Option<&StoreId>) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MaintenanceError {
-    /// The files are not those of the ledger. Nothing was deleted.
+    /// The blob store and the ledger do not belong together. Nothing was deleted.
     #[error(transparent)]
     Mismatch(#[from] StoreMismatch),
     /// A store failed.
@@ -102,7 +102,7 @@ pub enum MaintenanceError {
 }
 
 impl MaintenanceError {
-    /// Whether the same call may succeed later, with nothing changed by the caller.
+    /// Returns whether the same call may succeed later, with nothing changed by the caller.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -189,7 +189,7 @@ where
         self.check_pairing(&session).await
     }
 
-    /// Makes the store of update files of a tenant that of this ledger, whatever id either has: after a restore of the ledger
+    /// Pairs the blob store of a tenant with this ledger, whatever id either has: after a restore of the ledger
     /// or the files, or where another service gave the store up. Who did it and why stands in the audit chain.
     ///
     /// Services over another ledger are refused from then on. Files that this ledger does not know go into
@@ -313,7 +313,7 @@ where
         Err(StoreError::throttled(None))
     }
 
-    /// The markers of the store, and whether it has anything else.
+    /// Returns the markers of the store, and whether it has anything else.
     async fn marked(&self, tenant: &Tenant) -> Result<Marked> {
         let (mut marked, mut after) = (Marked { ids: Vec::new(), has_files: false }, None);
         let limit = NonZeroU32::MIN.saturating_add(15);

@@ -150,7 +150,7 @@ where
         }
     }
 
-    /// The upload, and whether it is new: the one that the key stands for, else another.
+    /// Returns the upload, and whether it is new: the one that the key stands for, else another.
     ///
     /// The key of an upload that failed may be used again for the same intent, unless it was withdrawn or a later
     /// one took its place: then it says so each time.
@@ -237,7 +237,7 @@ where
         self.max_size.min(self.blobs.capabilities().max_size)
     }
 
-    /// Whether the bytes are those that are known already. They are written where there is a writer.
+    /// Returns whether the bytes are those that are known already. They are written where there is a writer.
     pub(super) async fn compare(
         &self,
         ingest: &Ingest,

@@ -32,11 +32,11 @@ use std::num::NonZeroU32;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnknownReferences {
-    /// It is taken out of the component. Where one page has more than 16 of which there is no record at all, none is: the
+    /// Remove it from the component. Where one page has more than 16 of which there is no record at all, none is: the
     /// ledger may be an older one.
     #[default]
     Remove,
-    /// It is left, and reported each time. The reference of an upload that ended is removed all the same.
+    /// Leave it, and report it each time. The reference of an ended upload is removed all the same.
     Leave,
 }
 
@@ -49,9 +49,9 @@ pub enum UnknownReferences {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReconcilePosition {
-    /// Among the uploads.
+    /// In the uploads.
     Uploads(Option<PageToken>),
-    /// Among the components.
+    /// In the components.
     Components(Option<PageToken>),
 }
 
@@ -74,9 +74,9 @@ impl Default for ReconcilePosition {
 pub struct UnknownReference {
     /// The component.
     pub component: Id,
-    /// The id that the reference says, if it says one.
+    /// The id in the reference, if it has one.
     pub id: Option<IngestId>,
-    /// Whether it was taken out.
+    /// Whether it was removed.
     pub removed: bool,
 }
 
@@ -99,9 +99,9 @@ pub struct Reconciled {
     pub unknown: Vec<UnknownReference>,
     /// Whether there were so many of them that none was removed.
     pub stopped: bool,
-    /// What could not be looked at or mended, and why. It stays for the next time.
+    /// What could not be compared or repaired, and why. The next call tries it again.
     pub failed: Vec<(String, StoreError)>,
-    /// Where to go on; none at the end.
+    /// The next position; `None` at the end.
     pub next: Option<ReconcilePosition>,
 }
 
@@ -373,7 +373,7 @@ where
         }
     }
 
-    /// The references of a component, as it is now, that belong to no upload of it.
+    /// Returns the references of a component, as it is now, that belong to no upload of it.
     async fn unknown_in(&self, session: &LedgerSession<'_, L>, component: &Id) -> Result<Vec<Foreign>> {
         let Some((found, _)) = self.component(session.tenant(), component).await? else { return Ok(Vec::new()) };
         let mut unknown = Vec::new();

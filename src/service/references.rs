@@ -27,16 +27,16 @@ use std::collections::BTreeSet;
 pub enum Reference {
     /// The component has the reference.
     Present,
-    /// It does not.
+    /// The component has no reference.
     Missing,
-    /// It has one that says something else.
+    /// The reference differs from the expected one.
     Changed,
-    /// There is no such component any more.
+    /// The component was deleted.
     ComponentDeleted,
 }
 
 impl Reference {
-    /// The name in kebab-case.
+    /// Returns the name in kebab-case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -107,7 +107,7 @@ where
         Ok(available(&shown).flatten().collect())
     }
 
-    /// Lets a component say of its updates what the ledger knows, and of no others, as
+    /// Sets the updates of a component to those that the ledger knows, as
     /// [`rest::Server`](crate::rest::Server) shows it. It is for the newest version of a component; nothing is stored.
     ///
     /// # Errors

@@ -54,7 +54,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// The sequence numbers that a component accepted, by provider.
+    /// Returns the sequence numbers that a component accepted, by provider.
     ///
     /// # Errors
     /// As [`Ledger::get`].

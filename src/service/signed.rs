@@ -55,7 +55,7 @@ pub struct SignedSubmission {
 }
 
 impl SignedSubmission {
-    /// The only file of an update.
+    /// Returns the only file of an update.
     #[must_use]
     pub const fn new(device: Id, provider: ProviderId, manifest: SignedManifest) -> Self {
         Self { device, provider, manifest, artifact: None, replace: false, sender: None, idempotency_key: None }
@@ -88,7 +88,7 @@ where
         self.reasons(&self.session(tenant), subject, &verified, &intent, None).await
     }
 
-    /// The manifest that an upload came with, and its signatures, verbatim; none where it came without one.
+    /// Returns the manifest that an upload came with, and its signatures, verbatim; none where it came without one.
     ///
     /// # Errors
     /// [`LifecycleError::NoSuchUpload`], [`LifecycleError::Store`].
@@ -131,8 +131,8 @@ where
         if reasons.is_empty() { Ok(()) } else { Err(ReceiveError::NotAdmitted { reasons }) }
     }
 
-    /// Whether the one component that is meant may take the upload, by what it accepted and reports. Of a manifest, that is
-    /// but a part of the check: its sequence number is explained with all the rest.
+    /// Returns whether the one component that is meant may take the upload, by what it accepted and reports. Of a
+    /// manifest, that is but a part of the check: its sequence number is explained with all the rest.
     async fn acceptable(
         &self,
         session: &LedgerSession<'_, L>,
@@ -168,8 +168,8 @@ where
         subject.explain(verified.manifest(), passed.as_ref().or(accepted), Some(by), session.now())
     }
 
-    /// What speaks against attaching an upload to a component that was read, where it came with a manifest. One that came
-    /// in another call is verified again: keys may have been revoked meanwhile.
+    /// Returns what speaks against attaching an upload to a component that was read, where it came with a manifest.
+    /// One that came in another call is verified again: keys may have been revoked meanwhile.
     pub(super) async fn check_manifest(
         &self,
         session: &LedgerSession<'_, L>,
@@ -266,7 +266,7 @@ pub(super) fn artifact<'m>(
     })
 }
 
-/// What an upload of a file of a manifest to a device is for.
+/// Returns what an upload of a file of a manifest to a device is for.
 pub(super) fn intent(
     verified: &VerifiedManifest,
     device: &Id,
@@ -301,12 +301,12 @@ struct OneSignature {
 /// The folder of the manifests.
 pub(super) const MANIFESTS: &str = "manifest";
 
-/// Where the bytes of a manifest are kept, for all uploads that come with it.
+/// Returns where the bytes of a manifest are kept, for all uploads that come with it.
 fn place(of: &VerifiedManifest) -> StoreResult<LedgerKey> {
     at(MANIFESTS, &of.id().to_string())
 }
 
-/// Where the signatures that an upload came with are kept.
+/// Returns where the signatures that an upload came with are kept.
 pub(super) fn signatures_place(ingest: IngestId) -> StoreResult<LedgerKey> {
     at("signatures", &ingest.to_string())
 }
@@ -334,7 +334,7 @@ fn lost(ingest: &Ingest, what: &str) -> StoreError {
     StoreError::corrupt(format!("the manifest of the upload `{}`: {what}", ingest.id))
 }
 
-/// The manifest that an upload came with.
+/// Returns the manifest that an upload came with.
 async fn kept<L: Ledger + ?Sized>(session: &LedgerSession<'_, L>, ingest: &Ingest) -> StoreResult<SignedManifest> {
     let wanted = ingest.intent.manifest.ok_or_else(|| lost(ingest, "it came without one"))?;
     let bytes = session.read(at(MANIFESTS, &wanted.to_string())?).await?.value;

@@ -52,7 +52,7 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// An update for the only component of a device.
+    /// Returns an update for the only component of a device.
     #[must_use]
     pub fn new(device: Id, file_name: Text, content_type: Code) -> Self {
         Self {

@@ -110,7 +110,7 @@ pub struct Swept {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quarantined {
-    /// Its name.
+    /// Its key.
     pub key: BlobKey,
     /// The number of its bytes.
     pub size: u64,
@@ -309,7 +309,7 @@ where
         }
     }
 
-    /// The state of the bytes by the ledger, where they are its matter.
+    /// Returns the state of the bytes by the ledger, where they are its matter.
     async fn is_known(&self, session: &LedgerSession<'_, L>, key: &BlobKey) -> Result<Option<StateName>> {
         let entry = session.entry(key).await?.value;
         Ok(match sweep(key, entry.as_ref()) {
@@ -346,8 +346,8 @@ where
         session.write_plain(&plain, None).await
     }
 
-    /// Whether a component refers to these bytes. What a component says of an upload that the ledger knows is the ledger's
-    /// matter; for an upload that it does not know, the digest decides.
+    /// Returns whether a component refers to these bytes. What a component says of an upload that the ledger knows is
+    /// the ledger's matter; for an upload that it does not know, the digest decides.
     pub(super) async fn is_referred_to(
         &self,
         session: &LedgerSession<'_, L>,

@@ -78,7 +78,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         Ok(DeviceMembers { device: found, components, own: self.resources.own_base().cloned(), versions })
     }
 
-    /// A component that was found, as it is now; nothing where it is gone.
+    /// Returns a component that was found, as it is now; nothing where it is gone.
     async fn again(&self, component: DeviceComponent, version: Version) -> StoreResult<Option<Seen>> {
         match self.resources.read(&version.key).await {
             Ok(now) if now.version == version.version => Ok(Some((component, version))),
@@ -88,7 +88,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         }
     }
 
-    /// The one component that is meant, and the device with it.
+    /// Returns the one component that is meant, and the device with it.
     pub(super) async fn meant_of_all(&self) -> Result<(DeviceMembers, Id), ReceiveError> {
         let device_members = self.device_members().await?;
         let meant = self.meant(&device_members.components)?;
@@ -167,7 +167,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         Ok((DeviceComponent::from_version(&written)?, written))
     }
 
-    /// The version of a component that was the first to have the reference, as far as the store tells.
+    /// Returns the version of a component that was the first to have the reference, as far as the store tells.
     pub(super) async fn first(resources: &TenantResources<R>, id: IngestId, seen: Seen) -> Result<Seen, ReceiveError> {
         let wanted = Some(WriteId(id.0));
         if seen.1.write_id == wanted || !resources.capabilities().history {

@@ -107,7 +107,8 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// A service over these stores: files up to 4 GiB of any media type, at the public addresses of the store of blobs.
+    /// Creates a service over these stores: files up to 4 GiB of any media type, at the public addresses of the store
+    /// of blobs.
     ///
     /// # Errors
     /// [`NoAddresses`] where that store gives none: [`new_with_urls`](Self::new_with_urls) takes addresses of the caller's.
@@ -116,8 +117,8 @@ where
         Ok(Self::at(addresses, (resources, blobs, ledger)))
     }
 
-    /// A service over these stores, whose files the caller serves at addresses of its own: for stores of blobs that give
-    /// none.
+    /// Creates a service over these stores, whose files the caller serves at addresses of its own: for stores of blobs
+    /// that give none.
     ///
     /// ```
     /// use fhir_devices::backend::{Discard, Memory};
@@ -352,7 +353,7 @@ where
         self
     }
 
-    /// The resources of a tenant.
+    /// Returns the resources of a tenant.
     pub(super) fn resources_of(&self, tenant: &Tenant) -> TenantResources<R> {
         let resources = TenantResources::new(Arc::clone(&self.resources), tenant.clone());
         match &self.own_base {
@@ -378,7 +379,7 @@ where
         Ok(self)
     }
 
-    /// The books of a tenant.
+    /// Returns the books of a tenant.
     pub(super) fn session(&self, tenant: &Tenant) -> LedgerSession<'_, L> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);

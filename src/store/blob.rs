@@ -61,7 +61,7 @@ impl FromStr for Sha256 {
 pub struct BlobRef {
     /// The digest of its bytes.
     pub digest: Sha256,
-    /// Their number.
+    /// The size in bytes.
     pub size: u64,
 }
 
@@ -191,7 +191,7 @@ impl FromStr for BlobKey {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlobInfo {
-    /// Its name.
+    /// Its key.
     pub key: BlobKey,
     /// The number of its bytes.
     pub size: u64,

@@ -47,7 +47,7 @@ impl Clock for Arc<dyn Clock> {
     }
 }
 
-/// A time as it is shown and searched: to the millisecond, which every client can keep.
+/// Returns a time as it is shown and searched: to the millisecond, which every client can keep.
 pub(crate) fn to_millisecond(moment: OffsetDateTime) -> OffsetDateTime {
     moment.replace_millisecond(moment.millisecond()).unwrap_or(moment)
 }

@@ -116,7 +116,7 @@ impl FromStr for Revision {
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct LedgerRecord {
-    /// Its name.
+    /// Its key.
     pub key: LedgerKey,
     /// The revision that was read.
     pub revision: Revision,

@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// What was found.
+    /// What is wrong with it.
     pub items: Vec<T>,
     /// The way to the next page.
     pub next: Option<PageToken>,

@@ -307,7 +307,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         }
     }
 
-    /// The write of a component that keeps the updates which it has.
+    /// Returns the write of a component that keeps the updates which it has.
     async fn import_component(&self, component: &DeviceComponent) -> Result<ValidWrite> {
         let (key, is_update) =
             (component.key()?, |one: &Extension| CanonicalName::AvailableUpdate.matches(one.url.as_str()));

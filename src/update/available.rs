@@ -28,7 +28,7 @@ pub fn is_available_update(url: &str) -> bool {
     CanonicalName::AvailableUpdate.matches(url)
 }
 
-/// Where an available update stands.
+/// The status of an available update.
 ///
 /// ```
 /// use fhir_devices::update::UpdateStatus;
@@ -36,11 +36,11 @@ pub fn is_available_update(url: &str) -> bool {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
 pub enum UpdateStatus {
-    /// It is the one to install.
+    /// The update to install.
     Current,
-    /// A later one took its place.
+    /// A later update superseded it.
     Superseded,
-    /// It must not be installed.
+    /// It was withdrawn and must not be installed.
     Withdrawn,
 }
 
@@ -73,7 +73,7 @@ impl FromStr for UpdateStatus {
     }
 }
 
-/// An extension that is an available update by its URL, and does not follow its definition.
+/// The error for an extension with the URL of an available update that does not follow its definition.
 ///
 /// ```
 /// let error = fhir_devices::update::NotAnUpdate { part: "size" };
@@ -82,7 +82,7 @@ impl FromStr for UpdateStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the part `{part}` of the available update is missing or malformed")]
 pub struct NotAnUpdate {
-    /// The part at fault.
+    /// The part of the extension that is wrong.
     pub part: &'static str,
 }
 
@@ -102,13 +102,13 @@ pub struct NotAnUpdate {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpdateFile {
-    /// Where the bytes are.
+    /// The URL of the bytes.
     pub url: Uri,
     /// The media type.
     pub content_type: Code,
-    /// What the file was called when it came. It is data, and never a path.
+    /// The file name given at the upload. It is data, never a path.
     pub title: Text,
-    /// When it came.
+    /// The time of the upload.
     pub creation: Option<DateTime>,
 }
 
@@ -139,32 +139,32 @@ pub struct UpdateFile {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AvailableUpdate {
-    /// The upload that brought it.
+    /// The id of its upload.
     pub id: IngestId,
-    /// Its version, as its maker names it. The text has no order.
+    /// Its version, as its manufacturer names it. Texts are not ordered.
     pub version: Option<Text>,
-    /// Its place among the updates of the component: the later, the higher.
+    /// Its sequence number: higher for later updates of the component.
     pub sequence: Option<u64>,
-    /// Where it stands.
+    /// Its state.
     pub status: UpdateStatus,
     /// The digest of the bytes.
     pub sha256: Sha256,
-    /// Their number.
+    /// The size in bytes.
     pub size: u64,
     /// The file.
     pub file: UpdateFile,
-    /// How often it was made current again, after another had taken its place.
+    /// How often it was made current again after being superseded.
     pub restored: u32,
 }
 
 impl AvailableUpdate {
-    /// The update as an extension of a component, under the default base.
+    /// Returns the update as an extension of a component, under the default base.
     #[must_use]
     pub fn to_extension(&self) -> Extension {
         self.to_extension_under(&CanonicalBase::default())
     }
 
-    /// The update as an extension of a component, with its URL under this base.
+    /// Returns the update as an extension of a component, with its URL under this base.
     #[must_use]
     pub fn to_extension_under(&self, base: &CanonicalBase) -> Extension {
         let text = |text: String| Text::new(text).ok().map(Primitive::from);
@@ -194,7 +194,7 @@ impl AvailableUpdate {
         }
     }
 
-    /// Reads the extension. Parts that the definition does not name are passed over.
+    /// Reads the extension. Parts that the definition does not name are ignored.
     ///
     /// # Errors
     /// [`NotAnUpdate`] when a part is missing, or not what the definition says.
@@ -276,7 +276,7 @@ fn read_file(attachment: &Attachment) -> Option<UpdateFile> {
     })
 }
 
-/// The updates that a component says are available, in the order of its extensions.
+/// Reads the available updates of a component, in the order of its extensions.
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, update::available};
@@ -303,7 +303,7 @@ pub fn available(
     ours.map(AvailableUpdate::from_extension).collect::<Vec<_>>().into_iter()
 }
 
-/// The update that is to be installed on a component: the one that is neither superseded nor withdrawn.
+/// Returns the current update of a component: the one that is neither superseded nor withdrawn.
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, update::current};
@@ -317,7 +317,7 @@ pub fn current(component: &DeviceComponent) -> Option<AvailableUpdate> {
     available(component).flatten().find(|update| update.status == UpdateStatus::Current)
 }
 
-/// Makes an update available for a component, and every current one before it superseded. All else is left as it is.
+/// Adds an update to a component and marks every current one as superseded. All else is left as it is.
 ///
 /// An update that is there already, by its id, is not added again.
 ///
@@ -333,7 +333,7 @@ pub fn attach(component: &mut DeviceComponent, update: &AvailableUpdate) {
     attach_under(component, update, &CanonicalBase::default());
 }
 
-/// Does as [`attach`], with the URL of the extension under this base.
+/// As [`attach`], with the URL of the extension under this base.
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, update::{AvailableUpdate, attach_under, available}};
@@ -430,7 +430,7 @@ fn is_of(extension: &Extension, id: IngestId) -> bool {
         && AvailableUpdate::from_extension(extension).is_ok_and(|update| update.id == id)
 }
 
-/// Makes an update of a component the current one again, and every other current one superseded. `restored` is how often it
+/// Makes an update of a component current again and marks every other current one as superseded. `restored` is how often it
 /// was made current again, this time included. Gives whether the update is there; all else is left as it is.
 ///
 /// ```
@@ -466,7 +466,7 @@ pub(crate) fn make_current_beside(
     true
 }
 
-/// Makes an update of a component withdrawn: it must not be installed, and no other takes its place. Gives whether the
+/// Marks an update of a component as withdrawn: it must not be installed, and none becomes current instead. Gives whether the
 /// update is there; all else is left as it is.
 ///
 /// ```
@@ -487,7 +487,7 @@ pub fn withdraw(component: &mut DeviceComponent, id: IngestId) -> bool {
     there
 }
 
-/// Takes an update out of a component. All else is left as it is: what it superseded stays superseded.
+/// Removes an update from a component. All else is left as it is: what it superseded stays superseded.
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, update::{AvailableUpdate, attach, available, detach}};

@@ -1,4 +1,4 @@
-//! Software updates: what a component says about those that are available, and what happens to one that comes in.
+//! Software updates: the available updates of a component, and the state machines of uploads and rollouts.
 //!
 //! Nothing here does I/O or asks a clock; [`service`](crate::service) carries it out over the caller's stores.
 //!

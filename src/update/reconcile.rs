@@ -8,7 +8,7 @@ use crate::primitive::Id;
 use crate::store::VersionId;
 use time::OffsetDateTime;
 
-/// What becomes of an attached or superseded upload whose component refers to it no more. The recall of a withdrawn one is
+/// The policy for an upload whose component no longer refers to it. The recall of a withdrawn one is
 /// shown again in any case, until its time is over.
 ///
 /// ```
@@ -25,7 +25,7 @@ pub enum MissingReferences {
     MarkLost,
 }
 
-/// What a component says of an upload, beside what it [has to say](expected_reference).
+/// The reference found in a component, compared with the [expected one](expected_reference).
 ///
 /// ```
 /// use fhir_devices::update::reconcile::FoundReference;
@@ -37,13 +37,13 @@ pub enum FoundReference {
     ComponentDeleted,
     /// The component has no reference of the upload.
     Missing,
-    /// It has one that says another thing, or is malformed.
+    /// The reference differs, or is malformed.
     Changed,
-    /// It has one that says what it has to say.
+    /// The reference is as expected.
     Same,
 }
 
-/// What has to be done about the reference of an upload.
+/// The decision about the reference of an upload.
 ///
 /// ```
 /// use fhir_devices::update::reconcile::Decision;
@@ -61,7 +61,7 @@ pub enum Decision {
     Write,
 }
 
-/// How another update of the component stands to one that is to be written there as the current one.
+/// The relation of another update of the component to the one to be written as current.
 ///
 /// ```
 /// use fhir_devices::update::reconcile::OtherUpdate;
@@ -120,8 +120,8 @@ pub fn component_to_refer(state: &State, now: OffsetDateTime) -> Option<&Id> {
     }
 }
 
-/// What the component of an upload has to say of it, and how often it has to say that it was made current again; nothing where
-/// it says nothing yet, or no more.
+/// Returns what the component of an upload has to say of it, and how often it has to say that it was made current
+/// again; nothing where it says nothing yet, or no more.
 ///
 /// ```
 /// # use fhir_devices::update::{ingest::State, reconcile::expected_reference};
@@ -140,7 +140,7 @@ pub const fn expected_reference(state: &State) -> Option<(UpdateStatus, u32)> {
     }
 }
 
-/// Whether a reference in a component belongs to no upload of it, by the state of the upload that it names.
+/// Returns whether a reference in a component belongs to no upload of it, by the state of the upload that it names.
 ///
 /// ```
 /// # use fhir_devices::update::reconcile::is_unknown;
@@ -152,7 +152,7 @@ pub fn is_unknown(component: &Id, named: Option<&State>) -> bool {
     named.and_then(State::component) != Some(component)
 }
 
-/// What has to be done about the reference of an upload that [has to be there](component_to_refer).
+/// Returns what has to be done about the reference of an upload that [has to be there](component_to_refer).
 ///
 /// ```
 /// # use fhir_devices::update::ingest::State;
@@ -204,7 +204,7 @@ pub fn compare(written: &Ingest, other: &Ingest) -> OtherUpdate {
     }
 }
 
-/// What is recorded before the reference of an upload is written over a version of its component.
+/// Returns what is recorded before the reference of an upload is written over a version of its component.
 ///
 /// ```
 /// # use fhir_devices::{primitive::Id, store::VersionId};

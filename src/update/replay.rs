@@ -8,7 +8,7 @@ use crate::manifest::{IngestId, ReleaseId};
 use crate::store::{BlobKey, BlobRef, Generation, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Where everything stands after the last record.
+/// The states after the last record.
 ///
 /// ```
 /// use fhir_devices::update::replay;
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Replayed {
     /// The state of each upload.
     pub uploads: BTreeMap<IngestId, ingest::State>,
-    /// What the ledger knows of each copy of some bytes.
+    /// The ledger record of each copy of a blob.
     pub blobs: BTreeMap<BlobKey, blob::Entry>,
     /// The files in quarantine.
     pub quarantined: BTreeSet<BlobKey>,
@@ -30,7 +30,7 @@ pub struct Replayed {
     pub releases: BTreeMap<ReleaseId, Release>,
     /// The rollouts. Their lanes have chains of their own, which [`ReplayedLane`](super::rollout::ReplayedLane) reads.
     pub rollouts: BTreeMap<RolloutId, Rollout>,
-    /// How long the chain of each lane was last known to be, and draft it ended with.
+    /// How long the chain of each lane was last recorded to be, and the digest of its last record.
     pub lanes: BTreeMap<(RolloutId, Lane), LaneSeal>,
     /// The copy that was begun last.
     newest: BTreeMap<Sha256, Generation>,
@@ -49,7 +49,7 @@ pub struct Replayed {
 pub struct Unfit {
     /// The place of the record in the chain.
     pub index: u64,
-    /// The state from which it says it goes on.
+    /// The state before the transition, by the record.
     pub from: Option<StateName>,
     /// The state that the records before it led to.
     pub reached: Option<StateName>,
@@ -59,7 +59,7 @@ fn state(name: &Option<StateName>) -> String {
     name.map_or_else(|| "nothing".to_owned(), |name| format!("the state `{name}`"))
 }
 
-/// The states to which the records of one tenant lead, in the order of the chain.
+/// Returns the states to which the records of one tenant lead, in the order of the chain.
 ///
 /// Every record must go on from the state to which the one before it of the same thing led, and the machine must agree, so
 /// that a transition without a record is found. Whether the records are those that were written is for
@@ -173,7 +173,8 @@ impl Replayed {
         (known != begins).then_some(())
     }
 
-    /// The entry from which a record goes on: that of its copy, or else that of the newest copy, unless this is a further one.
+    /// Returns the entry from which a record goes on: that of its copy, or else that of the newest copy, unless this
+    /// is a further one.
     fn before(&self, blob: &BlobRef, draft: &AuditDraft) -> Option<&blob::Entry> {
         if let Some(known) = draft.generation.and_then(|generation| self.blobs.get(&blob.key(generation))) {
             return Some(known);

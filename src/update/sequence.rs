@@ -1,4 +1,4 @@
-//! The order of the updates of a component: sequence numbers that only rise, for each provider.
+//! Sequence numbers: the order of the updates of a component, by provider.
 
 use super::ingest::{Ingest, Intent, State, Unreadable};
 use crate::audit::UploadFailure;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 impl Acceptance {
-    /// The same number, accepted for another upload in the place of one that failed without anybody's wish: no
+    /// Returns the same number, accepted for another upload in the place of one that failed without anybody's wish: no
     /// component refers to it, and none ever will. None where the one that it was accepted for may still be attached, was
     /// attached once, was withdrawn, or had another number.
     ///
@@ -41,7 +41,7 @@ impl Acceptance {
     }
 }
 
-/// An update without a sequence number for a component that accepted one that had one.
+/// The error for an update without a sequence number after one that had one.
 ///
 /// ```
 /// use fhir_devices::update::Unsequenced;
@@ -57,7 +57,7 @@ pub struct Unsequenced {
     pub highest: u64,
 }
 
-/// A highest number that is not lower than the one that was accepted.
+/// The error for a new highest sequence number that is not lower than the accepted one.
 ///
 /// ```
 /// use fhir_devices::update::NotLowered;
@@ -84,7 +84,7 @@ fn not_lowered(to: u64, highest: Option<u64>) -> String {
     }
 }
 
-/// Lowers the highest number that a component accepted, at the wish of somebody: what is accepted then, and the leave for the
+/// Lowers the highest accepted sequence number of a component, as an actor asked: what is accepted then, and the leave for the
 /// audit record.
 ///
 /// No upload that was accepted may be on its way to the component meanwhile: see
@@ -117,7 +117,7 @@ pub fn lower(
     Ok((Acceptance { highest: to, ..before.clone() }, leave))
 }
 
-/// What was accepted for one component: a record of the ledger, written together with the upload that is accepted.
+/// The accepted sequence numbers of a component: a ledger record, written together with the accepted upload.
 ///
 /// ```
 /// use fhir_devices::update::Accepted;
@@ -146,25 +146,25 @@ struct Written {
 }
 
 impl Accepted {
-    /// A component for which nothing was accepted yet.
+    /// Creates the record of a component without an accepted update.
     #[must_use]
     pub fn new(component: Id) -> Self {
         Self { component, providers: Vec::new() }
     }
 
-    /// What was accepted from a provider.
+    /// Returns what was accepted from a provider.
     #[must_use]
     pub fn of(&self, provider: Option<&Text>) -> Option<&Acceptance> {
         self.providers.iter().find(|one| one.provider.as_ref() == provider)
     }
 
-    /// What was accepted, from each provider.
+    /// Returns what was accepted, from each provider.
     pub fn all(&self) -> impl Iterator<Item = &Acceptance> {
         self.providers.iter()
     }
 
-    /// What was accepted before an update of this intent: from its provider, or, where it has no number, from whichever
-    /// provider accepted the highest, since it comes after all of them.
+    /// Returns what was accepted before an update of this intent: from its provider, or, where it has no number, from
+    /// whichever provider accepted the highest, since it comes after all of them.
     #[must_use]
     pub fn before(&self, intent: &Intent) -> Option<&Acceptance> {
         match intent.sequence {
@@ -173,7 +173,7 @@ impl Accepted {
         }
     }
 
-    /// Puts what is accepted now in the place of what was.
+    /// Replaces the acceptance of a provider.
     pub fn put(&mut self, next: Acceptance) {
         match self.providers.iter_mut().find(|one| one.provider == next.provider) {
             Some(one) => *one = next,
@@ -181,14 +181,14 @@ impl Accepted {
         }
     }
 
-    /// The record as it is kept: JSON with a format number.
+    /// Returns the stored form: JSON with a format number.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let written = Written { format: FORMAT, component: self.component.clone(), accepted: self.providers.clone() };
         serde_json::to_vec(&written).unwrap_or_default()
     }
 
-    /// Reads a record.
+    /// Reads the stored form.
     ///
     /// # Errors
     /// [`Unreadable`] when it is none, or of a format that is not known.

@@ -1,4 +1,4 @@
-//! Which bytes a version of a component stands for.
+//! Version claims: the bytes that a version of a component stands for.
 
 use super::ingest::{Intent, Unreadable};
 use crate::manifest::IngestId;
@@ -117,14 +117,14 @@ impl VersionClaim {
         }
     }
 
-    /// The record as it is kept: JSON with a format number.
+    /// Returns the stored form: JSON with a format number.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let Self { component, provider, version, sha256, by } = self.clone();
         serde_json::to_vec(&Written { format: FORMAT, component, provider, version, sha256, by }).unwrap_or_default()
     }
 
-    /// Reads a record.
+    /// Reads the stored form.
     ///
     /// # Errors
     /// [`Unreadable`] when it is none, or of a format that is not known.

@@ -1,4 +1,4 @@
-//! Updates whose version is lower than the one that the component runs.
+//! Version downgrades.
 
 use crate::manifest::{ActorId, Note, ProductionSpec, VersionScheme};
 use crate::resource::DeviceComponent;
@@ -17,9 +17,9 @@ use std::cmp::Ordering;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionDowngrade {
-    /// Why.
+    /// The reason.
     pub reason: Note,
-    /// Who says so.
+    /// The actor.
     pub by: ActorId,
 }
 
@@ -72,8 +72,8 @@ impl LowerVersion {
     }
 }
 
-/// The versions that a component reports and that an update of it changes: those of the kind that is declared, else of its
-/// software, else of its firmware.
+/// Returns the versions that a component reports and that an update of it changes: those of the kind that is declared,
+/// else of its software, else of its firmware.
 pub(crate) fn reported_versions(component: &DeviceComponent, declared: Option<ProductionSpec>) -> Vec<String> {
     let of = |spec: ProductionSpec| -> Vec<String> { spec.observed(component, None).map(str::to_owned).collect() };
     match declared {

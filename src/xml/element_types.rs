@@ -63,18 +63,18 @@ impl Row {
     }
 }
 
-/// The length and the first bytes of a name.
+/// Returns the length and the first bytes of a name.
 fn key_of(name: &str) -> u64 {
     name.bytes().take(7).fold(name.len() as u64, |key, byte| key << 8 | u64::from(byte))
 }
 
 impl RowKind {
-    /// Whether it is a value with an id and extensions.
+    /// Returns whether it is a value with an id and extensions.
     pub(super) const fn is_primitive(self) -> bool {
         matches!(self, Self::Boolean | Self::Number | Self::Text)
     }
 
-    /// Whether a value with that text is a number or a boolean in JSON, and no string.
+    /// Returns whether a value with that text is a number or a boolean in JSON, and no string.
     pub(super) fn is_token(self, text: &str) -> bool {
         match self {
             Self::Boolean => matches!(text, "true" | "false"),
@@ -85,19 +85,19 @@ impl RowKind {
 }
 
 impl ElementType {
-    /// A type of which nothing is known.
+    /// Returns a type of which nothing is known.
     pub(super) fn unknown() -> &'static Self {
         static UNKNOWN: OnceLock<ElementType> = OnceLock::new();
         UNKNOWN.get_or_init(Self::default)
     }
 
-    /// What a message calls it.
+    /// Returns what a message calls it.
     pub(super) fn words(&self) -> &str {
         if self.name.is_empty() { "a resource of an unknown type" } else { &self.name }
     }
 
-    /// The row of that name, sought from row `from` on and then from the beginning: a document has its elements in the
-    /// order of the rows.
+    /// Returns the row of that name, sought from row `from` on and then from the beginning: a document has its
+    /// elements in the order of the rows.
     pub(super) fn row(&self, name: &str, from: usize) -> Option<(usize, &Row)> {
         let key = key_of(name);
         let is = |(_, row): &(usize, &Row)| row.key == key && *row.name == *name;
@@ -107,13 +107,13 @@ impl ElementType {
 }
 
 impl ElementTypes {
-    /// The types, with those that `roots` declare and name. The same at every call.
+    /// Returns the types, with those that `roots` declare and name. The same at every call.
     pub(crate) fn get(roots: fn() -> Vec<&'static Definition>) -> &'static Self {
         static TYPES: OnceLock<ElementTypes> = OnceLock::new();
         TYPES.get_or_init(|| Builder::default().build(&roots()))
     }
 
-    /// The resource type of that name.
+    /// Returns the resource type of that name.
     pub(super) fn resource(&self, name: &str) -> Option<&ElementType> {
         self.by_name.get(name).and_then(|index| self.types.get(*index)).filter(|found| found.is_resource)
     }
@@ -122,7 +122,7 @@ impl ElementTypes {
         self.types.get(index)
     }
 
-    /// The type of what stands beside the value of a primitive.
+    /// Returns the type of what stands beside the value of a primitive.
     pub(super) fn element(&self) -> &ElementType {
         &self.element
     }
@@ -209,7 +209,7 @@ impl Builder {
         }
     }
 
-    /// The type of one line of the table.
+    /// Returns the type of one line of the table.
     fn listed(&self, line: &str) -> ElementType {
         let mut words = line.split(' ');
         let name = words.next().unwrap_or_default();
@@ -258,7 +258,7 @@ impl Builder {
     }
 }
 
-/// Whether a text is a number as JSON writes it.
+/// Returns whether a text is a number as JSON writes it.
 fn is_number(text: &str) -> bool {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let unsigned = text.strip_prefix('-').unwrap_or(text);

@@ -28,7 +28,7 @@ pub const NAMESPACE: &str = "http://hl7.org/fhir";
 /// The namespace of the elements of a narrative.
 pub const XHTML_NAMESPACE: &str = "http://www.w3.org/1999/xhtml";
 
-/// Whether a document is XML, by its first character; a byte order mark and white space before it do not count.
+/// Returns whether a document is XML, by its first character; a byte order mark and white space before it do not count.
 ///
 /// ```
 /// assert!(fhir_devices::xml::is_xml("\u{feff}<Device xmlns=\"http://hl7.org/fhir\"/>".as_bytes()));

@@ -4,10 +4,10 @@ use super::XHTML_NAMESPACE;
 use super::markup::{Markup, Namespace, Tag, Token, is_blank};
 use std::borrow::Cow;
 
-/// The text of an element as JSON has it: as it stands, with line ends as XML reads them, and with the namespaces that are
-/// declared around it and used in it. Two forms that nothing is lost with are made those that every reader of JSON knows: a prefix
-/// that is declared around it becomes the default namespace, and single quotes are double ones where the document has
-/// its own attributes in single quotes.
+/// Returns the text of an element as JSON has it: as it stands, with line ends as XML reads them, and with the
+/// namespaces that are declared around it and used in it. Two forms that nothing is lost with are made those that
+/// every reader of JSON knows: a prefix that is declared around it becomes the default namespace, and single quotes
+/// are double ones where the document has its own attributes in single quotes.
 pub(super) fn text_of<'a>(element: &'a str, outer: &[(&str, &str)], is_single_quoted: bool) -> Cow<'a, str> {
     let mut text = Cow::Borrowed(element);
     if element.contains('\r') {
@@ -30,7 +30,7 @@ pub(super) fn text_of<'a>(element: &'a str, outer: &[(&str, &str)], is_single_qu
     if outer.is_empty() { text } else { Cow::Owned(declared(&text, outer)) }
 }
 
-/// An element with more namespaces declared in its start tag.
+/// Returns an element with more namespaces declared in its start tag.
 fn declared(text: &str, namespaces: &[(&str, &str)]) -> String {
     let is_end = |c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>');
     let (tag, rest) = text.split_at(text.find(is_end).unwrap_or(text.len()));
@@ -47,7 +47,7 @@ fn declared(text: &str, namespaces: &[(&str, &str)]) -> String {
     out
 }
 
-/// An element without a prefix that each of its tags has, where no namespace is declared within it.
+/// Returns an element without a prefix that each of its tags has, where no namespace is declared within it.
 fn without_prefix(text: &str, prefix: &str) -> Option<String> {
     if text.contains("xmlns") {
         return None;
@@ -63,7 +63,7 @@ fn without_prefix(text: &str, prefix: &str) -> Option<String> {
     Some(out)
 }
 
-/// An element with its attributes in double quotes.
+/// Returns an element with its attributes in double quotes.
 fn with_double_quotes(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut is_in_tag, mut open) = (false, None);
@@ -85,7 +85,7 @@ fn with_double_quotes(text: &str) -> String {
     out
 }
 
-/// The element that a text is, to stand in a document; why it is none, else.
+/// Returns the element that a text is, to stand in a document; why it is none, else.
 pub(super) fn element_of(text: &str) -> Result<Cow<'_, str>, String> {
     let element = text.trim_matches(|c: char| c.is_ascii_whitespace());
     if !is_element(element).map_err(|fault| fault.message.into_owned())? {
@@ -100,12 +100,12 @@ pub(super) fn element_of(text: &str) -> Result<Cow<'_, str>, String> {
     Ok(Cow::Owned(element.replace('\r', "&#13;")))
 }
 
-/// Whether a text has parts in which a reference stands for itself.
+/// Returns whether a text has parts in which a reference stands for itself.
 fn has_verbatim(text: &str) -> bool {
     text.contains("<![CDATA[") || text.contains("<!--") || text.contains("<?")
 }
 
-/// Whether a text is one `div` of XHTML and nothing else.
+/// Returns whether a text is one `div` of XHTML and nothing else.
 fn is_element(text: &str) -> Result<bool, super::markup::Fault> {
     let mut markup = Markup::new(text)?;
     match markup.next()? {

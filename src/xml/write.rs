@@ -92,7 +92,7 @@ struct Tree<'t> {
 }
 
 impl<'t> Tree<'t> {
-    /// The values right within the one at `index`.
+    /// Returns the values right within the one at `index`.
     fn children(self, index: usize) -> impl Iterator<Item = (usize, &'t Node<'t>)> {
         let end = self.nodes.get(index).map_or(0, |node| node.end);
         let mut next = index + 1;
@@ -425,7 +425,7 @@ impl<'t> XmlWriter<'t> {
     }
 }
 
-/// Whether a text can be the name of an element or an attribute without a namespace.
+/// Returns whether a text can be the name of an element or an attribute without a namespace.
 fn is_plain_name(text: &str) -> bool {
     let first = text.chars().next();
     first.is_some_and(|first| first.is_ascii_alphabetic() || first == '_')

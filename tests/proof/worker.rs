@@ -5,7 +5,7 @@ use super::world::{Act, Model, Next, Rule, Status, Worker, WorkerStep, World, bi
 use fhir_devices::audit::StateName;
 use fhir_devices::update::ingest::EffectName;
 
-/// Bytes that are not those that were declared.
+/// The bytes differ from the declared ones.
 const TORN: u8 = 2;
 
 /// The component is written to: whoever read it before has read what is old.

@@ -73,7 +73,7 @@ impl Blobs {
         }
     }
 
-    /// The blobs behind `after`, and whether there are more.
+    /// Returns the blobs behind `after`, and whether there are more.
     fn list(&self, tenant: &Tenant, limit: usize, after: Option<BlobKey>) -> (Vec<BlobInfo>, bool) {
         let parts = lock_read(&self.parts);
         let Some(part) = parts.get(tenant) else {

@@ -53,7 +53,7 @@ impl Posting {
         }
     }
 
-    /// Whether none is left.
+    /// Returns whether none is left.
     fn remove(&mut self, place: Place) -> bool {
         match self {
             Self::One(only) => *only == place,
@@ -153,7 +153,7 @@ pub(super) struct Index {
     pub(super) epoch: u64,
 }
 
-/// Whether a search by the beginning of a value is usual: texts, and addresses.
+/// Returns whether a search by the beginning of a value is usual: texts, and addresses.
 fn is_ordered(parameter: Parameter) -> bool {
     parameter.matching() == Matching::Text || parameter == Parameter::Url
 }
@@ -259,7 +259,7 @@ impl Index {
         }
     }
 
-    /// The living resources of a type behind an id, in order.
+    /// Returns the living resources of a type behind an id, in order.
     pub(super) fn behind(
         &self,
         resource_type: ResourceType,
@@ -304,7 +304,7 @@ impl Index {
         within.filter_map(|(_, number)| self.values.get(*number))
     }
 
-    /// How many can meet a criterion, or a few more; more than [`Self::MOST`] is not counted on.
+    /// Returns how many can meet a criterion, or a few more; more than [`Self::MOST`] is not counted on.
     fn count(&self, hasher: &RandomState, of: ResourceType, criterion: &Criterion) -> Option<usize> {
         let mut count = 0_usize;
         let mut more = |n: usize| {
@@ -353,7 +353,7 @@ impl Index {
         }
     }
 
-    /// Whether a resource that lives meets the criteria.
+    /// Returns whether a resource that lives meets the criteria.
     pub(super) fn meets(&self, record: &Record, criteria: &Criteria) -> bool {
         let entry = |(value, system): &Entry| {
             let value = self.values.get(*value)?;

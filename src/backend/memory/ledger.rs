@@ -51,7 +51,7 @@ impl Records {
         Ok(made)
     }
 
-    /// The records under a prefix behind `after`, and whether there are more.
+    /// Returns the records under a prefix behind `after`, and whether there are more.
     fn scan(
         &self,
         tenant: &Tenant,

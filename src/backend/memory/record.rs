@@ -159,12 +159,12 @@ impl Shard {
         }
     }
 
-    /// Whether there is room for so many more.
+    /// Returns whether there is room for so many more.
     pub(super) fn has_room(&self, count: usize) -> bool {
         u32::try_from(count).is_ok_and(|count| count <= Self::MOST - self.len)
     }
 
-    /// The number that the next resource gets.
+    /// Returns the number that the next resource gets.
     pub(super) fn next(&self) -> u32 {
         self.len
     }

@@ -32,7 +32,7 @@ impl Table {
         (at + 1) & self.places.len().wrapping_sub(1)
     }
 
-    /// Where the number is that `is` accepts.
+    /// Returns where the number is that `is` accepts.
     fn position(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<usize> {
         let mut at = self.home(tag(hash));
         loop {
@@ -47,7 +47,7 @@ impl Table {
         }
     }
 
-    /// The number under the hash that `is` accepts.
+    /// Returns the number under the hash that `is` accepts.
     pub(super) fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
         let at = self.position(hash, is)?;
         self.places.get(at).copied().map(number)

@@ -35,12 +35,12 @@ pub(super) fn failed_write(error: Error) -> StoreError {
     if rolled_back { failed(error) } else { StoreError::indeterminate(Some(error.into())) }
 }
 
-/// The answer to a commit that went through is not as it should be.
+/// The error for an unexpected answer to a commit that went through.
 pub(super) fn unreadable(error: Error) -> StoreError {
     StoreError::indeterminate(Some(error.into()))
 }
 
-/// Whether the same statement may succeed when it is sent again at once: it was rolled back because of another.
+/// Returns whether the same statement may succeed when it is sent again at once: it was rolled back because of another.
 pub(super) fn is_a_clash(error: &Error) -> bool {
     error
         .code()

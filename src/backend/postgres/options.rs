@@ -40,8 +40,8 @@ pub(super) struct Limits {
 }
 
 impl Options {
-    /// The schema `fhir_devices`, which is migrated; 16 connections; 10 seconds of patience; bodies up to 16 MiB, 1,000 writes
-    /// a commit, every version kept.
+    /// Returns the schema `fhir_devices`, which is migrated; 16 connections; 10 seconds of patience; bodies up to 16
+    /// MiB, 1,000 writes a commit, every version kept.
     #[must_use]
     pub fn new() -> Self {
         Self {

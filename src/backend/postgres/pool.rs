@@ -84,7 +84,7 @@ impl Pool {
         Self { connect, free: Arc::new(Semaphore::new(size)), idle: Mutex::default(), acquire_timeout, size }
     }
 
-    /// A connection for one call.
+    /// Returns a connection for one call.
     pub(super) async fn get(&self) -> Result<Lease<'_>> {
         if Handle::try_current().is_err() {
             let source = "the futures of this store run within a tokio runtime";

@@ -158,7 +158,7 @@ impl Postgres {
         made.ok_or_else(|| StoreError::indeterminate(Some("the server left out a version".into())).into())
     }
 
-    /// What was made, where the quick statement has done it.
+    /// Returns what was made, where the quick statement has done it.
     async fn commit_one(&self, tenant: &Tenant, write: &Write) -> Result<Option<Made>> {
         let (sql, made) = match write.precondition {
             Precondition::Absent => (&self.sql.create, VersionId::FIRST),

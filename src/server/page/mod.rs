@@ -64,7 +64,7 @@ pub(crate) async fn show(State(app): State<Shared>, RawQuery(query): RawQuery) -
     Ok(answer)
 }
 
-/// Only our own style and script, known by their digests, may run in the page.
+/// Returns only our own style and script, known by their digests, may run in the page.
 fn policy() -> String {
     let digest = |text: &str| STANDARD.encode(Sha256::of(text.as_bytes()).0);
     format!(
@@ -92,7 +92,7 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
     page
 }
 
-/// A text as the content of an element or of a quoted attribute.
+/// Returns a text as the content of an element or of a quoted attribute.
 fn escape(text: impl Display) -> String {
     let text = text.to_string();
     let mut safe = String::with_capacity(text.len());

@@ -64,12 +64,12 @@ impl Fleet {
         Ok(Self { devices: devices.collect(), metrics, updates, damaged, cut })
     }
 
-    /// Whether the tenant has no device.
+    /// Returns whether the tenant has no device.
     pub(crate) fn is_empty(&self) -> bool {
         self.devices.is_empty()
     }
 
-    /// The devices to choose from.
+    /// Returns the devices to choose from.
     pub(crate) fn device_options(&self) -> String {
         let mut html = String::new();
         for (device, _) in &self.devices {
@@ -79,7 +79,7 @@ impl Fleet {
         html
     }
 
-    /// The components to choose from, in groups, one a device.
+    /// Returns the components to choose from, in groups, one a device.
     pub(crate) fn component_options(&self) -> String {
         let mut html = String::new();
         for (device, parts) in &self.devices {
@@ -98,7 +98,7 @@ impl Fleet {
         html
     }
 
-    /// The trees.
+    /// Returns the trees.
     pub(crate) fn html(&self, tenant: &Tenant, path: &str) -> String {
         if self.is_empty() {
             return format!(
@@ -217,7 +217,7 @@ fn id<T: Stored>(resource: &T) -> &str {
     resource.logical_id().map(crate::primitive::Id::as_str).unwrap_or_default()
 }
 
-/// The id of the resource that a reference points at.
+/// Returns the id of the resource that a reference points at.
 fn target<T: Target>(reference: &Option<Reference<T>>) -> Option<&str> {
     match reference.as_ref()?.literal()? {
         Literal::Relative { id, .. } | Literal::Absolute { id, .. } => Some(id),
@@ -229,7 +229,7 @@ fn value(text: &Option<Primitive<Text>>) -> Option<&str> {
     text.as_ref()?.value.as_ref().map(Text::as_str)
 }
 
-/// A reference as people read it.
+/// Returns a reference as people read it.
 fn shown<T: Target>(reference: &Reference<T>) -> Option<&str> {
     value(&reference.display).or_else(|| value(&reference.reference))
 }
@@ -278,7 +278,7 @@ fn operational(part: &DeviceComponent) -> String {
     codes.collect()
 }
 
-/// What the production specifications say about software and firmware.
+/// Returns what the production specifications say about software and firmware.
 fn revisions(part: &DeviceComponent) -> impl Iterator<Item = (&'static str, &str)> {
     part.production_specification.iter().filter_map(|specification| {
         let kinds = [(SpecType::SoftwareRevision, "software"), (SpecType::FirmwareRevision, "firmware")];

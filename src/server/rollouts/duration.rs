@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// A duration of weeks, days, hours, minutes and whole seconds: `P7D`, `PT1H30M`. Nothing where a text is none, or counts in
-/// months or years, which have no fixed length.
+/// Returns a duration of weeks, days, hours, minutes and whole seconds: `P7D`, `PT1H30M`. Nothing where a text is
+/// none, or counts in months or years, which have no fixed length.
 pub(super) fn read(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('P')?;
     let (mut seconds, mut is_time, mut last) = (0_u64, false, None);

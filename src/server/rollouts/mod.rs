@@ -33,7 +33,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use url::form_urlencoded;
 
-/// The routes.
+/// Returns the routes.
 pub(super) fn routes() -> Router<Shared> {
     let small = || DefaultBodyLimit::max(MAX_SMALL * 8);
     Router::new()
@@ -53,7 +53,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/{tenant}/fhir/AuditEvent", get(task::events))
 }
 
-/// The region that the tags of a device name.
+/// Returns the region that the tags of a device name.
 pub(super) fn region_of(base: &CanonicalBase, device: &Device) -> Option<RegionId> {
     let system = base.text(CanonicalName::Region);
     let mut tags = device.meta.as_ref()?.tag.iter();
@@ -65,7 +65,7 @@ pub(super) fn region_of(base: &CanonicalBase, device: &Device) -> Option<RegionI
 }
 
 impl UpdateServer {
-    /// The rollouts of all tenants.
+    /// Returns the rollouts of all tenants.
     pub(super) fn rollouts(&self) -> &RolloutService {
         self.rollouts.get_or_init(|| {
             let (base, canonical) = (self.base.clone(), self.canonical.clone());
@@ -78,7 +78,7 @@ impl UpdateServer {
     }
 }
 
-/// Where a device asks for a file of an offer.
+/// Returns where a device asks for a file of an offer.
 fn link(base: &str, tenant: &Tenant, key: &OfferKey, file: &str) -> Option<crate::primitive::Uri> {
     let mut url = url::Url::parse(base).ok()?;
     url.path_segments_mut().ok()?.pop_if_empty().extend([tenant.as_str(), "offers", &key.to_string(), file]);
@@ -102,7 +102,7 @@ impl Path {
         self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| value).unwrap_or_default()
     }
 
-    /// The part of the path of this name; 404 where it is none of its kind.
+    /// Returns the part of the path of this name; 404 where it is none of its kind.
     fn part<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<T> {
         self.text(name).parse().map_err(Problem::not_found)
     }
@@ -143,14 +143,14 @@ impl Asked {
         self.text(name).map(|text| text.parse().map_err(wrong)).transpose()
     }
 
-    /// How many a page has, and after what.
+    /// Returns how many a page has, and after what.
     pub(super) fn page(&self) -> Result<(NonZeroU32, Option<PageToken>)> {
         const MOST: NonZeroU32 = NonZeroU32::MIN.saturating_add(499);
         const USUAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
         Ok((self.value::<NonZeroU32>("_count")?.unwrap_or(USUAL).min(MOST), self.value("_page")?))
     }
 
-    /// Where the next page is.
+    /// Returns where the next page is.
     pub(super) fn next(&self, path: &str, page: &str) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.0.iter().filter(|(name, _)| name != "_page"));

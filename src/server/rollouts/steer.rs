@@ -56,7 +56,7 @@ pub(super) async fn list(State(app): State<Shared>, AtTenant(tenant): AtTenant, 
     Ok(with_next(answer, next.as_deref()))
 }
 
-/// How many deployments are in each state, and had each outcome.
+/// Returns how many deployments are in each state, and had each outcome.
 fn counted(counts: &Counts, tally: &Tally) -> Value {
     let mut all = Map::new();
     let Counts { planned, held, offering, offered, claimed, retracting } = *counts;

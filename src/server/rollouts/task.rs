@@ -9,13 +9,13 @@ use axum::http::StatusCode;
 use serde_json::json as value;
 use serde_json::value::RawValue;
 
-/// A deployment as a Task.
+/// Returns a deployment as a Task.
 pub(super) async fn read(State(app): State<Shared>, AtTenant(tenant): AtTenant, path: Path) -> Result {
     let task = app.rollouts().task(&tenant, path.deployment()?).await.map_err(|error| problem(&error))?;
     Ok(json(StatusCode::OK, task))
 }
 
-/// The audit records of a deployment as AuditEvents, in a Bundle.
+/// Returns the audit records of a deployment as AuditEvents, in a Bundle.
 pub(super) async fn events(State(app): State<Shared>, AtTenant(tenant): AtTenant, RawQuery(query): RawQuery) -> Result {
     let asked = Asked::read(query.as_deref(), &["entity"])?;
     let task = asked.text("entity").and_then(|entity| entity.strip_prefix("Task/"));

@@ -39,7 +39,7 @@ const FIELDS: [&str; 10] = [
 /// The field that says how the names and values after it are encoded (RFC 7578 section 4.6).
 const CHARSET: &str = "_charset_";
 
-/// Whether a field of this name says something about the update, or about the form.
+/// Returns whether a field of this name says something about the update, or about the form.
 pub(crate) fn is_known(name: &str) -> bool {
     name == CHARSET || FIELDS.contains(&name)
 }
@@ -64,12 +64,12 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
     Err(Problem::bad("unknown-field", words))
 }
 
-/// A name that a client chose, in a message.
+/// Returns a name that a client chose, in a message.
 fn shown(name: &str) -> String {
     name.chars().take(64).flat_map(char::escape_debug).collect()
 }
 
-/// The field whose name is most like this one, where one is.
+/// Returns the field whose name is most like this one, where one is.
 fn closest(name: &str) -> Option<&'static str> {
     let letters = |name: &str| -> String {
         name.chars().take(64).filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
@@ -108,14 +108,14 @@ impl Form {
         Ok(())
     }
 
-    /// The value of a field. A form in a browser sends what was left blank as an empty text, so
+    /// Returns the value of a field. A form in a browser sends what was left blank as an empty text, so
     /// that an empty one says nothing.
     fn value(&self, name: &str) -> Option<&str> {
         let found = self.values.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// Whether a leave is given: `true`, `false`, or nothing for `false`.
+    /// Returns whether a leave is given: `true`, `false`, or nothing for `false`.
     fn is_given(&self, name: &str) -> Result<bool> {
         match self.value(name) {
             None | Some("false") => Ok(false),
@@ -124,7 +124,8 @@ impl Form {
         }
     }
 
-    /// The permission to go below the version that the component reports. It takes a reason, and there is none without it.
+    /// Returns the permission to go below the version that the component reports. It takes a reason, and there is none
+    /// without it.
     fn downgrade(&self, sender: &ActorId) -> Result<Option<VersionDowngrade>> {
         match (self.is_given("Downgrade")?, self.value("Reason")) {
             (true, Some(reason)) => {
@@ -137,7 +138,7 @@ impl Form {
         }
     }
 
-    /// Which production specification of the component shows the version.
+    /// Returns which production specification of the component shows the version.
     fn reported_as(&self) -> Result<Option<ProductionSpec>> {
         let kinds = [ProductionSpec::Software, ProductionSpec::Firmware];
         let Some(named) = self.value("Reports") else { return Ok(None) };
@@ -146,7 +147,7 @@ impl Form {
         found.map(Some).ok_or_else(|| wrong("Reports", words()))
     }
 
-    /// The submission of a file.
+    /// Returns the submission of a file.
     pub(crate) fn submission(
         &self,
         part: &Part,
@@ -202,7 +203,7 @@ fn file_name(part: &Part) -> Result<Text> {
     Text::new(name).map_err(|error| wrong("file name", error))
 }
 
-/// What the file is said to be. It stands in the component, and in the answer to those who fetch the file.
+/// Returns what the file is said to be. It stands in the component, and in the answer to those who fetch the file.
 fn content_type(file: &Field<'_>) -> Result<Code> {
     match (file.content_type(), file.headers().contains_key("content-type")) {
         (Some(named), _) if named.len() > MAX_MEDIA_TYPE => {
@@ -219,7 +220,7 @@ fn content_type(file: &Field<'_>) -> Result<Code> {
     }
 }
 
-/// Whether a text has the form of a media type: two tokens, and perhaps parameters.
+/// Returns whether a text has the form of a media type: two tokens, and perhaps parameters.
 fn is_media_type(text: &str) -> bool {
     let is_token = |text: &str| {
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
@@ -234,7 +235,8 @@ fn is_media_type(text: &str) -> bool {
         })
 }
 
-/// The text of a field, if it is not too long: in the encoding that the part names, else in that of the form, else in UTF-8.
+/// Returns the text of a field, if it is not too long: in the encoding that the part names, else in that of the form,
+/// else in UTF-8.
 pub(crate) async fn text(
     field: &mut Field<'_>,
     part: &Part,

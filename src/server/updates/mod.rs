@@ -226,7 +226,7 @@ pub(super) async fn forward(
     }
 }
 
-/// What a client sends within the time that it has.
+/// Returns what a client sends within the time that it has.
 pub(super) async fn in_time<T>(what: impl Future<Output = T>) -> Result<T> {
     tokio::time::timeout(IDLE, what).await.map_err(|_| {
         let words = format!("nothing came for {} seconds", IDLE.as_secs());
@@ -247,7 +247,7 @@ fn too_large(limit: u64) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, "too-large", words)
 }
 
-/// The component as it became, in the version of FHIR that the client accepts.
+/// Returns the component as it became, in the version of FHIR that the client accepts.
 fn received_answer(app: &UpdateServer, tenant: &Tenant, headers: &HeaderMap, received: &Received) -> Result {
     let path = app.path(tenant);
     let status = if received.replayed { StatusCode::OK } else { StatusCode::CREATED };
@@ -322,7 +322,7 @@ fn refusal(error: &ReceiveError) -> Problem {
     }
 }
 
-/// An upload that failed: whether the sender may repeat it, has to change it, or shall let it be.
+/// Returns an upload that failed: whether the sender may repeat it, has to change it, or shall let it be.
 fn ended(error: &ReceiveError, reason: UploadFailure) -> Problem {
     use StatusCode as S;
     let (status, kind) = match reason {

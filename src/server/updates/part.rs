@@ -72,7 +72,7 @@ impl Part {
         Ok(part)
     }
 
-    /// Whether the part is a file.
+    /// Returns whether the part is a file.
     pub(crate) fn is_file(&self) -> bool {
         self.file_name.as_ref().is_some_and(|name| !name.is_empty())
     }
@@ -82,7 +82,7 @@ fn wrong(words: String) -> Problem {
     Problem::bad("part-header", words)
 }
 
-/// The value of a header that may come once.
+/// Returns the value of a header that may come once.
 fn only<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Result<Option<&'h [u8]>> {
     let mut all = headers.get_all(name).iter();
     match (all.next(), all.next()) {
@@ -91,7 +91,7 @@ fn only<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Result<Option<
     }
 }
 
-/// The encoding of a name: the `charset` of the media type of a part.
+/// Returns the encoding of a name: the `charset` of the media type of a part.
 fn own_charset(headers: &HeaderMap) -> Result<Option<&'static Encoding>> {
     let Some(kind) = only(headers, &header::CONTENT_TYPE)? else { return Ok(None) };
     // What is wrong with the media type is said where it is read as one.
@@ -100,7 +100,7 @@ fn own_charset(headers: &HeaderMap) -> Result<Option<&'static Encoding>> {
     named.map(|(_, label)| encoding(&label)).transpose()
 }
 
-/// The encoding of a label, such as `utf-8` or `iso-8859-1`.
+/// Returns the encoding of a label, such as `utf-8` or `iso-8859-1`.
 pub(crate) fn encoding(label: &[u8]) -> Result<&'static Encoding> {
     Encoding::for_label_no_replacement(label).ok_or_else(|| {
         let label = String::from_utf8_lossy(label);
@@ -108,8 +108,8 @@ pub(crate) fn encoding(label: &[u8]) -> Result<&'static Encoding> {
     })
 }
 
-/// A name as text: in the encoding that is said, else in UTF-8, else in what browsers take for the rest. Percent-encoded
-/// bytes (RFC 7578 section 4.2) are read where all of the name is ASCII and they are UTF-8.
+/// Returns a name as text: in the encoding that is said, else in UTF-8, else in what browsers take for the rest.
+/// Percent-encoded bytes (RFC 7578 section 4.2) are read where all of the name is ASCII and they are UTF-8.
 fn text(bytes: &[u8], charset: Option<&'static Encoding>) -> String {
     if bytes.is_ascii() {
         let plain = String::from_utf8_lossy(bytes).into_owned();
@@ -120,13 +120,13 @@ fn text(bytes: &[u8], charset: Option<&'static Encoding>) -> String {
     read.unwrap_or_else(|| WINDOWS_1252.decode_without_bom_handling(bytes).0).into_owned()
 }
 
-/// A name whose percent signs all begin a byte, and whose bytes are UTF-8.
+/// Returns a name whose percent signs all begin a byte, and whose bytes are UTF-8.
 fn decoded(name: &str) -> Option<String> {
     let bytes = percent_decode(name.as_bytes()).decode_utf8().ok();
     bytes.filter(|_| name.contains('%') && is_percent_encoded(name)).map(Cow::into_owned)
 }
 
-/// An extended value: `charset'language'bytes`.
+/// Returns an extended value: `charset'language'bytes`.
 fn extended_text(value: &[u8]) -> Option<String> {
     let mut parts = std::str::from_utf8(value).ok()?.splitn(3, '\'');
     let (charset, _language, encoded) = (parts.next()?, parts.next()?, parts.next()?);
@@ -139,13 +139,13 @@ fn extended_text(value: &[u8]) -> Option<String> {
     charset.decode_without_bom_handling_and_without_replacement(&bytes).map(Cow::into_owned)
 }
 
-/// Whether each percent sign begins a byte.
+/// Returns whether each percent sign begins a byte.
 fn is_percent_encoded(text: &str) -> bool {
     let is_byte = |after: &str| after.get(..2).is_some_and(|two| two.bytes().all(|digit| digit.is_ascii_hexdigit()));
     text.split('%').skip(1).all(is_byte)
 }
 
-/// The parameters of a header value after its first part: names in small letters, values without their quotes.
+/// Returns the parameters of a header value after its first part: names in small letters, values without their quotes.
 fn parameters(value: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
     let unreadable = || {
         let found: String = String::from_utf8_lossy(value).chars().take(200).collect();
@@ -176,8 +176,8 @@ fn parameters(value: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
     if rest.is_empty() { Ok(found) } else { Err(unreadable()) }
 }
 
-/// A quoted text and what comes after it. A backslash is one of the text unless it stands before a quote or another: names
-/// come with paths from some systems.
+/// Returns a quoted text and what comes after it. A backslash is one of the text unless it stands before a quote or
+/// another: names come with paths from some systems.
 fn quoted_text(quoted: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let (mut text, mut rest) = (Vec::new(), quoted);
     loop {

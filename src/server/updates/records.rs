@@ -20,12 +20,12 @@ use tokio::sync::mpsc;
 /// How many records are read at a time.
 const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
-/// The whole chain of a tenant.
+/// Returns the whole chain of a tenant.
 pub(crate) async fn chain(State(app): State<Shared>, AtTenant(tenant): AtTenant) -> Result {
     lines(app, tenant, None).await
 }
 
-/// The records that speak of one upload, those of its bytes included. The chain is read through for them.
+/// Returns the records that speak of one upload, those of its bytes included. The chain is read through for them.
 pub(crate) async fn of_upload(State(app): State<Shared>, AtUpload(tenant, id): AtUpload) -> Result {
     app.updates.upload(&tenant, id).await.map_err(|error| problem(&error, id))?;
     maintenance::remember_tenant(&app, &tenant).await;
@@ -89,7 +89,8 @@ impl Subject {
         Self { id, named: id.to_string(), bytes: None }
     }
 
-    /// Whether a record speaks of the upload, of its hold on bytes, or of what became of those bytes whoever held them.
+    /// Returns whether a record speaks of the upload, of its hold on bytes, or of what became of those bytes whoever
+    /// held them.
     fn is_in(&mut self, line: &str) -> bool {
         // Most lines of a long chain need not be read for that.
         let of_bytes = self.bytes.as_ref().is_some_and(|(_, digest)| line.contains(digest));

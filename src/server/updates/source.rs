@@ -42,7 +42,7 @@ impl Source {
         })
     }
 
-    /// The body as the multipart reader is given it.
+    /// Returns the body as the multipart reader is given it.
     pub(crate) fn body(self: &Arc<Self>) -> Body {
         Body::from_stream(Metered { source: Arc::clone(self), rest: false })
     }
@@ -62,13 +62,13 @@ impl Source {
         self.left.store(u64::MAX, Ordering::Relaxed);
     }
 
-    /// Whether the fields and headers were too many.
+    /// Returns whether the fields and headers were too many.
     pub(crate) fn is_overdrawn(&self) -> bool {
         self.overdrawn.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing more may be read. The reader asks before it looks at what it holds, up to twice for a step, so that
-    /// only one that keeps asking is stuck.
+    /// Returns whether nothing more may be read. The reader asks before it looks at what it holds, up to twice for a
+    /// step, so that only one that keeps asking is stuck.
     fn is_exhausted(&self) -> Option<bool> {
         let exhausted = self.left.load(Ordering::Relaxed) == 0;
         exhausted.then(|| self.asked.fetch_add(1, Ordering::Relaxed) >= 4)

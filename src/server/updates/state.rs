@@ -146,7 +146,8 @@ async fn shown(app: &UpdateServer, status: StatusCode, tenant: &Tenant, ingest: 
     json_text(status, Value::from(with_reference(app, tenant, ingest).await).to_string())
 }
 
-/// Where an upload stands by its record, and what its component says of it now: others may have written to that since.
+/// Returns where an upload stands by its record, and what its component says of it now: others may have written to
+/// that since.
 async fn with_reference(app: &UpdateServer, tenant: &Tenant, ingest: &Ingest) -> Map<String, Value> {
     let mut said = of(app, tenant, ingest);
     match app.updates.reference(tenant, ingest).await {

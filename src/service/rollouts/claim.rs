@@ -1,4 +1,4 @@
-//! The gate: whoever asks for the bytes of an offer is given them only once that is written.
+//! Claims: a device gets the bytes of an offer only after the claim is recorded.
 
 use super::step::{Ask, At, Stepped};
 use super::{RolloutError, RolloutService};
@@ -10,7 +10,7 @@ use crate::store::{BlobKey, BlobStore, Ledger, ResourceStore, Tenant};
 use crate::update::deployment::{Input, Refusal};
 use std::collections::BTreeSet;
 
-/// The bytes that a device may have.
+/// The bytes that a device was granted.
 ///
 /// ```
 /// use fhir_devices::service::Granted;
@@ -22,11 +22,11 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Granted {
-    /// Where they are.
+    /// The key in the blob store.
     pub blob: BlobKey,
-    /// How many there are.
+    /// The size.
     pub size: u64,
-    /// What they are called.
+    /// The file name.
     pub name: ArtifactName,
     /// Their media type.
     pub media_type: Code,
@@ -45,7 +45,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Gives a device the bytes of an offer: this is the only place where it gets them. It is written before it is answered, so
+    /// Grants a device the bytes of an offer. This is the only way to get them. The grant is recorded before the answer, so
     /// that everybody who has bytes is counted. To ask again, for a part or after a break, changes nothing.
     ///
     /// `device` is who asks, where that is known.

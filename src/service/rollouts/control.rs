@@ -1,4 +1,4 @@
-//! Rollouts as people see and steer them.
+//! Viewing and controlling rollouts.
 
 use super::super::entries::{Entries, Seen};
 use super::super::ledger_session::Written;
@@ -17,7 +17,7 @@ use crate::update::rollout::{
 };
 use std::collections::BTreeMap;
 
-/// A rollout, and what its lanes come to.
+/// A rollout with the totals of its lanes.
 ///
 /// ```
 /// use fhir_devices::service::RolloutView;
@@ -31,20 +31,20 @@ use std::collections::BTreeMap;
 pub struct RolloutView {
     /// The rollout.
     pub rollout: Rollout,
-    /// What it is to do.
+    /// Its specification.
     pub spec: Spec,
     /// How many deployments are in each state.
     pub counts: Counts,
     /// How many deployments had each outcome.
     pub tally: Tally,
-    /// The same for each region.
+    /// The totals by region.
     pub regions: BTreeMap<RegionId, (Counts, Tally)>,
-    /// How many devices were ever given bytes.
+    /// The number of devices that were ever given bytes.
     pub already_out: u32,
 }
 
 impl RolloutView {
-    /// How many deployments ended so.
+    /// Returns the number of deployments with this outcome.
     #[must_use]
     pub fn ended(&self, class: OutcomeClass) -> u32 {
         self.tally.of(class)
@@ -57,7 +57,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Makes a rollout. It waits for [`submit`](Self::submit).
+    /// Creates a rollout as a draft; [`submit`](Self::submit) starts it.
     ///
     /// # Errors
     /// [`RolloutError::InvalidSpec`], [`RolloutError::UnknownRegion`], [`RolloutError::InvalidSearch`];
@@ -98,7 +98,7 @@ where
         Err(RolloutError::Contended { attempts: TRIES })
     }
 
-    /// A rollout.
+    /// Returns a rollout.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchRollout`]; [`RolloutError::Store`].
@@ -106,7 +106,7 @@ where
         Ok(self.rollout_record(tenant, id).await?.value)
     }
 
-    /// A rollout with what its lanes come to now.
+    /// Returns a rollout with the current totals of its lanes.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchRollout`]; [`RolloutError::Store`].
@@ -136,7 +136,7 @@ where
         Ok(view)
     }
 
-    /// Says that a rollout is to go on: it starts, or waits for those who approve it.
+    /// Submits a rollout: it starts, or waits for its approvals.
     ///
     /// # Errors
     /// [`RolloutError::Rollout`]; [`RolloutError::NoSuchRollout`]; [`RolloutError::Store`].
@@ -174,7 +174,7 @@ where
         self.step_rollout(tenant, id, &RolloutInput::Denied { by: by.clone(), why: why.clone() }).await
     }
 
-    /// Stops a rollout for a while. It is `paused` once every lane has stopped.
+    /// Pauses a rollout. It is `paused` once every lane has stopped.
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
@@ -190,7 +190,7 @@ where
         self.rollout(tenant, id).await
     }
 
-    /// Lets a rollout that is paused or halted go on. One that halted needs as many as for its start.
+    /// Resumes a paused or halted rollout. A halted one needs as many approvals as its start.
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
@@ -211,7 +211,7 @@ where
         self.rollout(tenant, id).await
     }
 
-    /// Ends a rollout. It is `cancelled` once every lane said that no device gets bytes any more, and
+    /// Cancels a rollout. It is `cancelled` once every lane recorded that no device gets bytes any more, and
     /// [`already_out`](Rollout::already_out) then counts exactly those that had some.
     ///
     /// # Errors
@@ -228,7 +228,7 @@ where
         self.rollout(tenant, id).await
     }
 
-    /// Ends a rollout because another one takes its place.
+    /// Ends a rollout that another one supersedes.
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
@@ -292,7 +292,7 @@ where
     }
 }
 
-/// What a problem says, in one line.
+/// Returns what a problem says, in one line.
 pub(super) fn said(problem: &crate::rest::Problem) -> String {
     let words = problem.issues().filter_map(|issue| issue.diagnostics.as_ref()?.get());
     words.map(|text| text.as_str().to_owned()).collect::<Vec<_>>().join("; ")

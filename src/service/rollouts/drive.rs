@@ -1,4 +1,4 @@
-//! What goes on by itself: rollouts, regions and deadlines.
+//! Driving rollouts, regions and deadlines in the background.
 
 use super::super::lifecycle::PAGE;
 use super::keys::{self, Place};
@@ -15,7 +15,7 @@ use crate::update::rollout::{
 /// How many steps a rollout takes in one go.
 const STEPS: usize = 64;
 
-/// What one pass over a region came to.
+/// The result of one pass over a region.
 ///
 /// ```
 /// use fhir_devices::service::Pass;
@@ -28,11 +28,11 @@ pub struct Pass {
     pub steps: usize,
     /// The error of the region at which its part stopped.
     pub region: Option<PublishError>,
-    /// Rollouts that could not be gone on with, and why. They hold up no other.
+    /// The rollouts that could not be continued, and why. They do not block others.
     pub failed: Vec<(RolloutId, RolloutError)>,
 }
 
-/// What one look at deadlines came to.
+/// The result of processing due deadlines.
 ///
 /// ```
 /// use fhir_devices::service::TimersRun;
@@ -41,9 +41,9 @@ pub struct Pass {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimersRun {
-    /// How many deployments were looked at.
+    /// The number of deployments with a due deadline.
     pub looked_at: usize,
-    /// How many of them took a step.
+    /// The number of those that changed.
     pub steps: usize,
 }
 
@@ -53,7 +53,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Goes on with the rollouts of a tenant, as far as they concern a region: plans, opens and stops lanes, offers updates, and
+    /// Advances the rollouts of a tenant in a region: plans, opens and stops lanes, offers updates, and
     /// writes slots, about `budget` steps of each. Call it from time to time for each region, in any number of processes; a region
     /// that cannot be reached holds up no other.
     ///
@@ -123,7 +123,7 @@ where
         Ok(steps)
     }
 
-    /// Looks at the deployments whose time has come: gates are looked at again, and what waited for too long goes on without an
+    /// Processes the deployments with a due deadline: gates are evaluated again, and what waited for too long continues without an
     /// answer. Call it from time to time, in any number of processes.
     ///
     /// # Errors
@@ -168,7 +168,7 @@ where
         }
     }
 
-    /// Goes on with everything of a tenant until there is nothing to do, in all regions one after the other: for tests, and for
+    /// Advances everything of a tenant until there is nothing to do, in all regions one after the other: for tests, and for
     /// programs that work on demand. A region that cannot be reached ends its part.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Why a release, a rollout or a deployment was not changed.
+//! The error of the rollout service.
 
 use super::super::ReceiveError;
 use crate::manifest::{ArtifactName, ReleaseId};
@@ -9,7 +9,7 @@ use crate::update::deployment;
 use crate::update::release::{self, InvalidRelease};
 use crate::update::rollout::{DeploymentId, InvalidSpec, RolloutId, RolloutRefusal};
 
-/// Why a call of [`RolloutService`](super::RolloutService) did not do what was asked.
+/// The error of a call of [`RolloutService`](super::RolloutService).
 ///
 /// ```
 /// use fhir_devices::{service::RolloutError, update::rollout::RolloutId};
@@ -38,7 +38,7 @@ pub enum RolloutError {
         /// The id that was asked for.
         id: DeploymentId,
     },
-    /// There is no such offer, or it is another device's.
+    /// There is no such offer, or it belongs to another device.
     #[error("there is no offer `{key}` for the device")]
     NoSuchOffer {
         /// The key that was asked for.
@@ -63,22 +63,22 @@ pub enum RolloutError {
     /// The upload has no bytes that could be released.
     #[error("the upload is not attached, and has nothing to release")]
     NothingAttached,
-    /// The release is not one that can be made.
+    /// The release is invalid.
     #[error(transparent)]
     InvalidRelease(#[from] InvalidRelease),
-    /// The rollout is not one that can be made.
+    /// The rollout is invalid.
     #[error(transparent)]
     InvalidSpec(#[from] InvalidSpec),
-    /// There is nobody who publishes to a region.
+    /// No publisher serves the region.
     #[error("nobody publishes to the region `{region}` here")]
     UnknownRegion {
         /// The region.
         region: RegionId,
     },
-    /// The search of a rollout is not one that can be made.
+    /// The search of the rollout is invalid.
     #[error("the search of the components cannot be made: {why}")]
     InvalidSearch {
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// The release may not be rolled out.
@@ -87,27 +87,27 @@ pub enum RolloutError {
         /// The release.
         id: ReleaseId,
     },
-    /// The release does not take the step.
+    /// The release machine refuses the input.
     #[error(transparent)]
     Release(#[from] release::Refusal),
-    /// The rollout does not take the step.
+    /// The rollout machine refuses the input.
     #[error(transparent)]
     Rollout(#[from] RolloutRefusal),
-    /// The deployment does not take the step.
+    /// The deployment machine refuses the input.
     #[error(transparent)]
     Deployment(#[from] deployment::Refusal),
-    /// What a device reported cannot be kept in its component.
+    /// The reported version cannot be written to the component.
     #[error("the version of component `{component}` cannot be kept: {why}")]
     InvalidVersion {
         /// The component.
         component: Id,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The bytes of a release were not taken.
+    /// The bytes of the release were not received.
     #[error(transparent)]
     Bytes(#[from] ReceiveError),
-    /// Others changed the same records each time.
+    /// Other writers changed the same records at each attempt.
     #[error("the records changed during each of {attempts} attempts")]
     Contended {
         /// The number of attempts.
@@ -119,7 +119,7 @@ pub enum RolloutError {
 }
 
 impl RolloutError {
-    /// Whether the same call may succeed later, with nothing changed by the caller.
+    /// Returns whether the same call may succeed later, with nothing changed by the caller.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {

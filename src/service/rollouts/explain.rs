@@ -1,4 +1,4 @@
-//! Why a component does not have its update yet.
+//! Explaining why a component does not have its update yet.
 
 use super::{RolloutError, RolloutService};
 use crate::store::{BlobStore, Ledger, ResourceStore, Tenant};
@@ -8,22 +8,22 @@ use crate::update::rollout::{DeploymentId, LaneStatus, RolloutId, Status};
 use time::OffsetDateTime;
 
 names! {
-    /// What holds a deployment up.
+    /// What blocks a deployment.
     ///
     /// ```
     /// use fhir_devices::service::Blocked;
     /// assert_eq!(Blocked::LaneFull.as_str(), "lane-full");
     /// ```
     Blocked {
-        /// The rollout does not run.
+        /// The rollout is not running.
         RolloutNotRunning = "rollout-not-running",
-        /// The lane does not offer anything now.
+        /// The lane is not open.
         LaneNotOpen = "lane-not-open",
-        /// The lane had as many failures as it may.
+        /// The failure allowance of the lane is exhausted.
         LaneTripped = "lane-tripped",
-        /// As many devices are at work as may be.
+        /// The cap on devices in flight is reached.
         LaneFull = "lane-full",
-        /// The region asked for a rest.
+        /// The region is throttling.
         RegionRests = "region-rests",
         /// The wave of the component has not begun.
         Wave = "wave",
@@ -31,26 +31,26 @@ names! {
         Backoff = "backoff",
         /// Gates are closed.
         Gate = "gate",
-        /// Another deployment is at work on the component, or on one above or below it.
+        /// Another deployment has a lock on the component, or on one above or below it.
         Locked = "locked",
-        /// The component accepted a sequence number that is as high or higher.
+        /// The component accepted the same or a higher sequence number.
         Sequence = "sequence",
-        /// The region has not said that its slot has the offer.
+        /// The region has not confirmed the offer.
         Region = "region",
         /// The device has not asked for the bytes.
         NotClaimed = "not-claimed",
-        /// The device has the bytes, and has not said that it is done.
+        /// The device has the bytes, and has not reported that it is done.
         AtWork = "at-work",
-        /// The device said that it is done, and no report of its version came.
+        /// The device reported that it is done, and has not reported its version.
         NotProven = "not-proven",
-        /// The device is asked to stop.
+        /// The device was asked to stop.
         Stopping = "stopping",
         /// It has ended.
         Ended = "ended",
     }
 }
 
-/// What holds a deployment up, and in whose words.
+/// The explanation of a deployment that has not ended.
 ///
 /// ```
 /// use fhir_devices::service::Explanation;
@@ -64,9 +64,9 @@ names! {
 pub struct Explanation {
     /// The deployment.
     pub deployment: Deployment,
-    /// What holds it up, and in words.
+    /// Each reason, and a text for people.
     pub reasons: Vec<(Blocked, String)>,
-    /// When it is looked at again although nobody says anything.
+    /// When it is evaluated again without any input.
     pub next: Option<OffsetDateTime>,
 }
 
@@ -76,7 +76,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Says what holds a deployment of a rollout up: all of it, by what would decide if it were asked now.
+    /// Explains what blocks a deployment of a rollout, by the checks that would decide now.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchDeployment`]; [`RolloutError::Store`].

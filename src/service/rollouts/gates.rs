@@ -1,4 +1,4 @@
-//! What has to be so before a device is offered an update, or given its bytes.
+//! A gate: a condition to be met before a device is offered an update or given its bytes.
 
 use super::RolloutService;
 use crate::primitive::Id;
@@ -10,7 +10,7 @@ use crate::update::release::Release;
 use crate::update::rollout::{Gate, Spec};
 use std::collections::BTreeSet;
 
-/// For whom gates are looked at.
+/// The subject of an evaluation of gates.
 ///
 /// ```
 /// use fhir_devices::service::GateQuery;
@@ -34,7 +34,7 @@ pub struct GateQuery<'q> {
     pub component: &'q DeviceComponent,
 }
 
-/// Says which gates are closed, by what the caller knows: when a device may be changed, who holds it back, who agreed, and
+/// Evaluates gates with the caller's knowledge: when a device may be changed, who holds it back, who agreed, and
 /// where an update is authorised. [`Gate::ClinicalUse`] is closed without asking while the Device names a patient.
 ///
 /// ```
@@ -63,7 +63,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// The gates of a rollout that are closed for a component, as it is now.
+    /// Returns the gates of a rollout that are closed for a component, as it is now.
     pub(super) async fn closed_gates(
         &self,
         tenant: &Tenant,
@@ -86,7 +86,7 @@ where
         Ok(closed.intersection(&spec.gates).copied().collect())
     }
 
-    /// A device; nothing where there is none.
+    /// Returns a device; nothing where there is none.
     pub(super) async fn device(&self, tenant: &Tenant, id: &Id) -> Result<Option<Device>, StoreError> {
         match self.updates.resources_of(tenant).get::<Device>(id.as_str()).await {
             Ok((device, _)) => Ok(Some(device)),
@@ -95,7 +95,7 @@ where
         }
     }
 
-    /// The device to which a component belongs by its `source`; nothing where it names none of this tenant.
+    /// Returns the device to which a component belongs by its `source`; nothing where it names none of this tenant.
     pub(super) fn device_of(&self, tenant: &Tenant, component: &DeviceComponent) -> Option<Id> {
         source_device(self.updates.resources_of(tenant).own_base(), component)
     }

@@ -1,4 +1,4 @@
-//! Where releases, rollouts, lanes and deployments are kept in the ledger of a tenant.
+//! Ledger keys of releases, rollouts, lanes and deployments.
 //!
 //! | key | what it is |
 //! | --- | --- |
@@ -93,7 +93,7 @@ pub(super) fn lock(device: &Id) -> Result<LedgerKey> {
     key(format!("lock/{}", hex(digest.0.get(..16).unwrap_or_default(), &mut [0; 64])))
 }
 
-/// The minute of a time, so that texts of them are in the order of the times.
+/// Returns the minute of a time, so that texts of them are in the order of the times.
 pub(super) fn minute(at: OffsetDateTime) -> u64 {
     u64::try_from(at.unix_timestamp().div_euclid(60)).unwrap_or(0)
 }
@@ -120,13 +120,13 @@ impl Place {
     }
 }
 
-/// The id at the end of a key.
+/// Returns the id at the end of a key.
 pub(super) fn last_id<T: std::str::FromStr>(key: &LedgerKey) -> Option<T> {
     key.as_str().rsplit('/').next()?.parse().ok()
 }
 
-/// The keys beside its record by which a deployment is found: in the queue of its lane, when its time has come, and where its
-/// slot is to be written.
+/// Returns the keys beside its record by which a deployment is found: in the queue of its lane, when its time has
+/// come, and where its slot is to be written.
 pub(super) fn agenda(deployment: &Deployment) -> Result<Vec<LedgerKey>> {
     let Deployment { id, rollout, lane: Lane(lane), region, wave, state, .. } = deployment;
     let mut keys = Vec::with_capacity(2);

@@ -1,4 +1,4 @@
-//! The lanes of a rollout: made, told what the rollout wants, and taken together.
+//! The lanes of a rollout: created, directed and summed up.
 
 use super::keys::{self, Place};
 use super::read::{KeptLane, LaneSeen};
@@ -101,7 +101,7 @@ where
         Err(RolloutError::Contended { attempts: TRIES })
     }
 
-    /// What all lanes of a rollout come to.
+    /// Returns what all lanes of a rollout come to.
     pub(super) async fn fold(
         &self,
         tenant: &Tenant,

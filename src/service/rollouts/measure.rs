@@ -1,4 +1,4 @@
-//! How long it takes until an update runs where it should, and where it does not yet.
+//! Measures of a rollout: the time to field, and the components that are behind.
 
 use super::keys;
 use super::offer::is_version;
@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// How long it took from the release to the report of the version, over the components that succeeded.
+/// The time from the release to the version report, over the components that succeeded.
 ///
 /// ```
 /// use fhir_devices::service::TimeToField;
@@ -26,16 +26,16 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimeToField {
-    /// Over how many components.
+    /// The number of components.
     pub count: usize,
-    /// Half of them took no longer.
+    /// The median.
     pub median: Duration,
-    /// 95 of 100 took no longer.
+    /// The 95th percentile.
     pub p95: Duration,
 }
 
 impl TimeToField {
-    /// What some times come to; `None` where there are none.
+    /// Computes the measures of some times; `None` without any.
     #[must_use]
     pub fn of(mut times: Vec<Duration>) -> Option<Self> {
         times.sort_unstable();
@@ -45,7 +45,7 @@ impl TimeToField {
     }
 }
 
-/// What is measured of a rollout.
+/// The measures of a rollout.
 ///
 /// ```
 /// use fhir_devices::service::Measures;
@@ -61,19 +61,19 @@ pub struct Measures {
     pub counts: Counts,
     /// How many had each outcome.
     pub tally: Tally,
-    /// How many of 1,000 have ended.
+    /// The share of ended deployments, in permille.
     pub done_permille: u16,
-    /// How many have bytes, and nobody knows what they run.
+    /// The number of deployments with bytes and an unknown running version.
     pub unproven: u32,
-    /// How many are past the time at which something should have been heard.
+    /// The number of deployments past their deadline.
     pub late: u32,
-    /// How long the one that waits longest past its time has done so.
+    /// The longest time past a deadline.
     pub oldest: Option<Duration>,
-    /// How long it took from the release to the report of the version.
+    /// The time from the release to the version report.
     pub time_to_field: Option<TimeToField>,
 }
 
-/// A component that runs a version below that of a release, or none that is known.
+/// A component whose reported version is below that of a release, or unknown.
 ///
 /// ```
 /// use fhir_devices::service::Behind;
@@ -99,7 +99,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Measures a rollout. The times are those of the audit records of its lanes, which are read through.
+    /// Measures a rollout. The times come from the audit records of its lanes, all of which are read.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchRollout`]; [`RolloutError::Store`].
@@ -143,7 +143,7 @@ where
         })
     }
 
-    /// How many deployments of a rollout are past their time, and how long the one that is so longest.
+    /// Returns how many deployments of a rollout are past their time, and how long the one that is so longest.
     async fn overdue(&self, tenant: &Tenant, rollout: RolloutId) -> Result<(u32, Option<Duration>), RolloutError> {
         let (ledger, folder) = (self.ledger(tenant), LedgerKey::new(keys::DUE).map_err(StoreError::from)?);
         let now = keys::minute(self.now());
@@ -166,7 +166,7 @@ where
         }
     }
 
-    /// One page of the components for which a release is and whose reported version is below it, or is not known, whatever any
+    /// Returns one page of the components that a release is for and whose reported version is below it, or unknown, whatever any
     /// rollout says: by the records of the components alone. A page may have none, and more may follow.
     ///
     /// A version that does not follow the scheme of the release, or has no order there, counts as below where it is another.

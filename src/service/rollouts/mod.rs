@@ -1,4 +1,4 @@
-//! Releases, rollouts and what devices say of them: the drivers of [`update::release`](crate::update::release),
+//! Releases, rollouts and device reports: the drivers of [`update::release`](crate::update::release),
 //! [`update::rollout`](crate::update::rollout) and [`update::deployment`](crate::update::deployment) over a ledger and regions.
 
 mod claim;

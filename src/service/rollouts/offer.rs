@@ -1,4 +1,4 @@
-//! Offering: the components of a lane whose turn it is, as far as the lane may.
+//! Offering updates to the next components of a lane, within its limits.
 
 use super::keys::{self, Place};
 use super::read::LaneSeen;
@@ -20,19 +20,19 @@ const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(63);
 /// How many components that cannot be offered anything now are passed over in one go.
 const PASSED: usize = 1_000;
 
-/// What a component runs of what a release changes, by its record.
+/// Returns what a component runs of what a release changes, by its record.
 pub(super) fn runs(release: &Release, component: &DeviceComponent) -> Runs {
     let found = release.request.reported_as.observed(component, None);
     if found.into_iter().any(|version| is_version(release, version)) { Runs::Target } else { Runs::Other }
 }
 
-/// Whether a version is that of a release.
+/// Returns whether a version is that of a release.
 pub(super) fn is_version(release: &Release, version: &str) -> bool {
     let own = release.request.version.as_str();
     own == version || release.request.scheme.compare_texts(own, version) == Some(std::cmp::Ordering::Equal)
 }
 
-/// Whether a release says that devices report it as this.
+/// Returns whether a release says that devices report it as this.
 pub(super) fn is_reported_as(release: &Release, spec: ProductionSpec) -> bool {
     release.request.reported_as == spec
 }
@@ -120,7 +120,7 @@ where
         Ok(matches!(self.step(at, Ask::Input(&input, None)).await?, Stepped::To(_)))
     }
 
-    /// The component of a deployment as it is now; nothing where it is gone, or entered in error.
+    /// Returns the component of a deployment as it is now; nothing where it is gone, or entered in error.
     pub(super) async fn component_now(
         &self,
         tenant: &Tenant,
@@ -134,7 +134,7 @@ where
     }
 }
 
-/// Whether a component was entered in error.
+/// Returns whether a component was entered in error.
 fn is_void(component: &DeviceComponent) -> bool {
     let statuses = component.operational_status.iter();
     statuses.flat_map(|status| &status.coding).any(|coding| {

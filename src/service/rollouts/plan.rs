@@ -1,4 +1,4 @@
-//! Planning: each component of a rollout gets its place in a lane, page by page.
+//! Planning: assigning each component of a rollout to a lane, page by page.
 
 use super::super::entries::Seen;
 use super::control::said;
@@ -81,7 +81,8 @@ where
         })
     }
 
-    /// A component as a target of a rollout; nothing where the release is not for it, or the rollout not for its region.
+    /// Returns a component as a target of a rollout; nothing where the release is not for it, or the rollout not for
+    /// its region.
     async fn target(
         &self,
         tenant: &Tenant,
@@ -97,7 +98,7 @@ where
         Ok(plan.spec.regions.contains_key(&region).then_some(Target { device, component: id, region }))
     }
 
-    /// The region of a device.
+    /// Returns the region of a device.
     pub(super) async fn region_of(&self, tenant: &Tenant, device: &Id) -> Result<Option<RegionId>, RolloutError> {
         let first = || self.regions.keys().next().cloned();
         let Some(region_of) = &self.region_of else { return Ok(first()) };
@@ -108,7 +109,8 @@ where
         }
     }
 
-    /// Whether a release is for a component. Its level is looked up in its device only where its type does not tell.
+    /// Returns whether a release is for a component. Its level is looked up in its device only where its type does not
+    /// tell.
     pub(super) async fn is_meant(
         &self,
         tenant: &Tenant,

@@ -1,4 +1,4 @@
-//! The records of rollouts, as they are read.
+//! Reading the records of rollouts.
 
 use super::super::entries::{Seen, unreadable};
 use super::keys::{self, Place};
@@ -69,7 +69,7 @@ pub(super) struct LaneSeen {
     pub(super) kept: KeptLane,
 }
 
-/// Which deployments of a rollout are wanted.
+/// A filter for the deployments of a rollout.
 ///
 /// ```
 /// use fhir_devices::service::DeploymentFilter;
@@ -79,11 +79,11 @@ pub(super) struct LaneSeen {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentFilter {
-    /// Those in this state; all where it is missing.
+    /// Only those in this state.
     pub state: Option<StateName>,
-    /// Those that ended so; all where it is missing.
+    /// Only those with this outcome.
     pub outcome: Option<OutcomeClass>,
-    /// Those whose device was ever given bytes.
+    /// Only those whose device was ever given bytes.
     pub granted: bool,
 }
 
@@ -149,7 +149,7 @@ where
         Ok(Some(Seen { key, revision: Some(revision), value }))
     }
 
-    /// A deployment.
+    /// Returns a deployment.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchDeployment`]; [`RolloutError::Store`].
@@ -170,7 +170,7 @@ where
         })
     }
 
-    /// One page of the releases of a tenant, by their ids.
+    /// Returns one page of the releases of a tenant, by their ids.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
@@ -188,7 +188,7 @@ where
         Ok(Page { items: items.into_iter().map(read).collect::<Result<_, _>>()?, next })
     }
 
-    /// One page of the rollouts of a tenant, by their ids: those for which there is something to do, or those that ended.
+    /// Returns one page of the rollouts of a tenant, by their ids: the active ones, or those that ended.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
@@ -207,7 +207,7 @@ where
         Ok(Page { items: items.into_iter().map(read).collect::<Result<_, _>>()?, next })
     }
 
-    /// One page of the deployments of a rollout that are wanted. Where few of many are, a page may have fewer than `limit`, or
+    /// Returns one page of the deployments of a rollout that match a filter. Where few of many are, a page may have fewer than `limit`, or
     /// none, and more may follow.
     ///
     /// # Errors
@@ -242,7 +242,7 @@ where
         }
     }
 
-    /// All lanes of a rollout, in order. They are few, and bounded.
+    /// Returns all lanes of a rollout, in order. They are few, and bounded.
     pub(super) async fn all_lanes(
         &self,
         tenant: &Tenant,

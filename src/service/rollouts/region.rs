@@ -1,4 +1,4 @@
-//! The slots of a region: written as the ledger says, and read back.
+//! Writing the slots of a region by the ledger, and verifying them.
 
 use super::keys::{self, Place};
 use super::step::{Ask, At, Stepped};
@@ -22,7 +22,7 @@ pub(super) const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 /// For how long a region is asked for no more, where it does not say.
 const REST: Duration = Duration::from_secs(1);
 
-/// What a look at all slots of a region came to.
+/// The result of verifying the slots of a region.
 ///
 /// ```
 /// use fhir_devices::service::Verified;
@@ -31,11 +31,11 @@ const REST: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// How many slots were read.
+    /// The number of slots read.
     pub read: usize,
-    /// How many were not as they should be, and are written again.
+    /// The number of slots that differed and are written again.
     pub mended: usize,
-    /// How many could not be read.
+    /// The number of slots that could not be read.
     pub failed: usize,
 }
 
@@ -102,7 +102,7 @@ where
         Ok(Err(PublishError::Changed))
     }
 
-    /// The offer of a deployment, the same each time.
+    /// Returns the offer of a deployment, the same each time.
     fn offer(&self, at: At<'_>, deployment: &Deployment, key: OfferKey, action: ActionNumber) -> Content {
         let request = &at.plan.release.request;
         let files = request.files.iter().filter_map(|file| {
@@ -168,7 +168,7 @@ where
         }
     }
 
-    /// Reads the slots of all deployments that are under way in a region, and has those written again that are not as they should
+    /// Reads the slots of all active deployments in a region, and rewrites those that are not as they should
     /// be: after each new connection to a region that is not durable, and from time to time.
     ///
     /// # Errors
@@ -218,7 +218,7 @@ where
         }
     }
 
-    /// What a device is offered now, by the slots of its components: the answer to a device that asks.
+    /// Returns the current offers of a device, by the slots of its components: the answer to a polling device.
     ///
     /// # Errors
     /// [`RolloutError::Store`], where a slot could not be read.

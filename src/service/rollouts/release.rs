@@ -1,4 +1,4 @@
-//! Releases: bytes that are held once for any number of components.
+//! Releases: bytes held once for any number of components.
 
 use super::super::bytes::{Passing, of_blobs};
 use super::super::entries::{Entries, Seen};
@@ -29,7 +29,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-/// What a release is to be: all that is said of it beside its bytes.
+/// The metadata of a new release.
 ///
 /// ```
 /// use fhir_devices::service::ReleaseSubmission;
@@ -41,32 +41,32 @@ use std::task::{Context, Poll};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ReleaseSubmission {
-    /// Who made the update; `None` stands for all updates that name nobody.
+    /// The manufacturer; `None` is a provider of its own, shared by all updates that name none.
     pub provider: Option<ProviderId>,
-    /// What it is called, in every version.
+    /// The name, the same in every version.
     pub name: UpdateName,
     /// Its version.
     pub version: VersionLabel,
-    /// How its versions are written.
+    /// The version scheme.
     pub scheme: VersionScheme,
-    /// Its place among the updates of a component.
+    /// Its sequence number among the updates of a component.
     pub sequence: u64,
     /// The digest of its manifest.
     pub manifest: Option<Sha256>,
-    /// What its file is called.
+    /// The file name.
     pub file_name: ArtifactName,
     /// The media type of the file.
     pub media_type: Code,
-    /// The digest that the file has to have.
+    /// The expected digest of the file.
     pub sha256: Option<Sha256>,
-    /// Which components it is for.
+    /// The components that it is for.
     pub target: Target,
-    /// Which of the versions of a component is the update's.
+    /// The production specification that shows the version of the update.
     pub reported_as: ProductionSpec,
 }
 
 impl ReleaseSubmission {
-    /// An update whose version devices report as that of their software, and that names no provider.
+    /// Returns an update whose version devices report as that of their software, and that names no provider.
     #[must_use]
     pub fn new(
         name: UpdateName,
@@ -147,7 +147,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Makes a release: the bytes pass once, both of their digests are computed, and they are held for it. Where the tenant has
+    /// Creates a release from a stream of bytes: reads them once, computes both digests, and holds them. Where the tenant has
     /// the same bytes already, those are held.
     ///
     /// A call that breaks off leaves a draft, which ends by itself when its time is over, and gives its bytes up.
@@ -203,7 +203,7 @@ where
         Ok(seen.value)
     }
 
-    /// Makes a release of the bytes of an upload that a component refers to. They are not copied.
+    /// Creates a release from the bytes of an attached upload. They are not copied.
     ///
     /// # Errors
     /// [`RolloutError::NothingAttached`] where the upload has no bytes that a component refers to;
@@ -232,7 +232,7 @@ where
         Ok(self.release_record(tenant, id).await?.value)
     }
 
-    /// A release.
+    /// Returns a release.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchRelease`]; [`RolloutError::Store`].
@@ -240,7 +240,7 @@ where
         Ok(self.release_record(tenant, id).await?.value)
     }
 
-    /// Withdraws a release: its rollouts are cancelled, and once they have ended it may be rolled out no more, and its bytes are
+    /// Withdraws a release: its rollouts are cancelled, and once they have ended it cannot be rolled out again, and its bytes are
     /// given up. That is remembered, and [`run_once`](Self::run_once) goes on with it. The answer is the release as it is by
     /// now.
     ///

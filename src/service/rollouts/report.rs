@@ -1,4 +1,4 @@
-//! What devices report: one entry for every face.
+//! Reports of devices, through any interface.
 
 use super::claim::device_actor;
 use super::keys::Place;
@@ -15,7 +15,7 @@ use crate::update::deployment::{Input, OutcomeClass, Phase, Runs};
 use crate::update::rollout::{DeploymentId, FailureCode};
 use serde::{Deserialize, Serialize};
 
-/// The version that a component runs, by its device.
+/// A version that a device reports for a component.
 ///
 /// ```
 /// use fhir_devices::service::ReportedVersion;
@@ -29,12 +29,12 @@ use serde::{Deserialize, Serialize};
 pub struct ReportedVersion {
     /// The component.
     pub component: Id,
-    /// Which of its versions.
+    /// The production specification that shows it.
     #[serde(default = "software")]
     pub spec: ProductionSpec,
     /// The version.
     pub version: String,
-    /// Whether the device goes on to run that, where it tries it first.
+    /// Whether the version is confirmed, and not only on trial.
     #[serde(default = "yes")]
     pub confirmed: bool,
 }
@@ -48,14 +48,14 @@ const fn yes() -> bool {
 }
 
 impl ReportedVersion {
-    /// The version of the software of a component, which it goes on to run.
+    /// Returns the version of the software of a component, which it goes on to run.
     #[must_use]
     pub fn new(component: Id, version: impl Into<String>) -> Self {
         Self { component, spec: ProductionSpec::Software, version: version.into(), confirmed: true }
     }
 }
 
-/// What a device says.
+/// A report of a device.
 ///
 /// ```
 /// use fhir_devices::service::{DeviceReport, ReportedVersion};
@@ -69,7 +69,7 @@ impl ReportedVersion {
 #[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", tag = "kind")]
 #[non_exhaustive]
 pub enum DeviceReport {
-    /// How far it is with an offer.
+    /// The progress of an offer.
     Phase {
         /// The offer.
         key: OfferKey,
@@ -79,34 +79,34 @@ pub enum DeviceReport {
         /// How far.
         phase: Phase,
     },
-    /// It is done with an offer: that alone proves nothing.
+    /// The device says that it installed an offer. This alone is no proof.
     Done {
         /// The offer.
         key: OfferKey,
     },
-    /// It could not install what it was offered.
+    /// The device failed to install an offer.
     Failed {
         /// The offer.
         key: OfferKey,
         /// Whether another attempt may do better.
         #[serde(default)]
         transient: bool,
-        /// Why.
+        /// The reason.
         code: FailureCode,
     },
-    /// It does not want what it was offered.
+    /// The device rejects an offer.
     Rejected {
         /// The offer.
         key: OfferKey,
-        /// Why.
+        /// The reason.
         code: FailureCode,
     },
-    /// It stopped, as it was asked to: that alone proves nothing.
+    /// The device acknowledges a stop. This alone is no proof.
     StopAcknowledged {
         /// The offer.
         key: OfferKey,
     },
-    /// What its components run.
+    /// The versions of its components.
     Versions {
         /// Whether it was started since it installed anything.
         #[serde(default)]
@@ -117,7 +117,7 @@ pub enum DeviceReport {
 }
 
 impl DeviceReport {
-    /// What components run after a start of the device.
+    /// Creates a report of the running versions of components.
     pub fn versions(items: impl IntoIterator<Item = ReportedVersion>) -> Self {
         Self::Versions { restarted: true, items: items.into_iter().collect() }
     }
@@ -134,7 +134,7 @@ impl DeviceReport {
     }
 }
 
-/// What became of a report. None of it is a fault of the device.
+/// The result of a report. None is an error of the device.
 ///
 /// ```
 /// use fhir_devices::service::ReportAnswer;
@@ -143,11 +143,11 @@ impl DeviceReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReportAnswer {
-    /// It is written.
+    /// It was recorded.
     Taken,
-    /// It says nothing new.
+    /// It was known.
     Known,
-    /// What it is about has ended. A version is written all the same.
+    /// Its subject has ended. A version is recorded all the same.
     Late {
         /// How that ended.
         outcome: OutcomeClass,
@@ -160,7 +160,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Takes what a device reports. Whoever calls this knows that it is the device's: a report about the offer or the component
+    /// Records a report of a device. The caller has authenticated the device: a report about the offer or the component
     /// of another device is refused.
     ///
     /// A version is written into the component before anything else is made of it, so that what runs is known whatever becomes of

@@ -30,7 +30,7 @@ pub(super) struct Plan {
     pub(super) release: Arc<Release>,
 }
 
-/// Releases updates, rolls them out over regions, gives devices their bytes, and takes what they report.
+/// Releases updates, rolls them out over regions, serves their bytes to devices, and records their reports.
 ///
 /// It works on the ledger and the stores of an [`UpdateService`]. Any number of processes may work on one ledger; each call may
 /// end at any point, and whoever comes next goes on. It spawns nothing: call [`run_once`](Self::run_once) for each region, and
@@ -102,7 +102,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// A service over the stores of another one, without a region.
+    /// Creates a rollout service over the stores of an update service, without a region.
     #[must_use]
     pub fn new(updates: UpdateService<R, B, L>) -> Self {
         Self {
@@ -116,14 +116,14 @@ where
         }
     }
 
-    /// Adds a region, and who writes its slots.
+    /// Adds a region and its publisher.
     #[must_use]
     pub fn with_region(mut self, region: RegionId, publisher: Arc<dyn Publisher>) -> Self {
         self.regions.insert(region, publisher);
         self
     }
 
-    /// Tells the region of a device. Without it, or where it knows none, a device is in the first region by name.
+    /// Sets the function that gives the region of a device. Without one, or where it gives `None`, it is the first by name.
     #[must_use]
     pub fn with_region_of(
         mut self,
@@ -133,7 +133,7 @@ where
         self
     }
 
-    /// Sets where devices ask for the files of an offer. Who answers there calls [`claim`](Self::claim) first.
+    /// Sets the URL at which devices download the files of an offer. Its handler calls [`claim`](Self::claim) first.
     #[must_use]
     pub fn with_links(
         mut self,
@@ -143,19 +143,19 @@ where
         self
     }
 
-    /// Asks for the gates of a component.
+    /// Sets the provider of gates.
     #[must_use]
     pub fn with_gates(mut self, gates: impl GateProvider) -> Self {
         self.gates = Some(Arc::new(gates));
         self
     }
 
-    /// The regions of the service.
+    /// Returns the regions of the service.
     pub fn regions(&self) -> impl Iterator<Item = &RegionId> {
         self.regions.keys()
     }
 
-    /// The service that receives updates over the same stores.
+    /// Returns the service that receives updates over the same stores.
     #[must_use]
     pub fn updates(&self) -> &UpdateService<R, B, L> {
         &self.updates
@@ -183,7 +183,7 @@ where
         Arc::clone(lanes.entry(key).or_insert_with(|| Arc::new(AsyncMutex::new(None))))
     }
 
-    /// What a rollout is to do.
+    /// Returns what a rollout is to do.
     pub(super) async fn plan(&self, tenant: &Tenant, id: RolloutId) -> Result<Plan, RolloutError> {
         let key = (tenant.clone(), id);
         let known = self.plans.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();

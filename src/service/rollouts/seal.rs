@@ -42,7 +42,7 @@ where
         Ok(())
     }
 
-    /// Writes into the chain of the tenant how long the chain of each lane is, and what it ends with. Gives how many were written.
+    /// Seals the chain of each lane, its length and last digest, into the chain of the tenant. Returns how many were written.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchRollout`]; [`RolloutError::Store`].
@@ -77,7 +77,7 @@ where
         Ok(sealed)
     }
 
-    /// One page of the audit chain of a lane, in its order: each record as the line whose digest the next one names.
+    /// Returns one page of the audit chain of a lane, in its order: each record as the line whose digest the next one names.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
@@ -97,7 +97,7 @@ where
         Ok(Page { items: page.items.into_iter().map(line).collect::<Result<_, _>>()?, next: page.next })
     }
 
-    /// Every audit record of a lane, in the order of its chain. Everything is held in memory.
+    /// Returns every audit record of a lane, in the order of its chain. Everything is held in memory.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] where a record cannot be read; the ledger's troubles.
@@ -121,7 +121,8 @@ where
         }
     }
 
-    /// The audit records of one deployment, in the order of the chain of its lane, which is read through for them.
+    /// Returns the audit records of one deployment, in the order of the chain of its lane, which is read through for
+    /// them.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchDeployment`]; [`RolloutError::Store`].
@@ -152,8 +153,8 @@ where
         }
     }
 
-    /// Whether the audit chain of a lane is whole, goes through what the chain of the tenant says of it, and rebuilds the lane and
-    /// its deployments: the first break, where it does not.
+    /// Verifies that the audit chain of a lane is complete, agrees with its seals in the chain of the tenant, and
+    /// rebuilds the lane and its deployments: the first break, where it does not.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] where a record cannot be read, or the records do not rebuild what is there; the ledger's

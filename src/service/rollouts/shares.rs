@@ -1,4 +1,4 @@
-//! What lanes share: moved to where it is needed, so that all of them together stay within what the rollout allows.
+//! Moving shared allowances between lanes, so that their sum stays within the limits of the rollout.
 
 use super::super::entries::{Entries, Seen};
 use super::super::ledger_session::Written;

@@ -46,7 +46,7 @@ pub(super) enum Ask<'a> {
 /// What a step came to.
 #[derive(Debug)]
 pub(super) enum Stepped {
-    /// It is written.
+    /// It was recorded.
     To(Box<Transition>),
     /// The device goes on with what it was given.
     Granted(Deployment),
@@ -140,7 +140,7 @@ where
         Err(RolloutError::Contended { attempts: TRIES })
     }
 
-    /// The changes of a deployment's record, and of the keys by which it is found.
+    /// Returns the changes of a deployment's record, and of the keys by which it is found.
     async fn changes(
         &self,
         tenant: &Tenant,
@@ -185,7 +185,7 @@ where
         Ok(written.map(|revision| revision.map(|revision| LaneSeen { key: seen.key.clone(), revision, kept })))
     }
 
-    /// A lane whose chain has some events more, and the changes that write them.
+    /// Returns a lane whose chain has some events more, and the changes that write them.
     pub(super) fn chained(
         &self,
         tenant: &Tenant,
@@ -238,8 +238,8 @@ where
         }
     }
 
-    /// Whether a component may have the release by the sequence numbers that it accepted, and what it accepts then, where that is
-    /// anything new. `None` where it may not.
+    /// Returns whether a component may have the release by the sequence numbers that it accepted, and what it accepts
+    /// then, where that is anything new. `None` where it may not.
     #[allow(clippy::type_complexity, reason = "it is taken apart at once")]
     async fn admission(
         &self,
@@ -263,7 +263,7 @@ where
         Ok(Some(Some((seen, accepted))))
     }
 
-    /// The components above and below one of a device.
+    /// Returns the components above and below one of a device.
     pub(super) async fn line(&self, tenant: &Tenant, device: &Id, component: &Id) -> Result<Vec<Id>, RolloutError> {
         let resources = self.updates.resources_of(tenant);
         let key = Key::new(ResourceType::Device, device.as_str()).map_err(StoreError::from)?;

@@ -8,7 +8,7 @@ use crate::update::release::Release;
 use crate::update::rollout::DeploymentId;
 use serde_json::{Value, json};
 
-/// The status of a Task, by that of a deployment.
+/// Returns the status of a Task, by that of a deployment.
 const fn status(deployment: &Deployment) -> &'static str {
     let outcome = match deployment.state.outcome() {
         Some(outcome) => outcome.class(),
@@ -76,8 +76,8 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// A deployment as a Task of FHIR STU3, in JSON: its focus is the component, and its group the rollout. It is made from the
-    /// record each time, and not stored.
+    /// Returns a deployment as a Task of FHIR STU3, in JSON: its focus is the component, and its group the rollout. It
+    /// is made from the record each time, and not stored.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchDeployment`]; [`RolloutError::Store`].

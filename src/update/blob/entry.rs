@@ -1,4 +1,4 @@
-//! What the ledger knows of some bytes, and how it is written.
+//! The ledger record of a blob.
 
 use super::super::ingest::Unreadable;
 use super::super::moment;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use time::OffsetDateTime;
 
-/// Where some bytes stand.
+/// The state of a blob in the ledger.
 ///
 /// ```
 /// use fhir_devices::update::blob::State;
@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 #[serde(rename_all = "kebab-case", tag = "name")]
 #[non_exhaustive]
 pub enum State {
-    /// They may be needed.
+    /// It may be needed.
     Live {
         /// Whether they are known to be in the store.
         present: bool,
@@ -28,14 +28,14 @@ pub enum State {
         #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
         idle_since: Option<OffsetDateTime>,
     },
-    /// They are to be deleted, and cannot be held any more.
+    /// It is to be deleted and cannot be held any more.
     Condemned,
-    /// They are deleted.
+    /// It is deleted.
     Gone,
 }
 
 impl State {
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub const fn name(&self) -> StateName {
         match self {
@@ -46,7 +46,7 @@ impl State {
     }
 }
 
-/// What the ledger knows of some bytes.
+/// The ledger record of a blob: its state and holders.
 ///
 /// ```
 /// # use fhir_devices::{manifest::IngestId, store::{BlobRef, Generation}, update::blob::*};
@@ -60,7 +60,7 @@ impl State {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
-    /// Which bytes.
+    /// Digest and size.
     pub blob: BlobRef,
     /// The generation.
     pub generation: Generation,
@@ -95,7 +95,7 @@ impl Entry {
         }
     }
 
-    /// Who needs the bytes.
+    /// Returns the holders of the bytes.
     pub fn holders(&self) -> impl Iterator<Item = &Holder> {
         let holders = match &self.state {
             State::Live { holders, .. } => Some(holders),
@@ -104,14 +104,14 @@ impl Entry {
         holders.into_iter().flatten()
     }
 
-    /// Returns the record as it is kept: JSON with a format number, states and holders by name.
+    /// Returns the stored form: JSON with a format number, states and holders by name.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let Self { blob, generation, state } = self.clone();
         serde_json::to_vec(&Written { format: FORMAT, blob, generation, state }).unwrap_or_default()
     }
 
-    /// Reads a record.
+    /// Reads the stored form.
     ///
     /// # Errors
     /// [`Unreadable`] when it is none, or of a format that is not known.

@@ -1,4 +1,4 @@
-//! The steps of the ledger of the bytes.
+//! The state machine of a blob in the ledger.
 
 use super::super::ingest::{self, Ingest};
 use super::{Entry, State};
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// Something that happened to some bytes.
+/// An input of the blob machine.
 ///
 /// ```
 /// use fhir_devices::store::Generation;
@@ -20,9 +20,9 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// A holder needs them.
+    /// A holder needs the bytes.
     Held {
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
         /// Who.
         by: Holder,
@@ -33,31 +33,31 @@ pub enum Input {
         /// Who asked for it, where that is no upload.
         actor: Option<ActorId>,
     },
-    /// They are in the store under their name, whole and checked.
+    /// The bytes are in the store under their name, complete and checked.
     Committed {
         /// The generation.
         generation: Generation,
     },
-    /// A holder no longer needs them.
+    /// A holder no longer needs the bytes.
     Released {
         /// Who.
         by: Holder,
         /// Who asked for it, where that is no upload.
         actor: Option<ActorId>,
     },
-    /// The collector came by.
+    /// A collection is due.
     CollectionDue {
         /// The grace period without holders.
         grace: Duration,
     },
-    /// They were deleted, and the store says that they are not there.
+    /// The bytes were deleted, and the store confirmed it.
     AbsenceConfirmed {
         /// The generation.
         generation: Generation,
     },
 }
 
-/// Something to do. It may be done again, and then does nothing more: its name is the key by which a repetition is known.
+/// An effect to perform. It is idempotent: the name of the blob is its key.
 ///
 /// ```
 /// # use fhir_devices::{store::{BlobRef, Generation}, update::blob::*};
@@ -67,14 +67,14 @@ pub enum Input {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Effect {
-    /// Delete the bytes, and find that they are gone.
+    /// Delete the bytes, and confirm that they are gone.
     DeleteBytes {
         /// Their name.
         key: BlobKey,
     },
 }
 
-/// Returns what is to be done for an entry, whoever finds it.
+/// Returns the outstanding effect of an entry.
 #[must_use]
 pub fn resume(entry: &Entry) -> Option<Effect> {
     match entry.state {
@@ -83,7 +83,7 @@ pub fn resume(entry: &Entry) -> Option<Effect> {
     }
 }
 
-/// A step into another state: two things that belong together in one write of the ledger, and what is to be done after it.
+/// A transition: the entry and its audit record, to be written in one commit, and the effect after it.
 ///
 /// ```
 /// use fhir_devices::update::blob::{Transition, resume};
@@ -94,11 +94,11 @@ pub fn resume(entry: &Entry) -> Option<Effect> {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// The entry as it becomes.
+    /// The new entry.
     pub entry: Entry,
-    /// What an audit record says of it.
+    /// Its audit record.
     pub audit: AuditDraft,
-    /// What is to be done once it is written.
+    /// The effect to perform once it is written.
     pub effect: Option<Effect>,
 }
 
@@ -113,13 +113,13 @@ pub struct Transition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "a step is looked at and taken apart at once")]
 pub enum Step {
-    /// Another state.
+    /// The state changes.
     Transition(Transition),
-    /// The input was known already, or means nothing any more.
+    /// The input was applied before, or is obsolete.
     Unchanged,
 }
 
-/// Why an input cannot be true of some bytes, or comes too early or too late.
+/// Why an input of the blob machine is refused.
 ///
 /// ```
 /// use fhir_devices::update::blob::Refusal;
@@ -128,41 +128,41 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// They are being deleted. Once they are gone, there is a new generation for who needs them.
+    /// The bytes are being deleted. Once they are gone, a holder gets a new generation.
     #[error("the bytes are being deleted, and can be had again after that")]
     Condemned,
-    /// As many uploads hold this copy of them as may. For a further one there is a copy of its own, with its own entry.
+    /// This copy has the maximum number of holders. A further upload gets a copy of its own, with its own entry.
     #[error("the bytes have the maximum number of uploads")]
     Full,
-    /// There are no such bytes to keep: only an upload or a release brings some.
+    /// There are no such bytes: only an upload or a release brings some.
     #[error("the bytes are not there")]
     Absent,
-    /// The same digest, and another size.
+    /// The digest is the same, the size differs.
     #[error("the entry is of other bytes")]
     OtherContent,
-    /// Another writing of the bytes than the ledger knows.
+    /// The generation differs from the one in the ledger.
     #[error("the bytes have another generation")]
     OtherGeneration,
-    /// A generation that was given before.
+    /// The generation was used before.
     #[error("the generation was given before")]
     GenerationUsed,
-    /// A retention that is not over.
+    /// The retention of the bytes has not ended.
     #[error("the bytes are to be kept for longer")]
     Retained,
-    /// A holder needs them.
+    /// A holder needs the bytes.
     #[error("the bytes are needed")]
     Needed,
-    /// They have not been unneeded for long enough.
+    /// The grace period has not ended.
     #[error("the bytes were needed until a short time ago")]
     NotDue,
-    /// Nothing was to be deleted.
+    /// The bytes were not condemned.
     #[error("the bytes are not condemned")]
     NotCondemned,
 }
 
 type Answer = Result<Step, Refusal>;
 
-/// Returns the result of an input. Every input has an answer in every state; `None` is the state of bytes that nobody
+/// Applies an input to a state, and returns the result. Every input has a result in every state; `None` is the state of bytes that nobody
 /// ever needed.
 ///
 /// # Errors
@@ -401,7 +401,7 @@ pub fn justified(holder: &Holder, ingest: Option<&Ingest>, key: &BlobKey, now: O
     }
 }
 
-/// What is to become of bytes that were found in the store.
+/// What to do with bytes that were found in the store.
 ///
 /// ```
 /// use fhir_devices::update::blob::Sweep;
@@ -409,13 +409,13 @@ pub fn justified(holder: &Holder, ingest: Option<&Ingest>, key: &BlobKey, now: O
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sweep {
-    /// They are the ledger's matter.
+    /// Keep them: the ledger decides.
     Keep,
-    /// They can never be needed again.
+    /// Delete them: they can never be needed again.
     Delete,
 }
 
-/// Returns what is to become of bytes that were found in the store under this name, by the entry of that name as it
+/// Decides what to do with bytes found in the store under this name, by the entry of that name as it
 /// was read after they were found.
 ///
 /// It is safe at any time: a name is held before it is written to, and no generation comes back. Those of generation 0 are

@@ -1,4 +1,4 @@
-//! The ledger of the bytes: who needs them, and when they may be deleted.
+//! The state machine of a blob: its holders, and when it may be deleted.
 //!
 //! ```text
 //!          Held: a new generation                       CollectionDue

@@ -1,4 +1,4 @@
-//! What can happen to a deployment, and what that leads to.
+//! Inputs and transitions of the deployment machine.
 
 use super::super::rollout::{
     Action, ActionNumber, After, Attempt, Epoch, Event, FailureCode, Gate, LaneHead, OfferKey,
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use time::OffsetDateTime;
 
 names! {
-    /// What a component runs, by a report of its version.
+    /// The version that a component reports, compared with the update.
     ///
     /// ```
     /// use fhir_devices::update::deployment::Runs;
@@ -27,7 +27,7 @@ names! {
 }
 
 names! {
-    /// What a slot was found to have.
+    /// The content found in a slot.
     ///
     /// ```
     /// use fhir_devices::update::deployment::Found;
@@ -38,13 +38,13 @@ names! {
         Offer = "offer",
         /// The tombstone of its offer.
         Tombstone = "tombstone",
-        /// Nothing, or what was there before the offer.
+        /// Nothing, or the content before the offer.
         Older = "older",
     }
 }
 
 names! {
-    /// Why a region does not take an offer.
+    /// Why a region refuses an offer.
     ///
     /// ```
     /// use fhir_devices::update::deployment::PutRefusal;
@@ -57,12 +57,12 @@ names! {
         UnknownDevice = "unknown-device",
         /// The offer is larger than a slot of the region may be.
         TooLarge = "offer-too-large",
-        /// The region refuses the credentials that it was given.
+        /// The region refuses the credentials.
         Denied = "denied",
     }
 }
 
-/// Something that happened to a deployment.
+/// An input of the deployment machine.
 ///
 /// ```
 /// use fhir_devices::update::{deployment::Input, rollout::Attempt};
@@ -71,12 +71,12 @@ names! {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Input {
-    /// The component and its gates were looked at.
+    /// The component and its gates were evaluated.
     Evaluated {
         /// Which gates are closed.
         closed: BTreeSet<Gate>,
     },
-    /// It is the turn of the component, whose gates are open.
+    /// The lane selected the component for an offer; its gates are open.
     OfferRequested {
         /// The epoch of the rollout, as it was read.
         epoch: Epoch,
@@ -87,7 +87,7 @@ pub enum Input {
         /// Whether the manifest, or what was accepted before, allows it.
         admitted: bool,
     },
-    /// The slot has what was to be written there.
+    /// The slot was written.
     SlotWritten {
         /// The number of the offer.
         action: ActionNumber,
@@ -96,14 +96,14 @@ pub enum Input {
         /// The version of the slot.
         version: SlotVersion,
     },
-    /// The region does not take the offer, and will not.
+    /// The region refuses the offer permanently.
     PutRefused {
         /// The number of the offer.
         action: ActionNumber,
-        /// Why.
+        /// The reason.
         why: PutRefusal,
     },
-    /// The slot was looked at.
+    /// The slot was read.
     SlotRead {
         /// The number of the offer.
         action: ActionNumber,
@@ -119,7 +119,7 @@ pub enum Input {
         /// Whether the manifest is no longer to be used.
         expired: bool,
     },
-    /// The device says how far it is.
+    /// The device reports its progress.
     PhaseReported {
         /// In which attempt.
         attempt: Attempt,
@@ -128,28 +128,28 @@ pub enum Input {
         /// How far.
         phase: Phase,
     },
-    /// The device says that it failed.
+    /// The device reports a failure.
     FailureReported {
         /// In which attempt.
         attempt: Attempt,
         /// Whether another attempt may do better.
         transient: bool,
-        /// Why.
+        /// The reason.
         code: FailureCode,
     },
-    /// The device says that it does not want the update.
+    /// The device rejects the update.
     RejectionReported {
         /// In which attempt.
         attempt: Attempt,
-        /// Why.
+        /// The reason.
         code: FailureCode,
     },
-    /// The device says that it is done.
+    /// The device reports that it is done.
     DoneReported {
         /// In which attempt.
         attempt: Attempt,
     },
-    /// The device says that it stopped.
+    /// The device acknowledges the stop.
     StopAcknowledged {
         /// In which attempt.
         attempt: Attempt,
@@ -167,18 +167,18 @@ pub enum Input {
         /// Whether it goes on to run that, where the device tries it first.
         confirmed: bool,
     },
-    /// The lane takes back what it offered.
+    /// The lane retracts the offer.
     StopRequested,
     /// The time of [`State::deadline`](super::State::deadline) has come.
     DeadlineReached,
     /// The device is no longer in use.
     DeviceRetired {
-        /// Who says so.
+        /// The actor.
         by: Option<ActorId>,
     },
 }
 
-/// Something to do. It may be done again, and then does nothing more: the number of the offer is its key.
+/// An effect to perform. It is idempotent: the number of the offer is its key.
 ///
 /// ```
 /// use fhir_devices::update::{deployment::Effect, rollout::{ActionNumber, Attempt, DeploymentId, OfferKey}};
@@ -188,14 +188,14 @@ pub enum Input {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Effect {
-    /// Put the offer into the slot, unless that has a later one or its tombstone.
+    /// Write the offer to the slot, unless the slot has a later one or its tombstone.
     PutOffer {
         /// The key of the offer.
         key: OfferKey,
         /// Its number.
         action: ActionNumber,
     },
-    /// Put a tombstone into the slot, unless that has a later offer.
+    /// Write a tombstone to the slot, unless the slot has a later offer.
     PutTombstone {
         /// The key of the offer.
         key: OfferKey,
@@ -204,7 +204,7 @@ pub enum Effect {
     },
 }
 
-/// A step into another state. What it holds belongs into one commit of the ledger.
+/// A transition. Everything in it is written in one commit of the ledger.
 ///
 /// ```
 /// use fhir_devices::update::deployment::{Transition, resume};
@@ -216,30 +216,30 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transition {
-    /// The deployment as it becomes.
+    /// The new record of the deployment.
     pub deployment: Deployment,
-    /// Its lane as it becomes.
+    /// The new record of its lane.
     pub lane: LaneHead,
-    /// The locks of the device, where they change.
+    /// The new locks of the device, if they change.
     pub offers: Option<DeviceOffers>,
-    /// What is to be done once it is written.
+    /// The effect to perform once it is written.
     pub effect: Option<Effect>,
-    /// Whether the device gets the bytes once it is written.
+    /// Whether the device gets the bytes once the transition is written.
     pub grants: bool,
-    /// Whether it is the one that used up the failures of the lane, so that the rollout is to be looked at.
+    /// Whether it exhausts the failure allowance of the lane, so that the rollout must be evaluated.
     pub trips: bool,
     /// The action.
     pub action: Action,
-    /// When, by the time of the lane.
+    /// The time, which never decreases within a lane.
     pub at: OffsetDateTime,
-    /// Who did it; `None` where the service went on by itself, or the device spoke.
+    /// The actor; `None` where the service or the device acted.
     pub actor: Option<ActorId>,
-    /// The digest of the report that led to it.
+    /// The digest of the report that caused it.
     pub report: Option<Sha256>,
 }
 
 impl Transition {
-    /// What an audit record says of it.
+    /// Its audit record.
     #[must_use]
     pub fn event(&self) -> Event {
         let deployment = &self.deployment;
@@ -264,11 +264,11 @@ impl Transition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "a step is looked at and taken apart at once")]
 pub enum Step {
-    /// Another state.
+    /// The state changes.
     Transition(Transition),
-    /// The device goes on with the bytes that it was given before.
+    /// The device has the bytes already and continues with them.
     Granted,
-    /// The input was known already, comes late, or means nothing here. That is no fault of the one who said it.
+    /// The input was applied before, is late, or has no meaning in this state. It is not an error of the sender.
     Unchanged,
 }
 
@@ -284,7 +284,7 @@ impl Step {
     }
 }
 
-/// Why an input cannot be true of a deployment, or comes too early or too late.
+/// Why an input of the deployment machine is refused.
 ///
 /// ```
 /// use fhir_devices::update::deployment::Refusal;
@@ -293,49 +293,49 @@ impl Step {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The deployment is of another lane.
+    /// The deployment belongs to another lane.
     #[error("the deployment is of another lane")]
     OtherLane,
-    /// The lane does not go on.
+    /// The lane is not open.
     #[error("the lane of the rollout does not offer anything now")]
     NotOpen,
     /// The wave of the component has not begun.
     #[error("the wave of the component has not begun")]
     NotItsWave,
-    /// As many devices are at work as may be, or offers follow each other too fast.
+    /// The cap on devices in flight or the rate limit of offers is reached.
     #[error("as many devices are at work as may be")]
     Full,
-    /// The lane had as many failures as it may.
+    /// The failure allowance of the lane is exhausted.
     #[error("the lane of the rollout had as many failures as it may")]
     Tripped,
-    /// Another deployment is in the way, or no more offers can be numbered.
+    /// Another deployment has a lock, or the numbers of offers are exhausted.
     #[error(transparent)]
     NotFree(#[from] NotFree),
-    /// The manifest, or what was accepted before, does not allow it.
+    /// The manifest or an accepted sequence number forbids it.
     #[error("the component may not have the update now")]
     NotAdmitted,
     /// The time has not come.
     #[error("the time has not come")]
     NotDue,
-    /// It is being offered, or was.
+    /// The component is being offered the update, or was.
     #[error("the component has an offer already")]
     AlreadyOffered,
-    /// The number is of another offer than the one that there is.
+    /// The action number belongs to another offer.
     #[error("the deployment has no such offer now")]
     OtherAction,
-    /// The attempt is none that was begun.
+    /// No such attempt was begun.
     #[error("the deployment has had no such attempt")]
     NoSuchAttempt,
-    /// The offer is over: the bytes are gone for it.
+    /// The offer was retracted: the device gets no bytes.
     #[error("the offer is no longer good, and no bytes are given for it")]
     Gone,
-    /// A gate is closed at this moment.
+    /// A gate is closed.
     #[error("a gate of the component is closed at this moment")]
     GateClosed,
-    /// The report may be of anybody.
+    /// The report is not authenticated.
     #[error("the report is not known to be the device's")]
     NotAuthenticated,
-    /// The lane goes on, so that nothing is taken back.
+    /// The lane is not draining, so nothing is retracted.
     #[error("the lane of the rollout takes nothing back")]
     NotDraining,
 }

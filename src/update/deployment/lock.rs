@@ -1,11 +1,11 @@
-//! Which components of a device are being updated.
+//! Locks on the components of a device.
 
 use super::super::ingest::Unreadable;
 use super::super::rollout::{ActionNumber, DeploymentId, record};
 use crate::primitive::Id;
 use serde::{Deserialize, Serialize};
 
-/// A component that is being updated, and by which deployment.
+/// A lock on a component, held by a deployment.
 ///
 /// ```
 /// use fhir_devices::update::{deployment::Lock, rollout::DeploymentId};
@@ -21,7 +21,7 @@ pub struct Lock {
     pub deployment: DeploymentId,
 }
 
-/// What is known of a device that is offered updates: which of its components are being updated, and how many offers it was
+/// The offers of a device: the locks on its components, and how many offers it was
 /// made. It is one record of the ledger, written in the same commit as the deployment and its lane.
 ///
 /// ```
@@ -46,7 +46,7 @@ pub struct DeviceOffers {
     pub live: Vec<Lock>,
 }
 
-/// Why a component cannot be offered an update now.
+/// Why a component cannot be locked for an update.
 ///
 /// ```
 /// use fhir_devices::update::{deployment::NotFree, rollout::DeploymentId};
@@ -56,13 +56,13 @@ pub struct DeviceOffers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotFree {
-    /// Another deployment is at work on it, or on one above or below it.
+    /// Another deployment has a lock on it, or on a component above or below it.
     #[error("deployment `{by}` updates the component, or one above or below it")]
     Locked {
         /// Which deployment.
         by: DeploymentId,
     },
-    /// The device was made as many offers as can be numbered.
+    /// The numbers of offers of the device are exhausted.
     #[error("the device was made {} offers, and no more can be numbered", ActionNumber::LAST)]
     Exhausted,
 }
@@ -94,20 +94,20 @@ impl DeviceOffers {
         Ok((taken, last))
     }
 
-    /// Without the lock of a deployment.
+    /// Returns the record without the lock of a deployment.
     #[must_use]
     pub fn release(&self, deployment: DeploymentId) -> Self {
         let live = self.live.iter().filter(|lock| lock.deployment != deployment).cloned().collect();
         Self { last: self.last, live }
     }
 
-    /// The record as it is kept.
+    /// Returns the stored form.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         record::to_bytes(self)
     }
 
-    /// Reads a record.
+    /// Reads the stored form.
     ///
     /// # Errors
     /// [`Unreadable`] when it is none, or of a format that is not known.

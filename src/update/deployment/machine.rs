@@ -1,4 +1,4 @@
-//! The steps of a deployment: what each input leads to in each state.
+//! The state machine of a deployment.
 
 use super::super::rollout::{
     Action, ActionNumber, Attempt, DeploymentId, Epoch, FailureCode, Gate, LaneHead, LaneStatus, Proof, RegionId, Spec,
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use time::{Duration, OffsetDateTime};
 
-/// What a step of a deployment looks at beside its record. Where a transition changes any of it, all is written in one
+/// The context of a step of a deployment. Where a transition changes any of it, all is written in one
 /// commit, on condition that nothing of it has changed since.
 ///
 /// ```
@@ -27,7 +27,7 @@ use time::{Duration, OffsetDateTime};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// What the rollout is to do.
+    /// The specification of the rollout.
     pub spec: &'a Spec,
     /// The lane of the deployment.
     pub lane: &'a LaneHead,
@@ -35,7 +35,7 @@ pub struct Context<'a> {
     pub offers: &'a DeviceOffers,
 }
 
-/// A component that is to get an update.
+/// A component to be updated.
 ///
 /// ```
 /// use fhir_devices::update::deployment::Target;
@@ -53,7 +53,7 @@ pub struct Target {
     pub region: RegionId,
 }
 
-/// Gives a component its place in a lane. The deployment is made where there is none of its name, in one commit with the
+/// Plans a component in a lane. The deployment is made where there is none of its name, in one commit with the
 /// lane: planning a component again is seen there, and changes nothing.
 ///
 /// # Errors
@@ -112,7 +112,7 @@ pub fn plan(
     })
 }
 
-/// What is to be done for a deployment, whoever finds it.
+/// Returns the outstanding effect of a deployment.
 #[must_use]
 pub const fn resume(deployment: &Deployment) -> Option<Effect> {
     let key = deployment.key();
@@ -129,7 +129,7 @@ pub const fn resume(deployment: &Deployment) -> Option<Effect> {
     }
 }
 
-/// The result of an input. Every input has an answer in every state.
+/// Applies an input to a state, and returns the result. Every input has a result in every state.
 ///
 /// # Errors
 /// The [`Refusal`] when it cannot be true of this deployment, or comes too early or too late.

@@ -1,4 +1,4 @@
-//! Where a deployment stands, and how it can end.
+//! States and outcomes of a deployment.
 
 use super::super::ingest::Unreadable;
 use super::super::rollout::{
@@ -15,7 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 use time::OffsetDateTime;
 
-/// One state of a slot, as its region names it: an entity tag, a counter. Only equality means something.
+/// The version of a slot, as its region names it: an entity tag, a counter. Only equality has a meaning.
 ///
 /// ```
 /// use fhir_devices::update::deployment::SlotVersion;
@@ -25,12 +25,12 @@ use time::OffsetDateTime;
 pub struct SlotVersion(SmolStr);
 
 impl SlotVersion {
-    /// The version that a region names so.
+    /// Creates a version from the name that a region gives it.
     pub fn new(name: impl Into<SmolStr>) -> Self {
         Self(name.into())
     }
 
-    /// What the region named it.
+    /// Returns the name that the region gave it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -52,7 +52,7 @@ impl FromStr for SlotVersion {
 }
 
 names! {
-    /// How far a device says that it is. Within an attempt it is never less far than before.
+    /// The progress that a device reports. Within an attempt it never goes back.
     ///
     /// ```
     /// use fhir_devices::update::deployment::Phase;
@@ -61,17 +61,17 @@ names! {
     Phase {
         /// It asked for the bytes.
         Claimed = "claimed",
-        /// It is loading them.
+        /// It is downloading them.
         Downloading = "downloading",
-        /// It has them all.
+        /// It has downloaded all of them.
         Staged = "staged",
-        /// It is installing them. From here on nobody knows what runs until a version is reported.
+        /// It is installing them. From here on the running version is unknown until it is reported.
         Installing = "installing",
-        /// It is about to start what it installed.
+        /// It is about to start the installed software.
         Activating = "activating",
-        /// It tries what it installed, and may go back.
+        /// It tries the installed software, and may roll back.
         Testing = "testing",
-        /// It says that it is done.
+        /// It reports that it is done.
         Installed = "installed",
     }
 }
@@ -111,20 +111,20 @@ names! {
 }
 
 impl OutcomeClass {
-    /// Whether it can count against a rollout.
+    /// Returns whether it may count as a failure of a rollout.
     #[must_use]
     pub const fn is_failure(self) -> bool {
         matches!(self, Self::Failed | Self::RolledBack | Self::Rejected | Self::TimedOut | Self::Unproven)
     }
 
-    /// Whether something was tried, so that it counts among those that are done.
+    /// Returns whether an update was attempted, so that it counts as done.
     #[must_use]
     pub const fn is_executed(self) -> bool {
         self.is_failure() || matches!(self, Self::Succeeded)
     }
 }
 
-/// What proved that a component runs the update.
+/// The evidence that a component runs the update.
 ///
 /// ```
 /// use fhir_devices::update::deployment::Evidence;
@@ -139,11 +139,11 @@ pub enum Evidence {
         /// The digest of the report.
         report: Sha256,
     },
-    /// Nothing but its word. The rollout says that this is enough.
+    /// Only the statement of the device, which the rollout accepts as proof.
     DeviceSays,
 }
 
-/// How a deployment ended. It never changes.
+/// The outcome of a deployment. It never changes.
 ///
 /// ```
 /// use fhir_devices::update::deployment::{Outcome, OutcomeClass};
@@ -160,40 +160,40 @@ pub enum Outcome {
     },
     /// It ran the update before it was offered.
     AlreadyCurrent,
-    /// The device, or its region, could not do it.
+    /// The device or its region failed.
     Failed {
-        /// Why.
+        /// The reason.
         code: FailureCode,
     },
-    /// The device was started after the installation, and runs another version than the update.
+    /// The device restarted after the installation and runs another version than the update.
     RolledBack {
         /// The digest of the report that says so.
         report: Sha256,
     },
-    /// The device did not want it.
+    /// The device rejected it.
     Rejected {
-        /// Why.
+        /// The reason.
         code: FailureCode,
     },
-    /// The device never asked for the bytes, or gates held it back for too long. It runs what it ran before.
+    /// The device never asked for the bytes, or its gates stayed closed for too long. It runs its previous version.
     TimedOut,
-    /// The device had the bytes, and nobody knows what runs. Somebody has to look.
+    /// The device had the bytes, and its running version is unknown. A person must check.
     Unproven {
         /// How far the device was.
         phase: Phase,
     },
     /// The rollout was cancelled before the component was offered anything.
     Withdrawn,
-    /// The rollout was cancelled, and the component runs what it ran before.
+    /// The rollout was cancelled, and the component runs its previous version.
     Cancelled,
-    /// Another rollout took the place of this one, and the component runs what it ran before.
+    /// Another rollout superseded this one, and the component runs its previous version.
     Superseded,
     /// The device is no longer in use.
     Retired,
 }
 
 impl Outcome {
-    /// Its kind.
+    /// Returns its class.
     #[must_use]
     pub const fn class(&self) -> OutcomeClass {
         match self {
@@ -213,7 +213,7 @@ impl Outcome {
 }
 
 names! {
-    /// How far a device was asked to stop.
+    /// The progress of a request to stop.
     ///
     /// ```
     /// use fhir_devices::update::deployment::StopRequest;
@@ -221,19 +221,19 @@ names! {
     /// ```
     #[derive(Default)]
     StopRequest {
-        /// It was not.
+        /// Not requested.
         #[default]
         None = "none",
-        /// It is to be asked: the slot still has the offer.
+        /// Requested: the slot still has the offer.
         Requested = "requested",
-        /// The slot says that it is to stop.
+        /// Written to the slot.
         Written = "written",
-        /// The device says that it stopped. It may say so after the installation.
+        /// Acknowledged by the device, possibly after the installation.
         Acknowledged = "acknowledged",
     }
 }
 
-/// Why an offer is taken back.
+/// Why an offer is retracted.
 ///
 /// ```
 /// use fhir_devices::update::deployment::Retraction;
@@ -243,9 +243,9 @@ names! {
 #[serde(rename_all = "kebab-case", tag = "kind")]
 #[non_exhaustive]
 pub enum Retraction {
-    /// The rollout is stopped for good.
+    /// The rollout ended.
     Stopped,
-    /// There is to be another attempt.
+    /// Another attempt follows.
     Retry {
         /// Not before this time.
         #[serde(with = "moment")]
@@ -253,7 +253,7 @@ pub enum Retraction {
     },
 }
 
-/// Where a deployment stands. Each state that waits for somebody else has a deadline.
+/// The state of a deployment. Each state that waits for another party has a deadline.
 ///
 /// ```
 /// use fhir_devices::update::deployment::State;
@@ -267,7 +267,7 @@ pub enum Retraction {
 #[serde(rename_all = "kebab-case", tag = "name")]
 #[non_exhaustive]
 pub enum State {
-    /// It has its turn when its rollout comes to it.
+    /// It waits until its lane selects it.
     Planned {
         /// Which attempt comes next.
         attempt: Attempt,
@@ -281,7 +281,7 @@ pub enum State {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         action: Option<ActionNumber>,
     },
-    /// Gates hold it back.
+    /// Gates are closed.
     Held {
         /// Which attempt comes next.
         attempt: Attempt,
@@ -297,7 +297,7 @@ pub enum State {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         action: Option<ActionNumber>,
     },
-    /// The device is to be offered the update. Its slot may say so already.
+    /// The offer is being written to the slot.
     Offering {
         /// Which attempt it is.
         attempt: Attempt,
@@ -323,7 +323,7 @@ pub enum State {
         #[serde(with = "moment")]
         until: OffsetDateTime,
     },
-    /// The device was given the bytes, or says that it installs them.
+    /// The device was given the bytes, or reports that it installs them.
     Claimed {
         /// Which attempt it is.
         attempt: Attempt,
@@ -340,7 +340,7 @@ pub enum State {
         #[serde(default, skip_serializing_if = "is_none")]
         stop: StopRequest,
     },
-    /// The offer is being taken back. Nobody gets the bytes any more.
+    /// The offer is being retracted. The device gets no more bytes.
     Retracting {
         /// Which attempt it was.
         attempt: Attempt,
@@ -348,7 +348,7 @@ pub enum State {
         epoch: Epoch,
         /// The number of the offer.
         action: ActionNumber,
-        /// Why.
+        /// The reason.
         why: Retraction,
         /// Until when the region has time to say that it did so.
         #[serde(with = "moment")]
@@ -375,7 +375,7 @@ fn is_none(stop: &StopRequest) -> bool {
 }
 
 names! {
-    /// The name of the state of a deployment.
+    /// The name of a deployment state.
     ///
     /// ```
     /// use fhir_devices::update::deployment::StateName;
@@ -400,7 +400,7 @@ names! {
 }
 
 impl State {
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub const fn name(&self) -> StateName {
         match self {
@@ -414,7 +414,7 @@ impl State {
         }
     }
 
-    /// Which attempt it is, comes next, or was the last.
+    /// Returns the current, next or last attempt.
     #[must_use]
     pub const fn attempt(&self) -> Attempt {
         match self {
@@ -428,7 +428,7 @@ impl State {
         }
     }
 
-    /// The number of the offer that the slot has, may have, or had last.
+    /// Returns the action number of the offer in the slot, or of the last one.
     #[must_use]
     pub const fn action(&self) -> Option<ActionNumber> {
         match self {
@@ -440,7 +440,7 @@ impl State {
         }
     }
 
-    /// When something is to be done although nobody said anything: the time of the next look at gates, or the deadline.
+    /// Returns when the state times out: the next evaluation of gates, or the deadline.
     #[must_use]
     pub fn deadline(&self) -> Option<OffsetDateTime> {
         match self {
@@ -453,13 +453,13 @@ impl State {
         }
     }
 
-    /// Whether it has ended.
+    /// Returns whether it has ended.
     #[must_use]
     pub const fn is_done(&self) -> bool {
         matches!(self, Self::Done { .. })
     }
 
-    /// Whether it counts towards the cap, and has the lock of its component.
+    /// Returns whether it counts towards the cap and has a lock on its component.
     #[must_use]
     pub const fn is_in_flight(&self) -> bool {
         match self {
@@ -468,7 +468,7 @@ impl State {
         }
     }
 
-    /// How it ended, where it has.
+    /// Returns the outcome, if it has ended.
     #[must_use]
     pub const fn outcome(&self) -> Option<&Outcome> {
         match self {
@@ -500,7 +500,7 @@ impl State {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Deployment {
-    /// Its name.
+    /// Its id.
     pub id: DeploymentId,
     /// The rollout.
     pub rollout: RolloutId,
@@ -514,30 +514,30 @@ pub struct Deployment {
     pub region: RegionId,
     /// The wave that the component is in.
     pub wave: Wave,
-    /// Whether the device was ever given the bytes. It stays so.
+    /// Whether the device was ever given the bytes. Once true it stays true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub granted: bool,
     /// The number of the last report, where the channel numbers them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_report: Option<u64>,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
 }
 
 impl Deployment {
-    /// The key of the current attempt.
+    /// Returns the key of the current attempt.
     #[must_use]
     pub const fn key(&self) -> OfferKey {
         OfferKey { deployment: self.id, attempt: self.state.attempt() }
     }
 
-    /// The record as it is kept.
+    /// Returns the stored form.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         record::to_bytes(self)
     }
 
-    /// Reads a record.
+    /// Reads the stored form.
     ///
     /// # Errors
     /// [`Unreadable`] when it is none, or of a format that is not known.

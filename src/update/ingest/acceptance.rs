@@ -17,9 +17,9 @@ use time::OffsetDateTime;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing<'s> {
-    /// What was last accepted: [`Accepted::before`](crate::update::Accepted::before).
+    /// The last accepted update: [`Accepted::before`](crate::update::Accepted::before).
     pub accepted: Option<&'s Acceptance>,
-    /// What the version of the upload stands for.
+    /// The recorded claim of the version of the upload.
     pub claim: Option<&'s VersionClaim>,
     /// The versions that the component reports, of the kind that the upload changes.
     pub reported: &'s [String],
@@ -40,11 +40,11 @@ pub struct Standing<'s> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcceptanceResult {
-    /// Its sequence number, where that is new.
+    /// The new accepted sequence number, if it changes.
     pub accepted: Option<Acceptance>,
-    /// What its version stands for, where that is new.
+    /// The new version claim, if it changes.
     pub claim: Option<VersionClaim>,
-    /// The reported version that is higher, where there is leave to go below it.
+    /// The higher reported version that the downgrade permission covers.
     pub lower: Option<LowerVersion>,
 }
 

@@ -28,13 +28,13 @@ pub enum Effect {
     },
     /// Hold the bytes in the blob ledger for this upload, and get their generation.
     HoldBytes {
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
     },
     /// Make the bytes visible under their name, and have the blob ledger say so. Where it says so already, the writer is
     /// discarded. One who has no bytes asks the store for them.
     CommitBytes {
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
         /// The generation.
         generation: Generation,
@@ -48,7 +48,7 @@ pub enum Effect {
         component: Id,
         /// The version of it that was read.
         version: VersionId,
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
         /// The generation.
         generation: Generation,
@@ -76,7 +76,7 @@ pub enum Effect {
     },
     /// Have the blob ledger hold the bytes for this upload no more.
     ReleaseBytes {
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
         /// The generation.
         generation: Generation,
@@ -113,7 +113,7 @@ names! {
 }
 
 impl Effect {
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub const fn name(&self) -> EffectName {
         match self {
@@ -129,14 +129,14 @@ impl Effect {
         }
     }
 
-    /// Returns the key by which a repetition is known.
+    /// Returns the idempotency key.
     #[must_use]
     pub const fn key(&self, ingest: IngestId) -> EffectKey {
         EffectKey { ingest, effect: self.name() }
     }
 }
 
-/// Names an effect of an upload, the same each time it is done.
+/// The idempotency key of an effect of an upload.
 ///
 /// ```
 /// use fhir_devices::store::WriteId;
@@ -150,7 +150,7 @@ impl Effect {
 pub struct EffectKey {
     /// The upload.
     pub ingest: IngestId,
-    /// What is done.
+    /// The effect.
     pub effect: EffectName,
 }
 

@@ -9,7 +9,7 @@ use crate::primitive::{Id, Text};
 use crate::store::{BlobRef, Generation, VersionId};
 use time::OffsetDateTime;
 
-/// An event.
+/// An input of the upload machine.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Input;
@@ -33,7 +33,7 @@ pub enum Input {
     },
     /// The blob ledger holds the bytes for this upload.
     BytesHeld {
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
         /// The generation.
         generation: Generation,
@@ -61,7 +61,7 @@ pub enum Input {
     },
     /// The component that was meant is no longer there, or no longer the only one.
     TargetLost,
-    /// Something speaks against it: its manifest by what the device is, its signatures, or a rule for the tenant.
+    /// The update is not admitted: by its manifest, its signatures, or a rule of the tenant.
     NotAdmitted {
         /// What, in words.
         why: Option<Text>,
@@ -90,7 +90,7 @@ pub enum Input {
     RestoreRequested {
         /// Who.
         by: ActorId,
-        /// Why.
+        /// The reason.
         why: Text,
     },
     /// The component shows it as current again.
@@ -121,7 +121,7 @@ pub enum Input {
     Withdrawn {
         /// Who.
         by: ActorId,
-        /// Why.
+        /// The reason.
         why: Text,
     },
     /// It is retired, as a later update superseded it.
@@ -173,12 +173,12 @@ pub enum Input {
 pub struct Transition {
     /// The state.
     pub state: State,
-    /// What is accepted for the component with this step, where that is new. It is to be written with the state or before it.
+    /// The new accepted sequence number of the component, if it changes. Write it with the state or before it.
     pub accepted: Option<Acceptance>,
     /// What the version of the upload stands for with this step, where that is new. It is to be written with the state or
     /// before it.
     pub claim: Option<VersionClaim>,
-    /// What an audit record says of it.
+    /// Its audit record.
     pub audit: AuditDraft,
     /// What is to be done once it is written: that of [`resume`](super::resume), or the next part of it.
     pub effect: Option<Effect>,
@@ -193,15 +193,15 @@ pub struct Transition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "a step is looked at and taken apart at once")]
 pub enum Step {
-    /// Another state.
+    /// The state changes.
     Transition(Transition),
-    /// The same state, and something to be done in it.
+    /// The state stays, and an effect is to be performed.
     Perform(Effect),
-    /// The input was known already, or means nothing any more.
+    /// The input was applied before, or is obsolete.
     Unchanged,
 }
 
-/// Why an input is refused.
+/// Why an input of the upload machine is refused.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Refusal;
@@ -210,28 +210,28 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Bytes that are not those that were declared.
+    /// The bytes differ from the declared ones.
     #[error("the bytes are not those that were declared")]
     NotDeclared,
-    /// A reason that is no fault of the bytes.
+    /// The reason is not a fault of the bytes.
     #[error("the reason is no fault of the bytes")]
     NoFault,
-    /// Bytes, or a writing of them, that are not those that came before.
+    /// The bytes or their generation differ from the earlier ones.
     #[error("the upload has other bytes")]
     OtherContent,
-    /// Bytes that are committed before they are held.
+    /// The bytes were committed before they were held.
     #[error("the bytes are not held yet")]
     NotHeld,
-    /// A reference to bytes that are not in the store.
+    /// The reference is to bytes that are not in the store.
     #[error("the bytes are not stored yet")]
     NotStored,
-    /// The bytes are in the store, and stood their checks.
+    /// The bytes are in the store and passed their checks.
     #[error("the bytes are stored already")]
     AlreadyStored,
-    /// A component that is not the one that was fixed.
+    /// The component is not the recorded target.
     #[error("the upload is for another component")]
     OtherTarget,
-    /// An attempt that was not made yet.
+    /// The attempt was not made.
     #[error("the attempt was not made yet")]
     NoSuchAttempt,
     /// The reference is written in another place or version.
@@ -240,22 +240,22 @@ pub enum Refusal {
     /// No component refers to the bytes yet.
     #[error("the upload is not attached yet")]
     NotAttached,
-    /// No later update has its place.
+    /// No later update superseded it.
     #[error("the upload is not superseded")]
     NotSuperseded,
     /// The deadline has not come.
     #[error("the deadline has not come yet")]
     NotDue,
-    /// Nothing of it is to be released.
+    /// The upload is not being released.
     #[error("the upload is not being released")]
     NotReleasing,
     /// The component has not been written to, and may still refer to the bytes.
     #[error("the component may still refer to the bytes")]
     StillReferenced,
-    /// It was taken back.
+    /// It was withdrawn.
     #[error("the upload is withdrawn")]
     Withdrawn,
-    /// It is coming to nothing.
+    /// It is being released.
     #[error("the upload is being released")]
     Releasing,
     /// It has failed.

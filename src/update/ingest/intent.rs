@@ -25,7 +25,7 @@ pub struct Intent {
     pub device: Id,
     /// Which of its components.
     pub target: Selector,
-    /// Who made the update. Sequence numbers of different providers are not compared.
+    /// The manufacturer. Sequence numbers of different providers are not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Text>,
     /// The version, as the maker of the update names it.
@@ -92,7 +92,7 @@ impl Intent {
         }
     }
 
-    /// Returns whether the same is asked for, by whomever.
+    /// Returns whether both ask for the same, whoever the sender is.
     #[must_use]
     pub fn asks_the_same_as(&self, other: &Self) -> bool {
         let reason = |intent: &Self| intent.lower.as_ref().map(|lower| lower.reason.clone());

@@ -1,4 +1,4 @@
-//! The steps of an upload: what each input leads to in each state.
+//! The transitions of the upload machine.
 
 use super::super::VersionClaim;
 use super::acceptance::{AcceptanceResult, Standing, check_acceptance, lower_version};
@@ -10,7 +10,7 @@ use crate::primitive::{Id, Text};
 use crate::store::{BlobRef, Generation, Sha256, VersionId};
 use time::OffsetDateTime;
 
-/// Returns the result of an input. Every input has an answer in every state.
+/// Applies an input to a state, and returns the result. Every input has a result in every state.
 ///
 /// # Errors
 /// The [`Refusal`] when it cannot be true of this upload, contradicts what is known, or comes too early or too late.

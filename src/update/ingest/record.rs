@@ -24,26 +24,26 @@ use time::OffsetDateTime;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ingest {
-    /// Its name.
+    /// Its id.
     pub id: IngestId,
-    /// What it is for.
+    /// Its intent.
     pub intent: Intent,
-    /// What it must keep to.
+    /// Its limits.
     pub limits: Limits,
-    /// When it began, where the clock gave a time that FHIR can say.
+    /// When it began, if the time is one that FHIR can represent.
     pub opened: Option<Instant>,
-    /// What its manifest was found to be; none where it came without one.
+    /// The verified facts of its manifest; none without a manifest.
     pub signed: Option<Box<Signed>>,
     /// The digest of the idempotency key under which it came; none where it came without one.
     pub key: Option<Sha256>,
     /// The version of its component by which it became the current update, at last; none before, and in records of versions of
     /// this crate that did not note it. See [`current_since`](Self::current_since).
     pub became_current: Option<VersionId>,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
 }
 
-/// What was found out about the manifest of an upload before its first byte.
+/// The verified facts of the manifest of an upload.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Signed;
@@ -53,13 +53,13 @@ pub struct Ingest {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signed {
-    /// What the update is called by its provider, in every version.
+    /// The name of the update, the same in every version.
     pub update: UpdateName,
-    /// The keys whose signatures were found good.
+    /// The keys whose signatures were valid.
     pub keys: Vec<KeyId>,
 }
 
-/// A text that is no record, or one of a later version of this crate.
+/// The error for a text that is not a record, or is one of a later version of this crate.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Ingest;
@@ -292,7 +292,7 @@ impl From<FirstState> for State {
 }
 
 impl Ingest {
-    /// Returns a new one, of which nothing is known but what it is for, and what an audit record says of it.
+    /// Creates the record of a new upload, and its first audit record.
     ///
     /// It is written to the ledger, where there is none of its name, before the first byte is taken.
     #[must_use]
@@ -306,8 +306,8 @@ impl Ingest {
         (ingest, audit)
     }
 
-    /// The record after a transition. Of one that made the update current again, `current_in` is the version of the component
-    /// that says so first, as far as that is known.
+    /// Returns the record after a transition. Of one that made the update current again, `current_in` is the version
+    /// of the component that says so first, as far as that is known.
     #[must_use]
     pub fn after(&self, to: &Transition, current_in: Option<VersionId>) -> Self {
         let became_current = match to.audit.action {
@@ -318,8 +318,8 @@ impl Ingest {
         Self { state: to.state.clone(), became_current, ..self.clone() }
     }
 
-    /// The version of its component by which it became the current update. Of an upload that is attached, and of which that is
-    /// not noted, it is the version that was the first to refer to it.
+    /// Returns the version of its component by which it became the current update. Of an upload that is attached, and
+    /// of which that is not noted, it is the version that was the first to refer to it.
     #[must_use]
     pub fn current_since(&self) -> Option<VersionId> {
         self.became_current.or(self.state.attached_to().map(|(_, version)| version))
@@ -370,7 +370,7 @@ impl Ingest {
         Some(audit)
     }
 
-    /// Returns the record as it is kept: JSON with a format number, states and reasons by name.
+    /// Returns the stored form: JSON with a format number, states and reasons by name.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let written = Written {
@@ -388,7 +388,7 @@ impl Ingest {
         serde_json::to_vec(&written).unwrap_or_default()
     }
 
-    /// Reads a record, of this format or of an earlier one.
+    /// Reads the stored form, of this or an earlier format.
     ///
     /// # Errors
     /// [`Unreadable`] when it is none, or of a format that is not known.

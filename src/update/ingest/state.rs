@@ -1,4 +1,4 @@
-//! Returns the state of an upload.
+//! The states of an upload.
 
 use crate::audit::UploadFailure;
 use crate::audit::{Action, AuditDraft, StateName};
@@ -7,7 +7,7 @@ use crate::primitive::Id;
 use crate::store::{BlobKey, BlobRef, Generation, VersionId};
 use time::OffsetDateTime;
 
-/// Returns the state of an upload.
+/// The state of an upload.
 ///
 /// ```
 /// use fhir_devices::store::{BlobRef, Generation};
@@ -20,14 +20,14 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
-    /// The intent is known, and no bytes are.
+    /// The intent is recorded; no bytes have arrived.
     Open {
         /// The deadline for the bytes.
         deadline: OffsetDateTime,
     },
     /// The bytes have passed, and the blob ledger holds their name for this upload. They may not be visible yet.
     Acquired {
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
         /// The generation.
         generation: Generation,
@@ -36,7 +36,7 @@ pub enum State {
     },
     /// The bytes are in the store, whole and checked.
     Stored {
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
         /// The generation.
         generation: Generation,
@@ -47,7 +47,7 @@ pub enum State {
     },
     /// The component refers to the bytes.
     Attached {
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
         /// The generation.
         generation: Generation,
@@ -60,7 +60,7 @@ pub enum State {
     },
     /// The component refers to the bytes, and to those of a later update.
     Superseded {
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
         /// The generation.
         generation: Generation,
@@ -75,7 +75,7 @@ pub enum State {
     },
     /// An actor asked to make it current again. The component may not show it yet.
     Restoring {
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
         /// The generation.
         generation: Generation,
@@ -103,24 +103,24 @@ pub enum State {
     },
     /// It fails: the reference is removed or marked as withdrawn first, then the hold on the bytes is released.
     Releasing {
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
         /// The generation.
         generation: Generation,
         /// The component that may refer to them, or may yet be made to by one who is late. It is written to in any case.
         component: Option<Id>,
-        /// Why.
+        /// The reason.
         reason: UploadFailure,
     },
     /// It failed.
     Closed {
-        /// Why.
+        /// The reason.
         reason: UploadFailure,
     },
 }
 
 impl State {
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub const fn name(&self) -> StateName {
         match self {
@@ -136,7 +136,7 @@ impl State {
         }
     }
 
-    /// The bytes that are held, and which writing of them.
+    /// Returns the held bytes and their generation.
     #[must_use]
     pub const fn held(&self) -> Option<(BlobRef, Generation)> {
         match self {
@@ -167,7 +167,7 @@ impl State {
         }
     }
 
-    /// The component that refers to the bytes, or is about to, or has to cease.
+    /// Returns the component that refers to the bytes, will, or did.
     #[must_use]
     pub const fn component(&self) -> Option<&Id> {
         match self {

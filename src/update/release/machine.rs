@@ -1,4 +1,4 @@
-//! The steps of a release.
+//! The state machine of a release.
 
 use super::super::rollout::{Action, Event};
 use super::{Release, ReleasedFile, Sha1, State};
@@ -17,36 +17,36 @@ use time::OffsetDateTime;
 pub enum Input {
     /// The ledger of the bytes holds some for it.
     BytesHeld {
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
         /// The generation.
         generation: Generation,
     },
-    /// The second digest of some bytes was computed, in one read that found their first digest to be right.
+    /// The SHA-1 digest of some bytes was computed, in one read that found their first digest to be right.
     BytesHashed {
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
         /// The digest.
         sha1: Sha1,
     },
     /// It is to be rolled out.
     Released,
-    /// Somebody wants it to be rolled out no more.
+    /// Its withdrawal was requested.
     WithdrawRequested {
         /// Who.
         by: ActorId,
-        /// Why.
+        /// The reason.
         why: Note,
         /// Whether a rollout of it has not ended.
         in_use: bool,
     },
-    /// The time for its bytes is over.
+    /// The retention of its bytes ended.
     DeadlineReached,
-    /// The ledger of the bytes holds nothing for it any more.
+    /// Its holds on the bytes were released.
     HoldsReleased,
 }
 
-/// Something to do. It may be done again, and then does nothing more.
+/// An effect to perform. It is idempotent.
 ///
 /// ```
 /// use fhir_devices::{store::BlobRef, update::release::Effect};
@@ -55,21 +55,21 @@ pub enum Input {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Effect {
-    /// Have the ledger of the bytes hold some that are in the store.
+    /// Hold bytes of the store for the release.
     HoldBytes {
-        /// Which bytes.
+        /// Digest and size.
         blob: BlobRef,
     },
-    /// Read some bytes once, and compute their second digest.
+    /// Read some bytes once, and compute their SHA-1 digest.
     HashBytes {
         /// Their name.
         key: BlobKey,
     },
-    /// Have the ledger of the bytes hold nothing for it.
+    /// Release its holds on the bytes.
     ReleaseHolds,
 }
 
-/// A step into another state: what belongs into one commit, and what is to be done after it.
+/// A transition: what to write in one commit, and the effect after it.
 ///
 /// ```
 /// use fhir_devices::update::release::{Transition, resume};
@@ -81,11 +81,11 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transition {
-    /// The release as it becomes.
+    /// The new record of the release.
     pub release: Release,
-    /// What an audit record says of it.
+    /// Its audit record.
     pub event: Event,
-    /// What is to be done once it is written.
+    /// The effect to perform once it is written.
     pub effect: Option<Effect>,
 }
 
@@ -98,13 +98,13 @@ pub struct Transition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "a step is looked at and taken apart at once")]
 pub enum Step {
-    /// Another state.
+    /// The state changes.
     Transition(Transition),
-    /// The input was known already, or means nothing any more.
+    /// The input was applied before, or is obsolete.
     Unchanged,
 }
 
-/// Why an input cannot be true of a release, or comes too early or too late.
+/// Why an input of the release machine is refused.
 ///
 /// ```
 /// use fhir_devices::update::release::Refusal;
@@ -116,13 +116,13 @@ pub enum Refusal {
     /// It has no such file.
     #[error("the release has no file with these bytes")]
     OtherBytes,
-    /// Other bytes or another digest than are known.
+    /// The bytes or the digest differ from the recorded ones.
     #[error("the bytes are known by another generation or digest")]
     Contradicted,
     /// The bytes are not held.
     #[error("the bytes are not held for the release")]
     NotHeld,
-    /// Something is missing.
+    /// Bytes or digests are missing.
     #[error("a file of the release is not held or not hashed")]
     NotReady,
     /// A rollout of it has not ended.
@@ -139,7 +139,7 @@ pub enum Refusal {
     Withdrawn,
 }
 
-/// What is to be done for a release, whoever finds it.
+/// Returns the outstanding effect of a release.
 #[must_use]
 pub fn resume(release: &Release) -> Option<Effect> {
     match release.state {
@@ -153,7 +153,7 @@ pub fn resume(release: &Release) -> Option<Effect> {
     }
 }
 
-/// The result of an input. Every input has an answer in every state.
+/// Applies an input to a state, and returns the result. Every input has a result in every state.
 ///
 /// # Errors
 /// The [`Refusal`] when it cannot be true of this release, or comes too early or too late.
@@ -238,7 +238,7 @@ fn to(release: Release, action: Action, now: OffsetDateTime) -> Step {
     Step::Transition(Transition { effect: resume(&release), release, event })
 }
 
-/// The release with every file of some bytes changed, where that is anything new.
+/// Returns the release with every file of some bytes changed, where that is anything new.
 fn file_changed(
     release: &Release,
     now: OffsetDateTime,

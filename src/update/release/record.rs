@@ -13,7 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 use time::OffsetDateTime;
 
-/// The SHA-1 digest of some bytes, for clients that refuse a file without one. Nothing here trusts it.
+/// A SHA-1 digest, for clients that require one. It is never used to check anything.
 ///
 /// ```
 /// use fhir_devices::update::release::Sha1;
@@ -48,7 +48,7 @@ impl FromStr for Sha1 {
     }
 }
 
-/// Which components a release is for: those that have all of what is named.
+/// The components that a release is for: those that match every given field.
 ///
 /// ```
 /// use fhir_devices::{nomenclature::Level, update::release::Target};
@@ -66,7 +66,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Whether it names nothing, and so nothing is meant.
+    /// Returns whether no field is given, so that no component matches.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.level.is_none() && self.code.is_none()
@@ -83,29 +83,29 @@ impl Target {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleasedFile {
-    /// What it is called.
+    /// Its name.
     pub name: ArtifactName,
     /// Its media type.
     pub media_type: Code,
     /// Its bytes.
     pub blob: BlobRef,
-    /// Which writing of them is held for the release.
+    /// The generation that is held for the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
-    /// Their second digest, for clients that insist on it.
+    /// The SHA-1 digest, for clients that require it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha1: Option<Sha1>,
 }
 
 impl ReleasedFile {
-    /// A file of which nothing is held yet.
+    /// Returns a file of which nothing is held yet.
     #[must_use]
     pub const fn new(name: ArtifactName, media_type: Code, blob: BlobRef) -> Self {
         Self { name, media_type, blob, generation: None, sha1: None }
     }
 }
 
-/// What a release is made of.
+/// The content of a release.
 ///
 /// ```
 /// # use fhir_devices::{manifest::{ProductionSpec, VersionScheme}, nomenclature::Level, store::BlobRef, update::release::*};
@@ -127,29 +127,29 @@ impl ReleasedFile {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// Who made the update; `None` stands for all updates that name nobody.
+    /// The manufacturer; `None` is a provider of its own, shared by all updates that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<ProviderId>,
     /// The name, the same in every version.
     pub name: UpdateName,
     /// Its version.
     pub version: VersionLabel,
-    /// How its versions are written.
+    /// The version scheme.
     pub scheme: VersionScheme,
-    /// Its place among the updates of a component.
+    /// Its sequence number among the updates of a component.
     pub sequence: u64,
     /// The digest of its manifest, which is kept as it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Sha256>,
     /// Its files.
     pub files: Vec<ReleasedFile>,
-    /// Which components it is for.
+    /// The components that it is for.
     pub target: Target,
-    /// Which of the versions of a component is the update's.
+    /// The production specification that shows the version of the update.
     pub reported_as: ProductionSpec,
 }
 
-/// Why something cannot be released.
+/// Why a release is invalid.
 ///
 /// ```
 /// use fhir_devices::update::release::InvalidRelease;
@@ -179,7 +179,7 @@ pub enum InvalidRelease {
 }
 
 impl Request {
-    /// Whether a release can be made of it.
+    /// Checks whether a release can be made of it.
     ///
     /// # Errors
     /// The first [`InvalidRelease`] that is found.
@@ -201,7 +201,7 @@ impl Request {
     }
 }
 
-/// Where a release stands.
+/// The state of a release.
 ///
 /// ```
 /// use fhir_devices::update::release::State;
@@ -219,7 +219,7 @@ pub enum State {
     },
     /// It may be rolled out.
     Released,
-    /// It may be rolled out no more, and its bytes are being given up.
+    /// It can no longer be rolled out, and its holds are being released.
     Withdrawing,
     /// Nothing is held for it.
     Withdrawn,
@@ -242,21 +242,21 @@ pub enum State {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    /// Its name.
+    /// Its id.
     pub id: ReleaseId,
     /// What it is made of.
     pub request: Request,
     /// Who released it.
     pub by: ActorId,
-    /// Since when it may be rolled out: from here on the time to the proof counts.
+    /// When it was released. The time to field is measured from here.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
     pub released_at: Option<OffsetDateTime>,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
 }
 
 impl Release {
-    /// A new one, of which nothing is held yet.
+    /// Creates the record of a new release.
     ///
     /// # Errors
     /// [`InvalidRelease`] where nothing can be released.
@@ -274,7 +274,7 @@ impl Release {
         Ok((release, event))
     }
 
-    /// What an audit record says of a transition to this record.
+    /// Returns what an audit record says of a transition to this record.
     pub(super) fn event(&self, action: Action, at: OffsetDateTime) -> Event {
         Event {
             at,
@@ -290,13 +290,13 @@ impl Release {
         }
     }
 
-    /// The record as it is kept.
+    /// Returns the stored form.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         record::to_bytes(self)
     }
 
-    /// Reads a record.
+    /// Reads the stored form.
     ///
     /// # Errors
     /// [`Unreadable`] when it is none, or of a format that is not known.

@@ -1,4 +1,4 @@
-//! What an audit record says of one transition of a release, a rollout, a lane or a deployment.
+//! Audit events of releases, rollouts, lanes and deployments.
 
 use super::super::deployment::Deployment;
 use super::super::release::Release;
@@ -23,7 +23,7 @@ names! {
         ReleaseDrafted = "release-drafted",
         /// Bytes of a release are held for it.
         BytesHeld = "bytes-held",
-        /// The second digest of some bytes was computed.
+        /// The SHA-1 digest of some bytes was computed.
         BytesHashed = "bytes-hashed",
         /// A release may be rolled out.
         Released = "released",
@@ -87,7 +87,7 @@ names! {
         OfferLost = "offer-lost",
         /// The device was given the bytes.
         Claimed = "claimed",
-        /// The device says how far it is.
+        /// The device reports its progress.
         Phase = "phase",
         /// The device is to be asked to stop.
         StopRequested = "stop-requested",
@@ -166,7 +166,7 @@ pub struct Event {
     /// The deployment, where it is of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<DeploymentId>,
-    /// The digest of the report that led to it.
+    /// The digest of the report that caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Sha256>,
     /// The record as it is now.
@@ -174,7 +174,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// What a record of an audit chain says of it.
+    /// Returns what a record of an audit chain says of it.
     ///
     /// ```
     /// # use fhir_devices::update::rollout::*;
@@ -197,7 +197,8 @@ impl Event {
         draft
     }
 
-    /// The event of which a record tells; `None` where it tells of none that this version of the crate can read.
+    /// Returns the event of which a record tells; `None` where it tells of none that this version of the crate can
+    /// read.
     #[must_use]
     pub fn of_audit(draft: &AuditDraft) -> Option<Self> {
         let text = draft.event.as_ref().filter(|_| draft.action == audit::Action::Distributed)?;

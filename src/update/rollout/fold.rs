@@ -27,7 +27,7 @@ pub struct Fold {
     pub tally: Tally,
     /// The failures by each criterion.
     pub failures: [u32; MAX_CRITERIA],
-    /// How many devices were ever given bytes.
+    /// The number of devices that were ever given bytes.
     pub granted: u32,
     /// How many deployments of the waves that may be offered the update are not done.
     pub open: u32,
@@ -54,7 +54,7 @@ pub struct Fold {
 pub struct NotEveryLane {
     /// How many were read in order.
     pub read: u16,
-    /// How many there are.
+    /// The size.
     pub wanted: u16,
 }
 

@@ -54,7 +54,8 @@ ids! {
 }
 
 impl DeploymentId {
-    /// The deployment to a component: the first 128 bits of a SHA-256 over the tenant, the rollout and the component.
+    /// Returns the deployment to a component: the first 128 bits of a SHA-256 over the tenant, the rollout and the
+    /// component.
     #[must_use]
     pub fn of(tenant: &Tenant, rollout: RolloutId, component: &Id) -> Self {
         let mut hash = Sha256::new_with_prefix(b"fhir-devices/deployment/1/");
@@ -65,7 +66,7 @@ impl DeploymentId {
     }
 }
 
-/// The first 128 bits of a digest.
+/// Returns the first 128 bits of a digest.
 fn first(digest: &[u8]) -> u128 {
     digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
@@ -80,7 +81,7 @@ macro_rules! numbers {
         pub struct $Name(pub $Number);
 
         impl $Name {
-            /// The number after this one; the last one stays.
+            /// Returns the number after this one; the last one stays.
             #[must_use]
             pub const fn next(self) -> Self {
                 Self(self.0.saturating_add(1))
@@ -149,7 +150,7 @@ impl ActionNumber {
     /// The last one that is given.
     pub const LAST: Self = Self(i32::MAX as u32);
 
-    /// The one after it; `None` where all were given.
+    /// Returns the one after it; `None` where all were given.
     #[must_use]
     pub fn next(self) -> Option<Self> {
         (self < Self::LAST).then_some(Self(self.0.saturating_add(1)))
@@ -220,7 +221,7 @@ macro_rules! texts {
                 Ok(Self(SmolStr::new(text)))
             }
 
-            /// The text.
+            /// Returns the text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -264,13 +265,13 @@ texts! {
 }
 
 impl FailureCode {
-    /// A code of this crate.
+    /// Returns a code of this crate.
     pub(in super::super) const fn of(code: &'static str) -> Self {
         Self(SmolStr::new_static(code))
     }
 }
 
-/// A number that a component draws, the same each time.
+/// Returns a number that a component draws, the same each time.
 pub(super) fn draw(of: &[u8], component: &Id) -> u64 {
     let mut hash = Sha256::new_with_prefix(of);
     hash.update(component.as_str());

@@ -116,7 +116,7 @@ impl Counts {
 pub struct Tally([u32; OutcomeClass::ALL.len()]);
 
 impl Tally {
-    /// How many had one.
+    /// Returns how many had one.
     #[must_use]
     pub fn of(&self, class: OutcomeClass) -> u32 {
         self.0.get(class as usize).copied().unwrap_or(0)
@@ -129,7 +129,7 @@ impl Tally {
         }
     }
 
-    /// How many were tried and are done.
+    /// Returns how many were tried and are done.
     #[must_use]
     pub fn executed(&self) -> u32 {
         let executed = OutcomeClass::ALL.iter().filter(|class| class.is_executed());
@@ -158,7 +158,7 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// Whether it may have no more.
+    /// Returns whether it may have no more.
     #[must_use]
     pub const fn is_used_up(&self) -> bool {
         self.failures >= self.share
@@ -197,7 +197,7 @@ pub struct LaneHead {
     pub allowances: [Allowance; MAX_CRITERIA],
     /// How many deployments had each outcome.
     pub tally: Tally,
-    /// How many devices were ever given bytes.
+    /// The number of devices that were ever given bytes.
     pub granted: u32,
     /// How many offers may follow at once, where there is a rate.
     pub tokens: u32,
@@ -288,7 +288,7 @@ pub enum LaneRefusal {
 pub struct LaneStep {
     /// The lane as it becomes.
     pub lane: LaneHead,
-    /// What an audit record says of it.
+    /// Its audit record.
     pub event: Event,
 }
 
@@ -308,7 +308,7 @@ pub enum Share {
 }
 
 impl LaneHead {
-    /// A lane with no deployment, and its first shares; `None` where the rollout has no such lane.
+    /// Returns a lane with no deployment, and its first shares; `None` where the rollout has no such lane.
     #[must_use]
     pub fn new(spec: &Spec, rollout: RolloutId, lane: Lane) -> Option<Self> {
         spec.region_of(lane)?;
@@ -335,37 +335,38 @@ impl LaneHead {
         })
     }
 
-    /// The time by which the lane goes: the clock's, but never before one that it was told.
+    /// Returns the time by which the lane goes: the clock's, but never before one that it was told.
     #[must_use]
     pub fn now(&self, now: OffsetDateTime) -> OffsetDateTime {
         now.max(self.last)
     }
 
-    /// Whether no device gets an offer or bytes, for good.
+    /// Returns whether no device gets an offer or bytes, for good.
     #[must_use]
     pub const fn is_draining(&self) -> bool {
         matches!(self.status, LaneStatus::Draining | LaneStatus::Superseding)
     }
 
-    /// Whether it ends, and nothing is left of what it offered but what devices have.
+    /// Returns whether it ends, and nothing is left of what it offered but what devices have.
     #[must_use]
     pub const fn is_quiet(&self) -> bool {
         self.is_draining() && self.counts.not_out() == 0
     }
 
-    /// Whether it had as many failures by some criterion as it may. It offers nothing then, and is to be looked at.
+    /// Returns whether it had as many failures by some criterion as it may. It offers nothing then, and is to be
+    /// looked at.
     #[must_use]
     pub fn is_tripped(&self, spec: &Spec) -> bool {
         self.allowances.iter().zip(&spec.stop).any(|(allowance, _)| allowance.is_used_up())
     }
 
-    /// How many deployments of the waves that may be offered the update are not done.
+    /// Returns how many deployments of the waves that may be offered the update are not done.
     #[must_use]
     pub fn open_until(&self, wave: Wave) -> u32 {
         self.open.iter().take(usize::from(wave.0).saturating_add(1)).fold(0, |sum, one| sum.saturating_add(*one))
     }
 
-    /// What an input leads to; `None` where it was known already.
+    /// Returns what an input leads to; `None` where it was known already.
     ///
     /// # Errors
     /// [`LaneRefusal::Stale`] for an order of an earlier epoch than the last, and [`LaneRefusal::Draining`] for one to go on
@@ -453,7 +454,7 @@ impl LaneHead {
         Ok([from.told(Action::SharesMoved, now), to.told(Action::SharesMoved, now)])
     }
 
-    /// The lane with more failures that it may have. The rollout counts what it gives, in the same commit.
+    /// Returns the lane with more failures that it may have. The rollout counts what it gives, in the same commit.
     pub(super) fn with_more(&self, criterion: usize, count: u32, now: OffsetDateTime) -> Option<LaneStep> {
         let mut lane = Self { last: self.now(now), ..*self };
         let own = lane.allowances.get_mut(criterion)?;
@@ -461,7 +462,7 @@ impl LaneHead {
         Some(lane.told(Action::SharesMade, lane.last))
     }
 
-    /// The lane with the tokens that came since they were last counted.
+    /// Returns the lane with the tokens that came since they were last counted.
     pub(in super::super) fn refilled(&self, spec: &Spec, now: OffsetDateTime) -> Self {
         let Some(rate) = spec.rate(self.lane) else { return *self };
         let per_minute = i64::from(rate.per_minute.get());
@@ -476,7 +477,8 @@ impl LaneHead {
         Self { tokens, counted_at: self.counted_at.saturating_add(counted), ..*self }
     }
 
-    /// The lane after a deployment of it went from one state to another: the one place where anything is counted.
+    /// Returns the lane after a deployment of it went from one state to another: the one place where anything is
+    /// counted.
     pub(in super::super) fn moved(
         &self,
         spec: &Spec,
@@ -510,13 +512,13 @@ impl LaneHead {
         lane
     }
 
-    /// The record as it is kept.
+    /// Returns the stored form.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         record::to_bytes(self)
     }
 
-    /// Reads a record.
+    /// Reads the stored form.
     ///
     /// # Errors
     /// [`Unreadable`] when it is none, or of a format that is not known.

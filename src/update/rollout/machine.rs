@@ -52,7 +52,7 @@ names! {
 }
 
 impl Status {
-    /// Whether it has ended.
+    /// Returns whether it has ended.
     #[must_use]
     pub const fn is_end(self) -> bool {
         matches!(self, Self::Cancelled | Self::Superseded | Self::Completed | Self::Denied)
@@ -103,13 +103,13 @@ pub struct Base {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rollout {
-    /// Its name.
+    /// Its id.
     pub id: RolloutId,
     /// Who asked for it.
     pub author: ActorId,
     /// The digest of its spec.
     pub spec: Sha256,
-    /// Where it stands.
+    /// Its state.
     pub status: Status,
     /// How many times it was started or stopped.
     pub epoch: Epoch,
@@ -144,21 +144,21 @@ pub struct Rollout {
 pub enum RolloutInput {
     /// Its author is done with it.
     Submitted,
-    /// Somebody approves it.
+    /// An actor approves it.
     Approved {
         /// Who.
         by: ActorId,
         /// The digest of the spec that was approved.
         spec: Sha256,
     },
-    /// Somebody denies it.
+    /// An actor denies it.
     Denied {
         /// Who.
         by: ActorId,
-        /// Why.
+        /// The reason.
         why: Note,
     },
-    /// The components of one page have their places in the lanes.
+    /// The components of one page were planned in the lanes.
     PagePlanned {
         /// Where the page began.
         from: Option<String>,
@@ -169,42 +169,42 @@ pub enum RolloutInput {
     },
     /// Its time has come.
     StartReached,
-    /// All lanes were read.
+    /// All lanes were summed up.
     LanesFolded {
         /// What they come to.
         fold: Fold,
     },
-    /// Somebody wants it to stop for a while.
+    /// An actor requests a pause.
     PauseRequested {
         /// Who.
         by: ActorId,
-        /// Why.
+        /// The reason.
         why: Note,
     },
-    /// Somebody wants it to go on.
+    /// An actor requests to resume.
     ResumeRequested {
         /// Who.
         by: ActorId,
-        /// Why.
+        /// The reason.
         why: Note,
         /// What the lanes come to.
         fold: Fold,
     },
-    /// Somebody wants it to end.
+    /// An actor requests the cancellation.
     CancelRequested {
         /// Who.
         by: ActorId,
-        /// Why.
+        /// The reason.
         why: Note,
     },
-    /// Another rollout takes its place.
+    /// Another rollout supersedes it.
     Superseded {
         /// Which one.
         by: RolloutId,
     },
 }
 
-/// Something to do. It may be done again, and then does nothing more.
+/// An effect to perform. It is idempotent.
 ///
 /// ```
 /// use fhir_devices::update::rollout::{Epoch, RolloutEffect};
@@ -213,24 +213,24 @@ pub enum RolloutInput {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RolloutEffect {
-    /// Find one page of components, and give each its place in a lane. The lanes are made first, where there are none.
+    /// Find one page of components, and plan each in a lane. The lanes are made first, where there are none.
     PlanPage {
         /// Where the page begins.
         from: Option<String>,
     },
-    /// Open all lanes, and look at them from time to time.
+    /// Open all lanes, and evaluate them from time to time.
     OpenLanes {
         /// The epoch.
         epoch: Epoch,
         /// The last wave that may be offered the update.
         wave: Wave,
     },
-    /// Stop all lanes, and look at them.
+    /// Stop all lanes, and evaluate them.
     StopLanes {
         /// The epoch.
         epoch: Epoch,
     },
-    /// Drain all lanes, ask every deployment to stop, and look at the lanes.
+    /// Drain all lanes, ask every deployment to stop, and evaluate the lanes.
     DrainLanes {
         /// The epoch.
         epoch: Epoch,
@@ -239,7 +239,7 @@ pub enum RolloutEffect {
     },
 }
 
-/// A step into another state: what belongs together in one commit, and what is to be done after it.
+/// A transition: what to write in one commit, and the effect after it.
 ///
 /// ```
 /// use fhir_devices::update::rollout::{RolloutTransition, resume};
@@ -251,11 +251,11 @@ pub enum RolloutEffect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RolloutTransition {
-    /// The rollout as it becomes.
+    /// The new record of the rollout.
     pub rollout: Rollout,
-    /// What an audit record says of it.
+    /// Its audit record.
     pub event: Event,
-    /// What is to be done once it is written.
+    /// The effect to perform once it is written.
     pub effect: Option<RolloutEffect>,
 }
 
@@ -268,13 +268,13 @@ pub struct RolloutTransition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "a step is looked at and taken apart at once")]
 pub enum RolloutStep {
-    /// Another state.
+    /// The state changes.
     Transition(RolloutTransition),
-    /// The input was known already, or means nothing any more.
+    /// The input was applied before, or is obsolete.
     Unchanged,
 }
 
-/// Why an input cannot be true of a rollout, or comes too early or too late.
+/// Why an input of the rollout machine is refused.
 ///
 /// ```
 /// use fhir_devices::update::rollout::RolloutRefusal;
@@ -283,22 +283,22 @@ pub enum RolloutStep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum RolloutRefusal {
-    /// The spec is another one.
+    /// The specification differs.
     #[error("the spec is not that of the rollout")]
     OtherSpec,
-    /// The author approves it.
+    /// The author cannot approve it.
     #[error("the rollout has to be approved by others than its author")]
     OwnApproval,
     /// It was not submitted.
     #[error("the rollout is not submitted")]
     NotSubmitted,
-    /// It does not wait to be approved.
+    /// It does not await approval.
     #[error("the rollout does not wait to be approved")]
     NotAwaited,
     /// The page is not the next one.
     #[error("the page is not the next one of the rollout")]
     OtherPage,
-    /// Not all of its components are known.
+    /// Not all of its components are planned.
     #[error("the components of the rollout are not planned")]
     NotPlanned,
     /// The time has not come.
@@ -310,7 +310,7 @@ pub enum RolloutRefusal {
     /// It was not stopped.
     #[error("the rollout is not stopped in all lanes")]
     NotStopped,
-    /// It takes its own place.
+    /// It cannot supersede itself.
     #[error("a rollout cannot take its own place")]
     Itself,
     /// It ends, or has ended.
@@ -318,7 +318,7 @@ pub enum RolloutRefusal {
     Ended,
 }
 
-/// What is to be done for a rollout, whoever finds it.
+/// Returns the outstanding effect of a rollout.
 #[must_use]
 pub fn resume(rollout: &Rollout) -> Option<RolloutEffect> {
     let Rollout { epoch, wave, .. } = *rollout;
@@ -342,7 +342,7 @@ pub fn resume(rollout: &Rollout) -> Option<RolloutEffect> {
     }
 }
 
-/// The result of an input. Every input has an answer in every state.
+/// Applies an input to a state, and returns the result. Every input has a result in every state.
 ///
 /// # Errors
 /// The [`RolloutRefusal`] when it cannot be true of this rollout, or comes too early or too late.
@@ -386,7 +386,7 @@ struct At<'a> {
 }
 
 impl Rollout {
-    /// A new one, of which nothing is known but what it is to do.
+    /// Creates the record of a new rollout.
     #[must_use]
     pub fn draft(id: RolloutId, author: ActorId, spec: &Spec, now: OffsetDateTime) -> (Self, Event) {
         let mut allowed = [0; MAX_CRITERIA];
@@ -411,14 +411,14 @@ impl Rollout {
         (rollout, Event { actor: Some(author), ..event })
     }
 
-    /// How many failures its lanes may have by a criterion, when so many components are done.
+    /// Returns how many failures its lanes may have by a criterion, when so many components are done.
     fn limit(&self, spec: &Spec, criterion: usize, executed: u32) -> u32 {
         let limit = spec.stop.get(criterion).map(|one| one.limit(executed.saturating_sub(self.base.executed)));
         let base = self.base.failures.get(criterion).copied().unwrap_or(0);
         base.saturating_add(limit.unwrap_or(0))
     }
 
-    /// Gives a lane more failures that it may have, as far as the criterion allows more than the lanes have already. Both
+    /// Raises the failure allowance of a lane, as far as the criterion allows. Both
     /// records are written in one commit, so that no failure is allowed twice. `None` where there is nothing to give.
     ///
     /// ```
@@ -451,13 +451,13 @@ impl Rollout {
         Some((at.to(Action::SharesMade, rollout), lane.with_more(criterion, more, now)?))
     }
 
-    /// The record as it is kept.
+    /// Returns the stored form.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         record::to_bytes(self)
     }
 
-    /// Reads a record.
+    /// Reads the stored form.
     ///
     /// # Errors
     /// [`Unreadable`] when it is none, or of a format that is not known.
@@ -482,7 +482,7 @@ impl At<'_> {
         Ok(RolloutStep::Transition(RolloutTransition { rollout, event, effect }))
     }
 
-    /// The rollout with another status and a higher epoch, so that the lanes take its next order.
+    /// Returns the rollout with another status and a higher epoch, so that the lanes take its next order.
     fn ordered(&self, status: Status) -> Rollout {
         let epoch = self.rollout.epoch.next();
         Rollout { status, epoch, soaking_since: None, approvals: BTreeSet::new(), ..self.rollout.clone() }

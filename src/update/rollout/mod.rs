@@ -1,4 +1,4 @@
-//! A rollout: one release to many components, in waves, stopped by itself when too much goes wrong.
+//! Rollouts: one release to many components, in waves, halted automatically after too many failures.
 //!
 //! ```text
 //! Drafted -> AwaitingApproval -> Ready -> Running -> Completed

@@ -1,4 +1,4 @@
-//! How the records of rollouts are written: JSON with a format number, states by name.
+//! The stored form of rollout records: JSON with a format number, states by name.
 
 use super::super::ingest::Unreadable;
 use serde::de::DeserializeOwned;
@@ -14,13 +14,13 @@ struct Written<T> {
     record: T,
 }
 
-/// A record as it is kept.
+/// Returns a record as it is kept.
 pub(in super::super) fn to_bytes<T: Serialize>(record: &T) -> Vec<u8> {
     // Texts and numbers under fixed names: there is nothing in it that JSON cannot say.
     serde_json::to_vec(&Written { format: FORMAT, record }).unwrap_or_default()
 }
 
-/// Reads a record.
+/// Reads the stored form.
 pub(in super::super) fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
     let written: Written<T> = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
     if written.format == FORMAT { Ok(written.record) } else { Err(Unreadable) }

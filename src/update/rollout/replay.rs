@@ -1,4 +1,4 @@
-//! A lane and its deployments, rebuilt from the chain of the lane.
+//! Replaying a lane and its deployments from its audit chain.
 
 use super::super::deployment::{Deployment, State};
 use super::{Action, After, DeploymentId, Event, Lane, LaneHead, RolloutId, Spec};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
-/// How long the chain of a lane was at some time, and what it ended with, as the chain of the tenant has it.
+/// The length and last digest of the chain of a lane, recorded in the chain of the tenant.
 ///
 /// ```
 /// use fhir_devices::store::Sha256;
@@ -22,14 +22,14 @@ pub struct LaneSeal {
     pub rollout: RolloutId,
     /// The lane.
     pub lane: Lane,
-    /// How many records its chain had.
+    /// The number of records of its chain.
     pub count: u64,
     /// The digest of the last one.
     pub root: Sha256,
 }
 
 impl LaneSeal {
-    /// What a record of the tenant's chain says of it.
+    /// Returns its record for the chain of the tenant.
     #[must_use]
     pub fn draft(&self, now: OffsetDateTime) -> AuditDraft {
         let mut draft = AuditDraft::new(now, audit::Action::LaneSealed, None, StateName::Told);
@@ -37,7 +37,7 @@ impl LaneSeal {
         draft
     }
 
-    /// The seal of which a record tells.
+    /// Reads the seal from a record.
     #[must_use]
     pub fn of_audit(draft: &AuditDraft) -> Option<Self> {
         let text = draft.event.as_ref().filter(|_| draft.action == audit::Action::LaneSealed)?;
@@ -46,7 +46,7 @@ impl LaneSeal {
     }
 }
 
-/// A record of the chain of a lane that does not go on from those before it.
+/// The error for a record of the chain of a lane that does not follow from those before it.
 ///
 /// ```
 /// use fhir_devices::update::rollout::UnfitEvent;
@@ -78,8 +78,8 @@ pub struct ReplayedLane {
 }
 
 impl ReplayedLane {
-    /// What the records of a lane, in the order of its chain, lead to; `None` where the rollout has no such lane. What the lane
-    /// counts is counted again from its deployments, and has to agree with what the records say.
+    /// Returns what the records of a lane, in the order of its chain, lead to; `None` where the rollout has no such
+    /// lane. What the lane counts is counted again from its deployments, and has to agree with what the records say.
     ///
     /// # Errors
     /// [`UnfitEvent`] for the first record that does not go on from those before it.
@@ -127,7 +127,7 @@ impl ReplayedLane {
         Some(())
     }
 
-    /// Whether a lane has the deployments that the records before it led to.
+    /// Returns whether a lane has the deployments that the records before it led to.
     fn counts_as(&self, head: &LaneHead) -> bool {
         let own = &self.head;
         (own.rollout, own.lane, own.counts, own.open, own.tally, own.granted)

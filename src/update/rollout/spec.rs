@@ -1,4 +1,4 @@
-//! What a rollout is to do: asked for by its author, checked once, and never changed after.
+//! The specification of a rollout: checked once, never changed.
 
 use super::super::deployment::OutcomeClass;
 use super::id::draw;
@@ -26,7 +26,7 @@ pub const MAX_PINS: usize = 256;
 const WHOLE: u32 = 1_000;
 
 names! {
-    /// What has to be so before a device is offered an update, or given its bytes.
+    /// A gate: a condition to be met before a device is offered an update or given its bytes.
     ///
     /// ```
     /// use fhir_devices::update::rollout::Gate;
@@ -49,16 +49,16 @@ names! {
 }
 
 names! {
-    /// What proves that an update succeeded.
+    /// The proof that an update succeeded.
     ///
     /// ```
     /// use fhir_devices::update::rollout::Proof;
     /// assert_eq!(Proof::VersionReport.as_str(), "version-report");
     /// ```
     Proof {
-        /// A report of the version that the component runs.
+        /// A report of the running version.
         VersionReport = "version-report",
-        /// The word of the device. It may be wrong: some clients say it before the new software was started once.
+        /// The statement of the device. It may be wrong: some clients say it before the new software was started.
         DeviceSays = "device-says",
     }
 }
@@ -73,9 +73,9 @@ names! {
 #[serde(rename_all = "kebab-case", tag = "kind")]
 #[non_exhaustive]
 pub enum Scope {
-    /// Those that are found when it is planned.
+    /// The components found when the rollout is planned.
     Static,
-    /// Those that are found until a time, and no more than so many.
+    /// The components found until a time, up to a maximum.
     Dynamic {
         /// Until when components may join.
         #[serde(with = "moment")]
@@ -86,14 +86,14 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Whether components may join later.
+    /// Returns whether components may join later.
     #[must_use]
     pub const fn is_dynamic(self) -> bool {
         matches!(self, Self::Dynamic { .. })
     }
 }
 
-/// How much a region may be asked to do.
+/// The limits of a region.
 ///
 /// ```
 /// use fhir_devices::update::rollout::RegionPolicy;
@@ -104,12 +104,12 @@ pub struct RegionPolicy {
     /// The most devices of it that may be at work at once; without it, its part of the cap of the rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<NonZeroU32>,
-    /// How fast offers may follow each other.
+    /// The maximum rate of offers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
 }
 
-/// How fast offers may follow each other.
+/// The maximum rate of offers.
 ///
 /// ```
 /// use fhir_devices::update::rollout::Rate;
@@ -119,13 +119,13 @@ pub struct RegionPolicy {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
-    /// How many a minute, in the long run.
+    /// The number per minute, in the long run.
     pub per_minute: NonZeroU32,
-    /// How many at once, after a rest.
+    /// The number at once, after a pause.
     pub burst: NonZeroU32,
 }
 
-/// One wave: who is in it, and what has to be so before the next one begins.
+/// A wave: its share of the components, and the conditions for the next one.
 ///
 /// ```
 /// use fhir_devices::update::rollout::WaveSpec;
@@ -134,23 +134,23 @@ pub struct Rate {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaveSpec {
-    /// How many of 1,000 components are in it. The waves make 1,000 together.
+    /// Its share of the components, in permille. All waves together make 1,000.
     pub permille: u16,
-    /// How many components have to be done. Where fewer are left to do, all of them.
+    /// The minimum number of done components; all, where there are fewer.
     #[serde(default)]
     pub min_done: u32,
-    /// How many of 1,000 that are done have to have succeeded.
+    /// The minimum share of successes among the done components, in permille.
     #[serde(default)]
     pub min_success_permille: u16,
-    /// How long that has to be so, in seconds.
+    /// How long these conditions must hold, in seconds.
     #[serde(default)]
     pub soak_seconds: u32,
-    /// Whether somebody has to resume the rollout before the next wave.
+    /// Whether the rollout pauses before the next wave.
     #[serde(default)]
     pub pause_after: bool,
 }
 
-/// When a rollout stops by itself: more than so many of 1,000 came to an outcome that counts.
+/// A criterion that halts a rollout: the share of failures exceeds a limit.
 ///
 /// ```
 /// use fhir_devices::update::deployment::OutcomeClass;
@@ -162,22 +162,23 @@ pub struct WaveSpec {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopCriterion {
-    /// What counts. [`OutcomeClass::Unproven`] always does.
+    /// The outcomes that count as failures. [`OutcomeClass::Unproven`] always counts.
     pub counts: BTreeSet<OutcomeClass>,
-    /// More than so many of 1,000 components that are done.
+    /// The limit, in permille of the done components.
     pub over_permille: u16,
-    /// The shares are of no fewer components than this.
+    /// The minimum number of components to which the limit is applied.
     pub min_done: u32,
 }
 
 impl StopCriterion {
-    /// Whether an outcome counts.
+    /// Returns whether an outcome counts.
     #[must_use]
     pub fn has(&self, class: OutcomeClass) -> bool {
         class == OutcomeClass::Unproven || self.counts.contains(&class)
     }
 
-    /// The failure that stops the rollout, counted from 1, when so many components are done. It never falls as more are done.
+    /// Returns the failure that stops the rollout, counted from 1, when so many components are done. It never falls as
+    /// more are done.
     #[must_use]
     pub fn limit(&self, done: u32) -> u32 {
         let allowed = u64::from(self.over_permille) * u64::from(done.max(self.min_done)) / u64::from(WHOLE);
@@ -185,7 +186,7 @@ impl StopCriterion {
     }
 }
 
-/// How long each part of a deployment may take, in seconds. None of them can be without an end.
+/// The timeouts of a deployment, in seconds. Each is finite.
 ///
 /// ```
 /// use fhir_devices::update::rollout::Timeouts;
@@ -193,15 +194,15 @@ impl StopCriterion {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
-    /// How long a component may be held back by gates, or an offer stay without an answer.
+    /// The timeout of closed gates, and of an unanswered offer.
     pub offer: NonZeroU32,
-    /// How long a device may take from the first byte to the beginning of the installation.
+    /// The timeout from the first byte to the start of the installation.
     pub claim: NonZeroU32,
-    /// How long it may take from there to its word that it is done.
+    /// The timeout from there to the report that it is done.
     pub install: NonZeroU32,
-    /// How long it may take from there to the report of the version that it runs.
+    /// The timeout from there to the version report.
     pub prove: NonZeroU32,
-    /// How often a component that gates hold back is looked at again.
+    /// The interval at which closed gates are evaluated again.
     pub review: NonZeroU32,
 }
 
@@ -215,7 +216,7 @@ impl Default for Timeouts {
     }
 }
 
-/// How often a component is tried, and how long after each failure.
+/// The retry policy: the number of attempts, and the backoff.
 ///
 /// ```
 /// use fhir_devices::update::rollout::{Attempt, Retry};
@@ -226,13 +227,13 @@ impl Default for Timeouts {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
-    /// How often a component is tried, the first time included.
+    /// The maximum number of attempts.
     pub max_attempts: NonZeroU16,
-    /// How long after the first failure, in seconds.
+    /// The delay after the first failure, in seconds.
     pub first_seconds: u32,
-    /// By how much that grows with every failure.
+    /// The factor by which the delay grows with every failure.
     pub factor: u8,
-    /// How long at most, in seconds.
+    /// The maximum delay, in seconds.
     pub most_seconds: u32,
 }
 
@@ -245,7 +246,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// How long to wait after an attempt that failed.
+    /// Returns the delay after a failed attempt.
     #[must_use]
     pub fn delay(&self, failed: super::Attempt) -> Duration {
         let power = u32::from(self.factor.max(1)).saturating_pow(u32::from(failed.0.saturating_sub(1)));
@@ -253,7 +254,7 @@ impl Retry {
     }
 }
 
-/// What an author asks for. [`Spec::new`] checks it.
+/// A request for a rollout. [`Spec::new`] checks it.
 ///
 /// ```
 /// use fhir_devices::update::rollout::{RegionId, RolloutRequest, Spec};
@@ -267,50 +268,50 @@ impl Retry {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutRequest {
-    /// What is rolled out.
+    /// The release.
     pub release: ReleaseId,
-    /// To which components.
+    /// The components.
     pub scope: Scope,
     /// Which of the components that the release is for are meant: a search of DeviceComponent, as in
     /// `DeviceComponent?type=69985`. All of them where it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,
-    /// From when on; at once where it is missing.
+    /// The start; at once if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
     pub start: Option<OffsetDateTime>,
-    /// In which regions. Devices elsewhere are left out.
+    /// The regions. Devices elsewhere are left out.
     pub regions: BTreeMap<RegionId, RegionPolicy>,
-    /// Components that are in the first wave, whatever they draw.
+    /// Components that are in the first wave by name.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub pins: BTreeSet<Id>,
     /// The waves, one after the other.
     pub waves: Vec<WaveSpec>,
-    /// The most devices that may be at work at once.
+    /// The maximum number of devices in flight.
     pub cap: u32,
-    /// When it stops by itself.
+    /// The criteria that halt it.
     pub stop: Vec<StopCriterion>,
-    /// How long each part of a deployment may take.
+    /// The timeouts of a deployment.
     pub timeouts: Timeouts,
-    /// How often a component is tried.
+    /// The retry policy.
     pub retry: Retry,
-    /// Which gates a component has to pass.
+    /// The gates.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub gates: BTreeSet<Gate>,
-    /// What proves a success.
+    /// The proof of a success.
     pub proof: Proof,
-    /// How many others than the author have to approve it.
+    /// The number of approvals, by others than the author.
     pub approvals: u8,
-    /// How many lanes each region has.
+    /// The number of lanes of each region.
     pub lanes: NonZeroU16,
-    /// What the draws of the waves begin with.
+    /// The seed of the assignment to waves.
     pub seed: u64,
-    /// The rollout that it takes the place of.
+    /// The rollout that it supersedes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<RolloutId>,
 }
 
 impl RolloutRequest {
-    /// All components of one region in one wave, one device after the other, stopped by the first failure.
+    /// Returns all components of one region in one wave, one device after the other, stopped by the first failure.
     #[must_use]
     pub fn new(release: ReleaseId, region: RegionId) -> Self {
         let failures = OutcomeClass::ALL.iter().copied().filter(|class| class.is_failure()).collect();
@@ -336,7 +337,7 @@ impl RolloutRequest {
     }
 }
 
-/// Why a request for a rollout cannot be carried out.
+/// Why the specification of a rollout is invalid.
 ///
 /// ```
 /// use fhir_devices::update::rollout::InvalidSpec;
@@ -351,13 +352,13 @@ pub enum InvalidSpec {
     /// More lanes than may be.
     #[error("the rollout has {found} lanes in all of its regions, wanted {MAX_LANES} at most")]
     Lanes {
-        /// How many there are.
+        /// The size.
         found: u32,
     },
     /// No wave, or too many.
     #[error("the rollout has {found} waves, wanted 1 to {MAX_WAVES}")]
     Waves {
-        /// How many there are.
+        /// The size.
         found: usize,
     },
     /// The waves leave some out, or are more than all.
@@ -393,7 +394,7 @@ pub enum InvalidSpec {
     /// No criterion that stops it, or too many.
     #[error("the rollout has {found} criteria that stop it, wanted 1 to {MAX_CRITERIA}")]
     Criteria {
-        /// How many there are.
+        /// The size.
         found: usize,
     },
     /// A criterion that nothing can meet.
@@ -415,12 +416,12 @@ pub enum InvalidSpec {
     /// Too many components are named for the first wave.
     #[error("the first wave names {found} components, wanted {MAX_PINS} at most")]
     Pins {
-        /// How many there are.
+        /// The size.
         found: usize,
     },
 }
 
-/// What a rollout is to do: a [`RolloutRequest`] that was found to be sound. It is read like one, and never changed.
+/// The checked specification of a rollout, made from a [`RolloutRequest`]. It is read like one, and never changed.
 ///
 /// ```
 /// use fhir_devices::update::rollout::{RolloutRequest, Spec, Wave};
@@ -456,7 +457,8 @@ impl From<Spec> for RolloutRequest {
     }
 }
 
-/// The part of a whole number that one of several gets: all parts differ by 1 at most, and make the whole together.
+/// Returns the part of a whole number that one of several gets: all parts differ by 1 at most, and make the whole
+/// together.
 pub(super) fn part(whole: u32, parts: u32, index: u32) -> u32 {
     let (each, rest) = (whole.checked_div(parts).unwrap_or(0), whole.checked_rem(parts).unwrap_or(0));
     each.saturating_add(u32::from(index < rest))
@@ -514,7 +516,7 @@ impl Spec {
         Ok(spec)
     }
 
-    /// How many devices of a region may be at work at once.
+    /// Returns how many devices of a region may be at work at once.
     fn region_cap(&self, index: usize) -> u32 {
         let all = u32::try_from(self.regions.len()).unwrap_or(u32::MAX);
         let share = part(self.cap, all, u32::try_from(index).unwrap_or(u32::MAX));
@@ -522,14 +524,14 @@ impl Spec {
         own.map_or(share, |own| share.min(own.get()))
     }
 
-    /// How many lanes there are in all regions.
+    /// Returns how many lanes there are in all regions.
     #[must_use]
     pub fn lane_count(&self) -> u16 {
         self.lanes.get().saturating_mul(u16::try_from(self.regions.len()).unwrap_or(u16::MAX))
     }
 
-    /// The lane of a component, for the life of the rollout; `None` where the rollout is not for its region. A lane has
-    /// components of one region, so that a region that is down holds up no other.
+    /// Returns the lane of a component, for the life of the rollout; `None` where the rollout is not for its region. A
+    /// lane has components of one region, so that a region that is down holds up no other.
     #[must_use]
     pub fn lane_of(&self, rollout: RolloutId, region: &RegionId, component: &Id) -> Option<Lane> {
         let index = u16::try_from(self.regions.keys().position(|one| one == region)?).ok()?;
@@ -537,13 +539,13 @@ impl Spec {
         Some(Lane(index.saturating_mul(self.lanes.get()).saturating_add(u16::try_from(own).unwrap_or(0))))
     }
 
-    /// The region of a lane; `None` where there is no such lane.
+    /// Returns the region of a lane; `None` where there is no such lane.
     #[must_use]
     pub fn region_of(&self, lane: Lane) -> Option<&RegionId> {
         self.regions.keys().nth(usize::from(lane.0 / self.lanes.get()))
     }
 
-    /// The wave of a component: the same each time, whatever other components there are.
+    /// Returns the wave of a component: the same each time, whatever other components there are.
     #[must_use]
     pub fn wave_of(&self, component: &Id) -> Wave {
         if self.pins.contains(component) {
@@ -560,24 +562,24 @@ impl Spec {
         self.last_wave()
     }
 
-    /// The last wave.
+    /// Returns the last wave.
     #[must_use]
     pub fn last_wave(&self) -> Wave {
         Wave(u16::try_from(self.waves.len().saturating_sub(1)).unwrap_or(0))
     }
 
-    /// The devices of a lane that may be at work at once, before any share was moved.
+    /// Returns the devices of a lane that may be at work at once, before any share was moved.
     pub(super) fn first_cap(&self, lane: Lane) -> u32 {
         let (region, own) = (lane.0 / self.lanes.get(), lane.0 % self.lanes.get());
         part(self.region_cap(region.into()), self.lanes.get().into(), own.into())
     }
 
-    /// The failures of a lane that may be, before any share was moved.
+    /// Returns the failures of a lane that may be, before any share was moved.
     pub(super) fn first_failures(&self, criterion: &StopCriterion, lane: Lane) -> u32 {
         part(criterion.limit(0), self.lane_count().into(), lane.0.into())
     }
 
-    /// The rate of a lane.
+    /// Returns the rate of a lane.
     pub(in super::super) fn rate(&self, lane: Lane) -> Option<Rate> {
         let region = self.regions.values().nth(usize::from(lane.0 / self.lanes.get()))?;
         let own = |all: NonZeroU32| all.get() / u32::from(self.lanes.get());
@@ -586,13 +588,13 @@ impl Spec {
         Some(Rate { per_minute: least(own(rate.per_minute)), burst: least(own(rate.burst)) })
     }
 
-    /// The spec as it is kept.
+    /// Returns the stored form.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         super::record::to_bytes(self)
     }
 
-    /// Reads a spec that was kept.
+    /// Reads the stored form.
     ///
     /// # Errors
     /// [`Unreadable`](super::Unreadable) when it is none, is not sound, or is of a format that is not known.
@@ -600,7 +602,7 @@ impl Spec {
         super::record::from_bytes(bytes)
     }
 
-    /// The digest of the spec as it is kept: what those who approve it approve.
+    /// Returns the digest of the stored form, which approvals refer to.
     #[must_use]
     pub fn digest(&self) -> Sha256 {
         Sha256::of(&self.to_bytes())
