@@ -43,6 +43,18 @@ pub struct Capabilities {
     pub durable_ack: bool,
     /// Whether a deletion keeps its write id, as a version with a body does.
     pub deletion_write_ids: bool,
+    /// Whether a resource is found by the index entries of its write, whatever its body holds. Otherwise it is found by what its
+    /// body holds, which comes to the same for writes that this crate makes of resources.
+    pub given_entries: bool,
+    /// Whether the time of a version is never before that of the one before it, also where several write at the same moment.
+    pub ordered_times: bool,
+    /// Whether [`Precondition::Absent`](super::Precondition::Absent) is checked in the same step as the write. Without it two
+    /// creators at the same moment may both write: the later one overwrites the first, and is told so by an error that leaves
+    /// open what was applied.
+    pub conditional_create: bool,
+    /// Whether the version that a deletion expects is checked in the same step. Without it what another wrote meanwhile may be
+    /// deleted, which is told by an error that leaves open what was applied.
+    pub conditional_delete: bool,
     /// Whether older versions can be forgotten before their time, by
     /// [`prune_history`](super::ResourceStore::prune_history).
     pub history_pruning: bool,
@@ -52,7 +64,7 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// With history that is not pruned, with searches that see acknowledged writes and may ask for beginnings, with the write
-    /// ids of deletions, and with no promise of durability.
+    /// ids of deletions, with conditions of creations and deletions, and with no promise of durability.
     #[must_use]
     pub const fn new(atomic: AtomicScope, max_writes: usize, max_body: u64) -> Self {
         Self {
@@ -64,6 +76,10 @@ impl Capabilities {
             search_beginnings: true,
             durable_ack: false,
             deletion_write_ids: true,
+            given_entries: true,
+            ordered_times: true,
+            conditional_create: true,
+            conditional_delete: true,
             history_pruning: false,
             changes: false,
         }

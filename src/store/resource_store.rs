@@ -32,9 +32,11 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// - **R2 Preconditions.** Every [`Precondition`](super::Precondition) is checked in the same step as the write, against
 ///   the state before the commit. `Absent` fails with `AlreadyExists`; `Version` fails with `Conflict`, also where the
 ///   resource never existed or is deleted; `Exists` fails with `NotFound` or `Gone`. The error names the first
-///   write that fails. Of several writers that hold the same version, exactly one wins.
+///   write that fails. Of several writers that hold the same version, exactly one wins; of several creators too, but
+///   without [`Capabilities::conditional_create`], and for deletions see [`Capabilities::conditional_delete`].
 /// - **R3 Version numbers.** The versions of a resource are 1, 2, 3 and so on without gaps. A deletion takes a number; a
-///   creation after it goes on counting. No number is given twice.
+///   creation after it goes on counting. No number is given twice. A write of what is there already makes a version like
+///   every other.
 /// - **R4 Reading.** What a commit has acknowledged, every later `read`, `vread` and `history` sees, whoever calls, and so
 ///   does every `search` where [`Capabilities::search_read_your_writes`] says so. The body is byte for byte what was
 ///   written; the time and the write id are the same in every answer.
@@ -45,7 +47,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///   it is `Invalid`. A deleted resource reads as `Gone`, and no search finds it.
 /// - **R7 Search.** Finds the living resources of the tenant and the type that meet every criterion, as
 ///   [`Criterion::matches`](super::Criterion::matches) says, each once, in ascending byte order of their ids, by the index
-///   entries of their newest version. Entries and criteria are compared byte for byte: the crate has brought both into
+///   entries of their newest version ([`Capabilities::given_entries`]). Entries and criteria are compared byte for byte: the crate has brought both into
 ///   the form of [`Parameter::fold`](super::Parameter::fold). A search [without bodies](super::Search::bodies) finds the same;
 ///   each body is then empty, or as it is.
 /// - **R8 Paging.** A page holds at most `limit` items and may hold fewer, even none, while `next` is there. Following
@@ -65,7 +67,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///   fall, unless the one before is ahead of the clock by more than [`MAX_CLOCK_SKEW`](super::MAX_CLOCK_SKEW): that was made
 ///   while the clock was wrong, and the true time counts again ([`commit_time`](super::commit_time)), lest searches for what
 ///   changed lately miss every later version. Versions are in the order of their numbers, whatever their times. The
-///   versions of one commit may carry one time.
+///   versions of one commit may carry one time. Without [`Capabilities::ordered_times`] it may fall between versions that are
+///   made at the same moment.
 /// - **R14 Cancellation.** Dropping the future of a commit at any point leaves the old state or the new one, and a store that
 ///   goes on working.
 /// - **R15 Pruning.** `prune_history` forgets the oldest versions of a resource, so that at most `keep` are left, the newest,

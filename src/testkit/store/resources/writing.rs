@@ -326,6 +326,9 @@ pub(super) fn r2_of_concurrent_writers_of_one_version_one_wins(store: &Store<'_>
 }
 
 pub(super) fn r2_of_concurrent_creators_one_wins(store: &Store<'_>) -> ClauseResult {
+    if !store.capabilities().conditional_create {
+        return Ok(ClauseOutcome::Skipped("creations on the condition that there is none"));
+    }
     const THREADS: usize = 4;
     let t = fresh();
     for round in 0..10 {
