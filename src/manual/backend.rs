@@ -144,6 +144,7 @@
 //! checks itself what FHIR has no search parameter for, and says by
 //! [`deletion_write_ids`](crate::store::Capabilities::deletion_write_ids) that a deletion over HTTP has no place for a write id;
 //! so [`write_resolved`](crate::store::TenantResources::write_resolved) leaves the outcome of a lost one unknown.
+//! [`manual::fhir_server`](crate::manual::fhir_server) has what each ability needs of such a server.
 //!
 //! # 4. Distinguish the errors
 //!

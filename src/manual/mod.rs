@@ -2,6 +2,7 @@
 //!
 //! - [`design`]: layers, declared types, reports and errors, losslessness, updates.
 //! - [`backend`]: writing and testing a store.
+//! - [`fhir_server`]: keeping resources in a FHIR server of others, and what it must be able to do.
 //! - [`bounds`]: the limits of requests, with their defaults.
 //! - [`restore`]: restoring the ledger or the update files from a backup.
 //! - [`rollouts`]: releases and rollouts, from an upload to the proof.
@@ -17,6 +18,7 @@ pub mod bounds;
 pub mod conformance;
 pub mod conversion;
 pub mod design;
+pub mod fhir_server;
 pub mod interactions;
 #[cfg(feature = "server")]
 pub mod operating;

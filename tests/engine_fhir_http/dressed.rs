@@ -3,7 +3,9 @@
 //! The kit writes bodies such as `1`, under entries that no body has. Here each becomes a resource that holds both: the body in
 //! an extension, the entries in the elements that the search parameters look at. What the kit calls a DeviceComponent is
 //! kept as a Device, which may have many identifiers, and the other way round; a source and a parent of such a Device are
-//! its patient and its location. All else is the store's: versions, conditions, pages, tokens, errors.
+//! its patient and its location. References are absolute, to resources of the right type on a server that does not exist, as
+//! servers take no other reference to what they do not have. All else is the store's: versions, conditions, pages, tokens,
+//! errors.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -39,12 +41,25 @@ fn parameter(kind: ResourceType, of: Parameter) -> Parameter {
 }
 
 /// A value as a resource can hold it: a reference to nothing that a server keeps, an address without what an address has not.
-fn value(of: Parameter, value: &str) -> String {
+/// `kind` is the kit's.
+fn value(kind: ResourceType, of: Parameter, value: &str) -> String {
+    let target = match (kind, of) {
+        (ResourceType::DeviceComponent, Parameter::Source) => "Patient",
+        (ResourceType::DeviceComponent, Parameter::Parent) => "Location",
+        (_, Parameter::Source) => "Device",
+        _ => "DeviceComponent",
+    };
     match of {
-        Parameter::Source | Parameter::Parent => format!("urn:kit:{value}"),
+        Parameter::Source | Parameter::Parent => format!("https://kit.example/fhir/{target}/{}", id(value)),
         Parameter::Url => value.replace('%', "%25").replace('\\', "%5C"),
         _ => value.to_owned(),
     }
+}
+
+/// An id of which the beginning is that of the text.
+fn id(text: &str) -> String {
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("-{:x}-", u32::from(c)) };
+    text.chars().map(letter).collect()
 }
 
 fn dress(write: &Write) -> Result<Vec<u8>> {
@@ -61,7 +76,7 @@ fn dress(write: &Write) -> Result<Vec<u8>> {
         None => json!({name: token.value.as_str()}),
     };
     for (of, entry) in write.index.iter() {
-        let text = value(of, &entry.value);
+        let text = value(write.key.resource_type(), of, &entry.value);
         let (name, element) = match parameter(write.key.resource_type(), of) {
             Parameter::Identifier => {
                 identifiers.push(token(entry, "value"));
@@ -115,7 +130,7 @@ fn undress(version: Version) -> Version {
 }
 
 fn criterion(kind: ResourceType, criterion: &Criterion) -> Criterion {
-    let text = |of: &Parameter, text: &str| value(*of, text).into();
+    let text = |of: &Parameter, text: &str| value(kind, *of, text).into();
     match criterion {
         Criterion::Is(of, TokenMatch::Value(value)) => {
             Criterion::Is(parameter(kind, *of), TokenMatch::Value(text(of, value)))

@@ -1,14 +1,36 @@
-//! A FHIR STU3 server that others have written, where `FHIR_STU3_URL` leads to one: reads, writes, conditions and histories of
-//! one resource, and a search by each kind of parameter. It is left as it was, but for deletions.
+//! A FHIR STU3 server that others have written, where `FHIR_STU3_URL` leads to one, with `{tenant}` for a tenant: every clause of
+//! the contract, histories of many threads, and the life of a resource. Each test has tenants of its own.
 
-use super::RUNTIME;
+use super::client::Service;
+use super::dressed::Dressed;
+use super::{RUNTIME, SKIPPED_IN_TRANSACTIONS, block_on, lossy};
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
 use fhir_devices::backend::fhir_http::Options;
 use fhir_devices::search::{Criterion, ResourceType};
 use fhir_devices::store::*;
+use fhir_devices::testkit::history;
+use fhir_devices::testkit::store::{ClauseOutcome, StoreUnderTest, resources};
 use fhir_devices::validate::Valid;
 use fhir_devices::{Device, DeviceComponent};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+use tokio::net::TcpListener;
+
+/// Where a FHIR STU3 server of others is, with `{tenant}` for a tenant.
+pub(crate) fn foreign_url() -> Option<String> {
+    let url = std::env::var("FHIR_STU3_URL").ok();
+    if url.is_none() {
+        assert!(std::env::var_os("FHIR_DEVICES_REQUIRE_FHIR").is_none(), "FHIR_STU3_URL is required");
+        println!("skipped: FHIR_STU3_URL is not set");
+    }
+    url
+}
 
 fn v(number: u64) -> VersionId {
     VersionId::new(number).unwrap()
@@ -16,11 +38,9 @@ fn v(number: u64) -> VersionId {
 
 #[test]
 fn resource_life_cycle_on_a_foreign_server() {
-    let Ok(url) = std::env::var("FHIR_STU3_URL") else {
-        return println!("skipped: FHIR_STU3_URL is not set");
-    };
+    let Some(url) = foreign_url() else { return };
     RUNTIME.block_on(async {
-        let server = Options::new().at_each(move |_| url.clone()).unwrap();
+        let server = Options::new().connect(&url, &"foreign".parse().unwrap()).await.unwrap();
         let store = TenantResources::new(Arc::new(server), "foreign".parse().unwrap());
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
         let (pump, part) = (format!("pump-{now}"), format!("part-{now}"));
@@ -69,4 +89,85 @@ fn resource_life_cycle_on_a_foreign_server() {
         let told: Vec<_> = history.items.iter().map(|version| (version.version.get(), version.is_deleted())).collect();
         assert_eq!(told, [(3, true), (2, false), (1, false)]);
     });
+}
+
+/// Every clause of the contract, a line each.
+#[test]
+fn contract_holds_over_a_foreign_server() {
+    let Some(url) = foreign_url() else { return };
+    let store = RUNTIME.block_on(Options::new().connect(&url, &"foreign".parse().unwrap())).unwrap();
+    println!("{:?}", store.capabilities());
+    let store = Dressed(store);
+    let trial = StoreUnderTest::new(&store as &dyn ResourceStore, &block_on);
+    let (mut broken, mut skipped) = (Vec::new(), Vec::new());
+    for clause in resources::CLAUSES {
+        let start = Instant::now();
+        let outcome = match (clause.check)(&trial) {
+            Ok(ClauseOutcome::Held) => "holds".to_owned(),
+            Ok(ClauseOutcome::Skipped(why)) => {
+                skipped.push((clause.name, why));
+                format!("is skipped: {why}")
+            }
+            Err(why) => {
+                broken.push(clause.name);
+                format!("is broken: {why}")
+            }
+        };
+        println!("{} {outcome} ({:?})", clause.name, start.elapsed());
+    }
+    assert!(broken.is_empty(), "{broken:?}");
+    assert_eq!(skipped, SKIPPED_IN_TRANSACTIONS);
+}
+
+#[test]
+fn histories_over_a_foreign_server_are_linearizable() {
+    let Some(url) = foreign_url() else { return };
+    let store = RUNTIME.block_on(Options::new().connect(&url, &"foreign".parse().unwrap())).unwrap();
+    let store: Arc<dyn ResourceStore> = Arc::new(Dressed(store));
+    history::resources(&store, &block_on, 0..10).unwrap();
+}
+
+#[test]
+fn histories_over_a_foreign_server_with_lost_messages_are_linearizable() {
+    let Some(url) = foreign_url() else { return };
+    let way = lossy_way(&url);
+    let store = RUNTIME.block_on(async {
+        // The probe goes over the whole way: nothing can be proven over one that loses messages.
+        let options = Options::new().connect(&url, &"foreign".parse().unwrap()).await.unwrap().options().clone();
+        options.at(&way).unwrap()
+    });
+    let store: Arc<dyn ResourceStore> = Arc::new(Dressed(store));
+    history::resources(&store, &block_on, 0..10).unwrap();
+}
+
+/// The address of something between the server and its clients that loses messages.
+fn lossy_way(url: &str) -> String {
+    let server = url::Url::parse(&url.replace("{tenant}", "tenant")).unwrap().origin().ascii_serialization();
+    let address: SocketAddr = server.trim_start_matches("http://").parse().unwrap();
+    let pass = move |request: Request| async move {
+        let (head, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let names = ["connection", "content-length", "transfer-encoding"];
+        let headers = head.headers.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        let name = |name: &'_ str| if name == "host" { "Host".to_owned() } else { name.to_owned() };
+        let headers: Vec<_> = headers.map(|(of, value)| (name(of.as_str()), value.to_str().unwrap())).collect();
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let place = head.uri.path_and_query().unwrap().as_str();
+        let answer = Service { address }.send(head.method.as_str(), place, &headers, &body).await;
+        let mut response = Response::builder().status(answer.status);
+        for (name, value) in answer.head.lines().skip(1).filter_map(|line| line.split_once(": ")) {
+            if !names.contains(&name.to_ascii_lowercase().as_str()) {
+                response = response.header(name, value);
+            }
+        }
+        response.body(Body::from(answer.body)).unwrap()
+    };
+    let router = axum::Router::new().fallback(pass).layer(from_fn_with_state(Arc::new(AtomicU64::new(0)), lossy));
+    let way = RUNTIME.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    });
+    url.replace(&server, &format!("http://{way}"))
 }

@@ -54,7 +54,7 @@ async fn found(store: &TenantResources<FhirServer>, search: Search) -> Vec<Strin
 fn resource_life_cycle_on_the_service() {
     RUNTIME.block_on(async {
         let service = Service::start().await;
-        let below = at(&service, options());
+        let below = at(&service, options().without_write_marks());
         let store = TenantResources::new(below.clone(), tenant("ward"));
         let json = br#"{"resourceType":"Device","id":"pump","text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">A pump</div>"},
             "extension":[{"url":"https://ward.example/price","valueDecimal":1.50}],"identifier":[{"system":"urn:sn","value":"SN-7"}],

@@ -38,7 +38,7 @@ async fn over(answer: Say) -> (FhirServer, Odd) {
         _ => say(404, ""),
     };
     let odd = Odd::start(script).await;
-    let options = Options::new().with_transactions(8);
+    let options = Options::new().trust_if_match().without_write_marks().with_transactions(8);
     (options.at(&format!("http://{}/{{tenant}}", odd.address)).unwrap(), odd)
 }
 

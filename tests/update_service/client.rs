@@ -105,6 +105,10 @@ impl Service {
 pub(crate) async fn reply(mut stream: TcpStream, method: &str) -> Reply {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.unwrap();
+    parsed(bytes, method)
+}
+
+pub(crate) fn parsed(mut bytes: Vec<u8>, method: &str) -> Reply {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer has a head");
     let body = bytes.split_off(end + 4);
     let head = String::from_utf8(bytes).unwrap();

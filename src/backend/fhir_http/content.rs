@@ -5,11 +5,28 @@ use crate::element::ReadMode;
 use crate::primitive::{CanonicalBase, CanonicalName, Id, Text};
 use crate::resource::{Device, DeviceComponent, DeviceMetric};
 use crate::search::{IndexEntries, ResourceType};
-use crate::store::{Key, Result, Storable as _, StoreError, Stored, WriteId};
+use crate::store::{Key, Result, Storable as _, StoreError, Stored, WriteId, random_number};
 use bytes::Bytes;
 use time::OffsetDateTime;
 
-/// Returns whether this is the extension of a resource that holds the write id of its version.
+/// Before the random number of a write that has no id.
+const WITHOUT_ID: &str = "unnamed-";
+
+/// The text in the extension of a resource by which a version is known to be that of one write: its write id, or a random
+/// number where it has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct WriteMark(String);
+
+impl WriteMark {
+    pub(super) fn new(write_id: Option<WriteId>) -> Result<Self> {
+        Ok(Self(match write_id {
+            Some(id) => id.to_string(),
+            None => format!("{WITHOUT_ID}{:032x}", random_number()?),
+        }))
+    }
+}
+
+/// Returns whether this is the extension of a resource that holds the mark of its version.
 fn is_write_id(extension: &Extension) -> bool {
     CanonicalName::WriteId.matches(extension.url.as_str())
 }
@@ -21,13 +38,14 @@ pub(super) struct Content {
     pub(super) version: Option<String>,
     pub(super) last_updated: Option<OffsetDateTime>,
     pub(super) write_id: Option<WriteId>,
+    pub(super) mark: Option<WriteMark>,
     pub(super) body: Bytes,
     pub(super) index: IndexEntries,
 }
 
-fn write_id(extension: &Extension) -> Option<WriteId> {
+fn mark(extension: &Extension) -> Option<WriteMark> {
     let Some(ExtensionValue::String(text)) = &extension.value else { return None };
-    text.value.as_ref()?.as_str().parse().ok()
+    Some(WriteMark(text.value.as_ref()?.as_str().to_owned()))
 }
 
 macro_rules! of_type {
@@ -50,10 +68,12 @@ macro_rules! incoming {
         let last_updated = last_updated.and_then(|at| at.to_offset_date_time());
         let rest = Meta { version_id: None, last_updated: None, ..meta };
         resource.meta = (rest != Meta::default()).then_some(rest);
-        let write_id = resource.extension.iter().filter(|extension| is_write_id(extension)).find_map(write_id);
+        let marks = || resource.extension.iter().filter(|extension| is_write_id(extension)).filter_map(mark);
+        let (mark, write_id) = (marks().next(), marks().find_map(|mark| mark.0.parse().ok()));
         resource.extension.retain(|extension| !is_write_id(extension));
         let id = resource.logical_id().ok_or("the resource has no id")?.as_str().to_owned();
-        Ok(Content { id, version, last_updated, write_id, body: resource.body().into(), index: resource.index() })
+        let (body, index) = (resource.body().into(), resource.index());
+        Ok(Content { id, version, last_updated, write_id, mark, body, index })
     }};
 }
 
@@ -63,7 +83,7 @@ pub(super) fn incoming(kind: ResourceType, json: &[u8]) -> Result<Content, Strin
 }
 
 macro_rules! outgoing {
-    ($Name:ident, $key:expr, $body:expr, $write_id:expr, $base:expr) => {{
+    ($Name:ident, $key:expr, $body:expr, $mark:expr, $base:expr) => {{
         let read = $Name::read($body, ReadMode::Lenient);
         let read = read.map_err(|report| StoreError::invalid(format!("the body of `{}`: {report}", $key)))?;
         let mut resource = read.value;
@@ -73,8 +93,8 @@ macro_rules! outgoing {
             None => resource.set_logical_id(Id::new($key.id().as_str()).map_err(invalid)?),
         }
         resource.extension.retain(|extension| !is_write_id(extension));
-        if let Some(id) = $write_id {
-            let text = Primitive::from(Text::new(id.to_string()).map_err(invalid)?);
+        if let Some(WriteMark(text)) = $mark {
+            let text = Primitive::from(Text::new(text.as_str()).map_err(invalid)?);
             resource.extension.push(Extension::new($base.url(CanonicalName::WriteId), text));
         }
         Ok(resource.body())
@@ -85,7 +105,7 @@ fn invalid(error: impl std::fmt::Display) -> StoreError {
     StoreError::invalid(error.to_string())
 }
 
-/// Returns what is sent of a body: the resource with its id, and with the write id where one is kept.
-pub(super) fn outgoing(key: &Key, body: &[u8], write_id: Option<WriteId>, base: &CanonicalBase) -> Result<String> {
-    of_type!(key.resource_type(), outgoing(key, body, write_id, base))
+/// Returns what is sent of a body: the resource with its id, and with the mark of the write.
+pub(super) fn outgoing(key: &Key, body: &[u8], mark: Option<&WriteMark>, base: &CanonicalBase) -> Result<String> {
+    of_type!(key.resource_type(), outgoing(key, body, mark, base))
 }

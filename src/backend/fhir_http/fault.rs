@@ -1,5 +1,6 @@
 //! Mapping server responses to store errors.
 
+use super::statement::MissingCapability;
 use super::wire::ServerResponse;
 use crate::store::{BoxError, StoreError};
 
@@ -35,9 +36,31 @@ pub enum ServerFault {
     /// The server keeps a resource without the extension that holds the id of the write.
     #[error("the server did not keep the write id")]
     WriteIdLost,
-    /// A link to the next page leads away from the address of the tenant.
-    #[error("the link to the next page leads out of the address of the tenant")]
-    ForeignLink,
+    /// The server lacks what the store needs, by its own CapabilityStatement.
+    #[error("the server lacks what is needed: {}", words(what))]
+    Lacking {
+        /// What is missing.
+        what: Vec<MissingCapability>,
+    },
+    /// The server drops an element of what is written, or changes it.
+    #[error("the server does not keep `{at}` as it was written")]
+    ElementLost {
+        /// The place of the element, in FHIR's names.
+        at: String,
+    },
+    /// What the server does contradicts what it says it did.
+    #[error("the server does not do what it says: {why}")]
+    Unproven {
+        /// What was found.
+        why: String,
+    },
+    /// A link to the next page leads away from the address of the tenant, as behind a proxy that does not tell the server
+    /// its name.
+    #[error("the link to the next page leads to `{to}`, out of the address of the tenant")]
+    ForeignLink {
+        /// The place, without its query.
+        to: String,
+    },
     /// The links to the next page lead in a circle, or on and on to pages that show nothing.
     #[error("the links to the next page come to no end")]
     EndlessPages,
@@ -72,6 +95,10 @@ pub enum ServerFault {
         /// What the server says about it.
         text: String,
     },
+}
+
+fn words(what: &[MissingCapability]) -> String {
+    what.iter().map(MissingCapability::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl From<ServerFault> for StoreError {
@@ -140,7 +167,19 @@ mod tests {
                 "the server applied a write whose condition did not hold: it made version 7",
             ),
             (ServerFault::WriteIdLost, "the server did not keep the write id"),
-            (ServerFault::ForeignLink, "the link to the next page leads out of the address of the tenant"),
+            (
+                ServerFault::Lacking { what: vec![MissingCapability::Json, MissingCapability::Transactions] },
+                "the server lacks what is needed: the server writes no JSON; the server takes no transactions",
+            ),
+            (
+                ServerFault::ElementLost { at: "Device.extension[0]".into() },
+                "the server does not keep `Device.extension[0]` as it was written",
+            ),
+            (ServerFault::Unproven { why: "it is gone".into() }, "the server does not do what it says: it is gone"),
+            (
+                ServerFault::ForeignLink { to: "https://x.example/fhir".into() },
+                "the link to the next page leads to `https://x.example/fhir`, out of the address of the tenant",
+            ),
             (ServerFault::EndlessPages, "the links to the next page come to no end"),
             (ServerFault::NotSorted, "the server does not sort what it finds by `_id`"),
             (

@@ -16,6 +16,13 @@ const MAX_SERVER_PAGES: usize = 20;
 /// How many pages are read in one call at all, where no token can hold the place of the next.
 const MAX_PAGES_PER_CALL: usize = 10_000;
 
+/// How many versions may be left out on one page.
+const MOST_MISSED: usize = 64;
+
+fn left_out(key: &Key, missing: VersionId) -> StoreError {
+    StoreError::corrupt(format!("the history of `{key}` leaves out version {missing}"))
+}
+
 fn of_another_store() -> StoreError {
     StoreError::invalid("the page token is of another store")
 }
@@ -31,7 +38,7 @@ impl HistoryEntry {
         match entry.resource.as_ref().filter(|_| !entry.is_deletion()) {
             Some(json) => {
                 let content = content_of(key, json.get().as_bytes(), entry.version(), entry.modified());
-                content.map(Self::Living)
+                content.map(|found| Self::Living(found.version))
             }
             None => Ok(Self::Deleted(entry.version().and_then(|version| version.parse().ok()))),
         }
@@ -40,6 +47,11 @@ impl HistoryEntry {
 
 fn size(version: &Version) -> usize {
     version.body.as_ref().map_or(0, bytes::Bytes::len)
+}
+
+/// The link of a place from which on the versions are read one by one, as the history of the server says no more.
+fn one_by_one(key: &Key) -> String {
+    format!("{key}?one-by-one")
 }
 
 /// Returns how many of the versions it takes to come to that many bytes.
@@ -55,25 +67,6 @@ fn fitting(versions: &[Version], bytes: usize) -> usize {
 
 fn before(version: VersionId) -> Option<VersionId> {
     VersionId::new(version.get().saturating_sub(1))
-}
-
-/// Puts the deletions in that a history does not show: a number that is left out below a living version is one.
-fn with_deletions(key: &Key, above: Option<VersionId>, shown: Vec<Version>) -> Result<Vec<Version>> {
-    let mut all = Vec::with_capacity(shown.len());
-    let mut newer = above.map(|version| (version, true));
-    for version in shown {
-        if let Some((number, living)) = newer
-            && let Some(missing) = before(number).filter(|missing| *missing > version.version)
-        {
-            if !living || missing != version.version.next() || version.is_deleted() {
-                return Err(StoreError::corrupt(format!("the history of `{key}` leaves out version {missing}")));
-            }
-            all.push(deletion(version.clone(), missing));
-        }
-        newer = Some((version.version, !version.is_deleted()));
-        all.push(version);
-    }
-    Ok(all)
 }
 
 impl FhirServer {
@@ -103,7 +96,8 @@ impl FhirServer {
         Err(StoreError::throttled(None))
     }
 
-    /// Returns what is above the first page of a history: a deletion that it does not show.
+    /// Returns the newest version, where the first page of a history does not show it: a deletion, or one that was made
+    /// lately.
     async fn top(&self, tenant: &Tenant, key: &Key, shown: Option<&Version>) -> Result<Option<Version>> {
         if shown.is_some_and(Version::is_deleted) {
             return Ok(None);
@@ -115,6 +109,9 @@ impl FhirServer {
                 let newest = self.newest(tenant, key).await?;
                 let fits = newest.is_deleted() && (newest.version == shown.version.next() || self.options.gaps);
                 Ok(fits.then_some(newest))
+            }
+            (CurrentState::Living(found), shown) if shown.is_none_or(|shown| shown.version < found.version) => {
+                Ok(Some(found))
             }
             _ => Ok(None),
         }
@@ -149,11 +146,78 @@ impl FhirServer {
             };
             versions.push(version);
         }
-        if !versions.is_sorted_by(|newer, older| newer.version > older.version) {
-            return Err(StoreError::corrupt(format!("the history of `{key}` is not newest first")));
-        }
-        let versions = if self.options.gaps { versions } else { with_deletions(key, above, versions)? };
+        // Some servers sort by time, which may fall between versions of the same moment.
+        versions.sort_by_key(|version| std::cmp::Reverse(version.version));
+        versions.dedup_by_key(|version| version.version);
+        let versions =
+            if self.options.gaps { versions } else { self.without_gaps(tenant, key, above, versions).await? };
         Ok((versions, next))
+    }
+
+    /// Puts the versions in that are left out: those of another page, and the deletions that a history does not show.
+    async fn without_gaps(
+        &self,
+        tenant: &Tenant,
+        key: &Key,
+        above: Option<VersionId>,
+        shown: Vec<Version>,
+    ) -> Result<Vec<Version>> {
+        let mut all = Vec::with_capacity(shown.len());
+        let (mut newer, mut missed) = (above, 0);
+        for version in shown {
+            while let Some(missing) = newer.and_then(before).filter(|missing| *missing > version.version) {
+                missed += 1;
+                let is_last = missing == version.version.next();
+                let found = match self.vread_now(tenant, key, missing).await {
+                    Err(StoreError::NotFound { .. }) if is_last && !version.is_deleted() => {
+                        deletion(version.clone(), missing)
+                    }
+                    Err(StoreError::NotFound { .. }) => return Err(left_out(key, missing)),
+                    found => found?,
+                };
+                if missed > MOST_MISSED {
+                    return Err(left_out(key, missing));
+                }
+                newer = Some(missing);
+                all.push(found);
+            }
+            newer = Some(version.version);
+            all.push(version);
+        }
+        Ok(all)
+    }
+
+    /// Returns the versions below one, each by a request of its own: at most `most`, or of so many bytes.
+    async fn versions_below(
+        &self,
+        tenant: &Tenant,
+        key: &Key,
+        version: VersionId,
+        (most, bytes): (usize, usize),
+    ) -> Result<Vec<Version>> {
+        let (mut all, mut lowest, mut left) = (Vec::<Version>::new(), version, bytes);
+        while all.len() < most && left > 0 {
+            let Some(next) = before(lowest) else { break };
+            match self.vread_now(tenant, key, next).await {
+                Ok(found) => {
+                    left = left.saturating_sub(size(&found));
+                    all.push(found);
+                    lowest = next;
+                }
+                Err(StoreError::NotFound { .. }) => {
+                    // What a server shows nothing of is a deletion, where a version before it is kept, and else forgotten.
+                    let Some(older) = before(next) else { break };
+                    match self.vread_now(tenant, key, older).await {
+                        Ok(older) if !older.is_deleted() => all.push(deletion(older, next)),
+                        Ok(_) | Err(StoreError::NotFound { .. }) => break,
+                        Err(error) => return Err(error),
+                    }
+                    lowest = next;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
     }
 
     pub(super) async fn history_now(
@@ -178,10 +242,26 @@ impl FhirServer {
         };
         let (mut above, mut items) = (below.filter(|_| !place.again), Vec::new());
         let (mut bytes, mut begins) = (0_usize, after.is_none());
+        let one_by_one = one_by_one(key);
+        let seal = |place: &Place| self.options.pages.seal(tenant, query, &place.to_bytes(&[]));
         for pages in 1..=MAX_PAGES_PER_CALL {
+            if place.link == one_by_one {
+                let lowest = items.last().map(|version: &Version| version.version).or(below);
+                let Some(lowest) = lowest else { return Err(of_another_store()) };
+                let room = (limit.saturating_sub(items.len()), PAGE_BYTES.saturating_sub(bytes));
+                let found = self.versions_below(tenant, key, lowest, room).await?;
+                let size = found.iter().map(size).sum::<usize>();
+                let ends = found.len() < room.0 && size < room.1;
+                items.extend(found);
+                let last = items.last().filter(|last| !ends && before(last.version).is_some());
+                let Some(last) = last.map(|last| last.version.to_string()) else {
+                    return Ok(Page { items, next: None });
+                };
+                return Ok(Page { items, next: Some(seal(&Place { last, link: one_by_one, ..Place::default() })?) });
+            }
             let smaller = fewer(&place.link, 2).filter(|_| place.link.starts_with(&question));
             let within = if smaller.is_some() { PAGE_ANSWER } else { usize::MAX };
-            let (mut found, next) = match (self.versions(tenant, key, &place.link, above, within).await, smaller) {
+            let (mut found, mut next) = match (self.versions(tenant, key, &place.link, above, within).await, smaller) {
                 (Err(error), Some(link)) if is_too_large(&error) => {
                     place.link = link;
                     continue;
@@ -189,8 +269,16 @@ impl FhirServer {
                 (page, _) => page?,
             };
             if std::mem::take(&mut begins) {
-                let above = self.top(tenant, key, found.first()).await?;
-                found.splice(..0, above);
+                let top = self.top(tenant, key, found.first()).await?;
+                if let (Some(top), Some(first)) = (&top, found.first())
+                    && first.version.next() != top.version
+                    && !self.options.gaps
+                {
+                    // The history is behind by several versions.
+                    found.clear();
+                    next = None;
+                }
+                found.splice(..0, top);
             }
             above = found.last().map(|version| version.version).or(above);
             let shown = items.last().map(|version: &Version| version.version).or(below);
@@ -200,15 +288,16 @@ impl FhirServer {
             found.truncate(room);
             bytes = bytes.saturating_add(found.iter().map(size).sum());
             items.extend(found);
-            let Some(link) = (if cut { Some(place.link.clone()) } else { next }) else {
+            // A history that ends before the first version was cut, or the versions before it are forgotten.
+            let short = || above.and_then(before).filter(|_| !self.options.gaps).map(|_| one_by_one.clone());
+            let Some(link) = (if cut { Some(place.link.clone()) } else { next.or_else(short) }) else {
                 return Ok(Page { items, next: None });
             };
             if !cut && link == place.link {
                 return Err(ServerFault::EndlessPages.into());
             }
             let last = items.last().map_or(place.last, |version| version.version.to_string());
-            place = Place { last, link, again: cut };
-            let seal = |place: &Place| self.options.pages.seal(tenant, query, &place.to_bytes(&[]));
+            place = Place { last, link, again: cut, start: None };
             let sealed = seal(&place);
             let full = items.len() >= limit || bytes >= PAGE_BYTES;
             if !full && (pages < MAX_SERVER_PAGES || (items.is_empty() && sealed.is_err())) {

@@ -3,8 +3,10 @@
 mod content;
 mod fault;
 mod history;
+mod known;
 mod options;
 mod place;
+mod probe;
 mod query;
 mod read;
 mod search;
@@ -21,7 +23,8 @@ use crate::store::{
     AtomicScope, BoxFuture, Capabilities, CommitError, Key, Page, PageToken, ResourceStore, Result, Search, StoreError,
     Tenant, Version, VersionId, Write,
 };
-use options::{AddressOf, HeadersOf};
+use known::KnownVersions;
+use options::{AddressOf, Creation, Deletion, HeadersOf};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -30,35 +33,40 @@ use std::sync::Arc;
 ///
 /// Each tenant has an address of its own, and that is all that keeps tenants apart: an address that two tenants share
 /// shows each what the other has. Nothing is sent elsewhere: links to a next page are followed only below the address, and
-/// no redirection is. [`Options`] say how it signs in, whom it trusts, and what the server can do; [`missing_capabilities`](Self::missing_capabilities)
-/// tells what it cannot do by its own words.
+/// no redirection is. [`Options`] say how it signs in and whom it trusts. [`Options::connect`] tries out what the server can do,
+/// and is the way to a server that is not known; [`manual::fhir_server`](crate::manual::fhir_server) has what each ability needs.
 ///
 /// # What the contract becomes
 ///
 /// It is as good as the server is. What a server does against it is told as a [`ServerFault`] where it can be seen.
 ///
 /// - R1: a commit has one write, or is a transaction: see [`Options::with_transactions`].
-/// - R2: an update is a PUT with `If-Match`, a creation a PUT with `If-None-Match: *`; 409 and 412 say alike that the
-///   condition failed, once a look shows that it did: a refusal for another reason is `Invalid`, with the server's words.
-///   A creation looks first, as many servers pass over its header; a server that passes over both lets one of two
-///   creators at the same moment undo the other. That an update or a deletion was applied against its condition is told
-///   afterwards, as [`ServerFault::ConditionIgnored`]. `Exists`, and every deletion, read the version and name it; where
-///   others are faster again and again it is `Throttled`.
+/// - R2: an update is a PUT with `If-Match`; 409 and 412 say alike that the condition failed, once a look shows that it did: a
+///   refusal for another reason is `Invalid`, with the server's words. Many servers create what never was by such a PUT: an
+///   update looks first, unless the version was seen before, or the server was found to refuse it.
+///   A creation is a PUT with `If-None-Match: *`, which many servers pass over, or one with `If-Match` of a version that cannot
+///   be, where the server was found to heed that; else it looks first, one of two creators at the same moment may overwrite the
+///   other, and [`Capabilities::conditional_create`] says so. For deletions that is [`Capabilities::conditional_delete`].
+///   What was applied against its condition is told afterwards, as [`ServerFault::ConditionIgnored`]. `Exists`, and every
+///   deletion, read the version and name it; where others are faster again and again it is `Throttled`.
 /// - R3: version ids must be numbers, and those of a resource without gaps; see [`Options::with_gaps`]. A deletion takes the
-///   number after the version that it deletes.
+///   number after the version that it deletes. Every write makes a version, also on servers that make none of what is there
+///   already: a write without an id gets a random number in its place, so that it differs
+///   ([`without_write_marks`](Options::without_write_marks)).
 /// - R4: a body must be a resource of its type. It is given back in the form in which the crate writes it, with its `id`,
 ///   and as the server keeps it: one that adds a narrative or a tag gives back a body with it. The index entries of a write
 ///   are not sent: a resource is found by what it holds.
+/// - R5: a history that a server cuts short is read on, version by version.
 /// - R7, R8: criteria become search parameters, with `_sort=_id`, where FHIR has a parameter for them; what the server finds
 ///   is checked again, so that nothing is found wrongly, and by criteria that cannot be asked for it is found here alone,
 ///   among all that the others leave. What the server misses stays missed: the values of criteria are folded, so that it
 ///   must compare tokens without case, as STU3 says; see [`Options::case_sensitive`]. Pages that are not in the order of ids
-///   are [`ServerFault::NotSorted`]. How stable pages are is up to the server.
+///   are [`ServerFault::NotSorted`], but for what was changed since the first of them. How stable pages are is up to the server.
 /// - R10: a 429, and a 503 in the server's own words, say that nothing was applied. What a gateway may have answered in the
 ///   server's place leaves it open, as a lost answer does.
 /// - R11: a write id is kept as an extension of the resource. A deletion has no place for one and loses it, as
 ///   [`Capabilities::deletion_write_ids`] says.
-/// - R13: the times are the server's. FHIR gives a deletion none: it carries that of the version that it deleted.
+/// - R13: the times are the server's, and may fall between versions of the same moment ([`Capabilities::ordered_times`]). FHIR gives a deletion none: it carries that of the version that it deleted.
 /// - R15: FHIR has no request that forgets versions: `prune_history` is `Unsupported`, as
 ///   [`Capabilities::history_pruning`] says, and how long versions are kept is up to the server.
 ///
@@ -88,6 +96,7 @@ pub struct FhirServer {
     base: Arc<AddressOf>,
     headers: Arc<HeadersOf>,
     options: Options,
+    known: KnownVersions,
 }
 
 impl FhirServer {
@@ -97,6 +106,20 @@ impl FhirServer {
     /// `Invalid` when the address does not name the tenant; `Backend` when there is no HTTP client to be had.
     pub fn new(address: &str) -> Result<Self> {
         Options::new().at(address)
+    }
+
+    /// Returns the options, with what a [probe](Options::connect) found: they count for the same server at another address.
+    ///
+    /// ```
+    /// use fhir_devices::backend::fhir_http::Options;
+    /// let server = Options::new().at("https://fhir.example/{tenant}")?;
+    /// let same = server.options().clone().at("https://fhir-2.example/{tenant}")?;
+    /// # drop(same);
+    /// # Ok::<(), fhir_devices::store::StoreError>(())
+    /// ```
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     fn has_history(&self) -> Result<()> {
@@ -120,6 +143,10 @@ impl ResourceStore for FhirServer {
         capabilities.search_read_your_writes = self.options.reads_own_writes;
         capabilities.durable_ack = self.options.durable;
         capabilities.deletion_write_ids = false;
+        capabilities.given_entries = false;
+        capabilities.ordered_times = false;
+        capabilities.conditional_create = self.options.creation != Creation::Unproven;
+        capabilities.conditional_delete = self.options.deletion != Deletion::Unproven;
         capabilities
     }
 

@@ -1,6 +1,7 @@
 //! Options of the store on another server.
 
 use super::FhirServer;
+use super::known::KnownVersions;
 use crate::primitive::CanonicalBase;
 use crate::store::{BoxFuture, PageKey, Result, StoreError, Tenant};
 use crate::support::tls::{Identity, client_config};
@@ -15,6 +16,29 @@ use std::time::Duration;
 type Headers = Vec<(String, String)>;
 pub(super) type HeadersOf = dyn Fn(&Tenant) -> BoxFuture<'static, Result<Headers>> + Send + Sync;
 pub(super) type AddressOf = dyn Fn(&Tenant) -> String + Send + Sync;
+
+/// How a resource is created only where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Creation {
+    /// By a look and `If-None-Match: *`, which the server may pass over.
+    Unproven,
+    /// By `If-None-Match: *`.
+    IfNoneMatch,
+    /// By `If-Match` of version 0, which no resource has, and that of the deletion where it is deleted: for servers that
+    /// create by it what never was, and honour it otherwise.
+    IfMatch,
+}
+
+/// How a resource is deleted only in the version that is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deletion {
+    /// By `If-Match`, which the server may pass over.
+    Unproven,
+    /// By `If-Match`.
+    IfMatch,
+    /// By the version in the address.
+    Address,
+}
 
 /// Options of a [`FhirServer`].
 ///
@@ -46,7 +70,13 @@ pub struct Options {
     pub(super) max_answer: usize,
     pub(super) max_writes: usize,
     pub(super) history: bool,
-    pub(super) looks_first: bool,
+    pub(super) creation: Creation,
+    pub(super) deletion: Deletion,
+    /// Whether `If-Match` over what never was may create it.
+    pub(super) update_may_create: bool,
+    /// Whether a deletion in a transaction may pass over its condition.
+    pub(super) transaction_may_delete: bool,
+    pub(super) marks: bool,
     pub(super) gaps: bool,
     pub(super) minds_case: bool,
     pub(super) allow_plain_http: bool,
@@ -71,7 +101,11 @@ impl Options {
             max_answer: 64 << 20,
             max_writes: 1,
             history: true,
-            looks_first: true,
+            creation: Creation::Unproven,
+            deletion: Deletion::Unproven,
+            update_may_create: true,
+            transaction_may_delete: false,
+            marks: true,
             gaps: false,
             minds_case: false,
             allow_plain_http: false,
@@ -205,7 +239,25 @@ impl Options {
     /// For a server that is known to honour `If-None-Match: *` of a PUT: creations do not look first.
     #[must_use]
     pub fn trust_if_none_match(mut self) -> Self {
-        self.looks_first = false;
+        self.creation = Creation::IfNoneMatch;
+        self
+    }
+
+    /// For a server that is known to refuse a PUT with `If-Match` over what never was or is deleted, and to honour `If-Match`
+    /// of a DELETE: updates do not look first.
+    #[must_use]
+    pub fn trust_if_match(mut self) -> Self {
+        self.update_may_create = false;
+        self.deletion = Deletion::IfMatch;
+        self
+    }
+
+    /// For a server that makes a version of every write, also of one that says what is there already. A write without an id is
+    /// then sent as it is; otherwise it gets a random number in the place of its id, so that it differs from every other, and
+    /// is recognised in the answer.
+    #[must_use]
+    pub fn without_write_marks(mut self) -> Self {
+        self.marks = false;
         self
     }
 
@@ -261,6 +313,7 @@ impl Options {
             base: Arc::new(address),
             headers: Arc::clone(&self.headers),
             options: self,
+            known: KnownVersions::default(),
         })
     }
 

@@ -14,10 +14,20 @@ use url::form_urlencoded;
 pub(super) struct RawBundle {
     #[serde(rename = "resourceType")]
     resource_type: String,
+    meta: Option<BundleMeta>,
     #[serde(default)]
     link: Vec<Link>,
     #[serde(default)]
     pub(super) entry: Vec<Entry>,
+    /// When it was made, by the clock of the server.
+    #[serde(skip)]
+    pub(super) made_at: Option<OffsetDateTime>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BundleMeta {
+    last_updated: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -107,6 +117,8 @@ impl Entry {
 pub(super) struct Place {
     pub(super) last: String,
     pub(super) link: String,
+    /// When the first page was made, in milliseconds by the clock of the server, where it is known.
+    pub(super) start: Option<i64>,
     /// Whether the page was cut, and its rest is meant.
     pub(super) again: bool,
 }
@@ -134,12 +146,14 @@ impl Place {
             })
             .collect();
         let again = if self.again { "\n" } else { "" };
-        format!("{}\n{again}{path}?{}", self.last, pairs.join("&")).into_bytes()
+        let start = self.start.map(|start| format!("\t{start}")).unwrap_or_default();
+        format!("{}{start}\n{again}{path}?{}", self.last, pairs.join("&")).into_bytes()
     }
 
     pub(super) fn from_bytes(bytes: Vec<u8>, asked: &[(String, String)]) -> Option<Self> {
         let text = String::from_utf8(bytes).ok()?;
         let (last, link) = text.split_once('\n')?;
+        let (last, start) = last.split_once('\t').map_or((last, None), |(last, start)| (last, start.parse().ok()));
         let (again, link) = link.strip_prefix('\n').map_or((false, link), |link| (true, link));
         let (path, query) = link.split_once('?')?;
         let mut pairs = Vec::new();
@@ -149,7 +163,7 @@ impl Place {
                 None => text.to_owned(),
             });
         }
-        Some(Self { last: last.to_owned(), link: format!("{path}?{}", pairs.join("&")), again })
+        Some(Self { last: last.to_owned(), link: format!("{path}?{}", pairs.join("&")), start, again })
     }
 }
 
@@ -192,7 +206,10 @@ pub(super) fn fewer(link: &str, least: usize) -> Option<String> {
 
 pub(super) fn read(answer: &ServerResponse) -> Result<RawBundle> {
     let unreadable = |why: String| ServerFault::Unreadable { why };
-    let bundle: RawBundle = serde_json::from_slice(answer.json()?).map_err(|error| unreadable(error.to_string()))?;
+    let mut bundle: RawBundle =
+        serde_json::from_slice(answer.json()?).map_err(|error| unreadable(error.to_string()))?;
+    let told = bundle.meta.as_ref().and_then(|meta| Instant::new(meta.last_updated.as_deref()?).ok());
+    bundle.made_at = told.and_then(|told| told.to_offset_date_time()).or(answer.date);
     match bundle.resource_type.as_str() {
         "Bundle" => Ok(bundle),
         other => Err(unreadable(format!("a Bundle is wanted, and a `{other}` came")).into()),
@@ -207,11 +224,11 @@ mod tests {
     fn place_round_trips_without_the_query() {
         let asked = [("source".to_owned(), "Device/a b".to_owned()), ("_count".to_owned(), "5".to_owned())];
         let link = "DeviceComponent?source=Device%2Fa+b&_page=v1.x&_count=5";
-        let place = Place { last: "c".into(), link: link.into(), again: false };
+        let place = Place { last: "c".into(), link: link.into(), ..Place::default() };
         let bytes = place.to_bytes(&asked);
         assert_eq!(bytes, b"c\nDeviceComponent?\x010&_page=v1.x&\x011");
         assert_eq!(Place::from_bytes(bytes, &asked), Some(place.clone()));
-        let again = Place { again: true, ..place };
+        let again = Place { again: true, start: Some(1_492_596_000_000), ..place };
         assert_eq!(Place::from_bytes(again.to_bytes(&asked), &asked), Some(again));
         assert_eq!(Place::from_bytes(b"c\nx?\x017".to_vec(), &asked), None);
         assert_eq!(Place::from_bytes(b"c".to_vec(), &asked), None);

@@ -1,7 +1,7 @@
 //! Reads, and how an answer becomes a version.
 
 use super::FhirServer;
-use super::content::{Content, incoming};
+use super::content::{Content, WriteMark, incoming};
 use super::fault::{ServerFault, refusal};
 use super::wire::{OutgoingRequest, ServerResponse};
 use crate::store::{Key, Result, StoreError, Tenant, Version, VersionId};
@@ -16,15 +16,34 @@ pub(super) enum CurrentState {
     Living(Version),
 }
 
+impl CurrentState {
+    /// The newest version, where it is told.
+    pub(super) fn version(&self) -> Option<VersionId> {
+        match self {
+            Self::Never => None,
+            Self::Gone(at) => *at,
+            Self::Living(found) => Some(found.version),
+        }
+    }
+}
+
+/// A version, and the mark of the write that made it.
+#[derive(Debug)]
+pub(super) struct MarkedVersion {
+    pub(super) version: Version,
+    pub(super) mark: Option<WriteMark>,
+}
+
 /// Returns a resource as an answer or an entry shows it; `told` and `modified` are what is said of it outside.
 pub(super) fn content_of(
     key: &Key,
     json: &[u8],
     told: Option<&str>,
     modified: Option<OffsetDateTime>,
-) -> Result<Version> {
+) -> Result<MarkedVersion> {
     let content = incoming(key.resource_type(), json).map_err(|why| ServerFault::Unreadable { why })?;
-    version_of(key, &content, told, modified)
+    let version = version_of(key, &content, told, modified)?;
+    Ok(MarkedVersion { version, mark: content.mark })
 }
 
 /// Returns a version as a server sent it.
@@ -48,17 +67,27 @@ pub(super) fn version_of(
     Ok(Version { key: key.clone(), version, last_updated, write_id, body })
 }
 
-pub(super) fn in_answer(key: &Key, answer: &ServerResponse) -> Result<Version> {
+pub(super) fn in_answer(key: &Key, answer: &ServerResponse) -> Result<MarkedVersion> {
     content_of(key, answer.json()?, answer.version.as_deref(), answer.modified)
 }
 
 impl FhirServer {
+    /// Returns the newest version with its mark, if it has a body.
+    pub(super) async fn look_marked(&self, tenant: &Tenant, key: &Key) -> Result<Option<MarkedVersion>> {
+        let answer = self.send(tenant, OutgoingRequest::get(&key.to_string())).await?;
+        if answer.is_success() { in_answer(key, &answer).map(Some) } else { Ok(None) }
+    }
+
     pub(super) async fn look(&self, tenant: &Tenant, key: &Key) -> Result<CurrentState> {
         let answer = self.send(tenant, OutgoingRequest::get(&key.to_string())).await?;
         match answer.status {
             404 => Ok(CurrentState::Never),
             410 => Ok(CurrentState::Gone(answer.number())),
-            _ if answer.is_success() => in_answer(key, &answer).map(CurrentState::Living),
+            _ if answer.is_success() => {
+                let found = in_answer(key, &answer)?.version;
+                self.known.add(tenant, &found);
+                Ok(CurrentState::Living(found))
+            }
             _ => Err(refusal(&answer, false, self.options.max_body)),
         }
     }
@@ -78,13 +107,17 @@ impl FhirServer {
     }
 
     pub(super) async fn vread_now(&self, tenant: &Tenant, key: &Key, version: VersionId) -> Result<Version> {
+        self.vread_marked(tenant, key, version).await.map(|found| found.version)
+    }
+
+    pub(super) async fn vread_marked(&self, tenant: &Tenant, key: &Key, version: VersionId) -> Result<MarkedVersion> {
         let answer = self.send(tenant, OutgoingRequest::get(&format!("{key}/_history/{version}"))).await?;
         match answer.status {
             410 => {}
             _ if answer.is_success() => {
                 let found = in_answer(key, &answer)?;
-                let right = found.version == version;
-                let what = || format!("in place of version {version} of `{key}` came {}", found.version);
+                let right = found.version.version == version;
+                let what = || format!("in place of version {version} of `{key}` came {}", found.version.version);
                 return if right { Ok(found) } else { Err(StoreError::corrupt(what())) };
             }
             _ => return Err(refusal(&answer, false, self.options.max_body)),
@@ -93,7 +126,10 @@ impl FhirServer {
         let answer = self.send(tenant, OutgoingRequest::get(&format!("{key}/_history/{before}"))).await?;
         match answer.status {
             404 | 410 => Err(ServerFault::TimeMissing.into()),
-            _ if answer.is_success() => Ok(deletion(in_answer(key, &answer)?, version)),
+            _ if answer.is_success() => {
+                let version = deletion(in_answer(key, &answer)?.version, version);
+                Ok(MarkedVersion { version, mark: None })
+            }
             _ => Err(refusal(&answer, false, self.options.max_body)),
         }
     }

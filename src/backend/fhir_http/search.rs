@@ -11,6 +11,7 @@ use super::wire::OutgoingRequest;
 use crate::search::IndexEntries;
 use crate::store::{Key, Page, PageQuery, Result, Search, StoreError, Tenant, Version};
 use std::collections::HashSet;
+use time::OffsetDateTime;
 
 /// The maximum number of resources in a request.
 const MOST: usize = 500;
@@ -25,6 +26,26 @@ type Found = Vec<(Version, IndexEntries)>;
 
 fn id(version: &Version) -> &str {
     version.key.id()
+}
+
+fn milliseconds(time: OffsetDateTime) -> Option<i64> {
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
+/// Returns what comes in the order of the ids behind `previous`. What comes before its turn, and was changed since the first
+/// page was made, is left out: some servers find the rest of a long result later, and what came to be meanwhile first.
+fn in_order(found: Found, previous: &str, start: Option<i64>) -> Result<Found> {
+    let mut highest = previous.to_owned();
+    let mut kept = Vec::with_capacity(found.len());
+    for (version, index) in found {
+        if id(&version) > highest.as_str() {
+            id(&version).clone_into(&mut highest);
+            kept.push((version, index));
+        } else if !start.is_some_and(|start| milliseconds(version.last_updated).is_some_and(|at| at >= start)) {
+            return Err(ServerFault::NotSorted.into());
+        }
+    }
+    Ok(kept)
 }
 
 impl FhirServer {
@@ -74,11 +95,12 @@ impl FhirServer {
                 }
                 (page, _) => page?,
             };
-            let mut found = self.found(search, bundle)?;
-            let several = next.is_some() || !previous.is_empty();
-            let rises = found.is_sorted_by(|a, b| id(&a.0) < id(&b.0));
-            if several && !(rises && found.first().is_none_or(|(one, _)| id(one) > previous.as_str())) {
-                return Err(ServerFault::NotSorted.into());
+            if !started && place.start.is_none() {
+                place.start = bundle.made_at.and_then(milliseconds);
+            }
+            let mut found = self.found(tenant, search, bundle)?;
+            if next.is_some() || !previous.is_empty() {
+                found = in_order(found, &previous, place.start)?;
             }
             found.sort_by(|a, b| id(&a.0).cmp(id(&b.0)));
             found.dedup_by(|a, b| id(&a.0) == id(&b.0));
@@ -105,14 +127,15 @@ impl FhirServer {
             if !cut && (link == place.link || !links.insert(link.clone())) {
                 return Err(ServerFault::EndlessPages.into());
             }
-            place = Place { last, link, again: cut };
+            place = Place { last, link, start: place.start, again: cut };
             let sealed = self.options.pages.seal(tenant, query, &place.to_bytes(&asked));
             let full = items.len() >= limit || bytes >= PAGE_BYTES;
             if !full && (pages < MAX_SERVER_PAGES || (items.is_empty() && sealed.is_err())) {
                 continue;
             }
             // Where the link is too long for a token, the pages are walked through from the first.
-            let from_first = || Place { last: place.last.clone(), link: first.clone(), again: true };
+            let from_first =
+                || Place { last: place.last.clone(), link: first.clone(), start: place.start, again: true };
             let next = sealed.or_else(|_| self.options.pages.seal(tenant, query, &from_first().to_bytes(&asked)))?;
             return Ok(Page { items, next: Some(next) });
         }
@@ -144,7 +167,7 @@ impl FhirServer {
     }
 
     /// Returns what was found, without what goes with it.
-    fn found(&self, search: &Search, bundle: RawBundle) -> Result<Found> {
+    fn found(&self, tenant: &Tenant, search: &Search, bundle: RawBundle) -> Result<Found> {
         let mut found = Vec::new();
         for entry in bundle.entry.into_iter().filter(Entry::is_match) {
             let Some(json) = &entry.resource else { continue };
@@ -152,6 +175,7 @@ impl FhirServer {
             let content = incoming(search.resource_type, json.get().as_bytes()).map_err(unreadable)?;
             let key = Key::new(search.resource_type, content.id.as_str())?;
             let version = version_of(&key, &content, entry.version(), entry.modified())?;
+            self.known.add(tenant, &version);
             found.push((version, content.index));
         }
         Ok(found)

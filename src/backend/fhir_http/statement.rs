@@ -116,19 +116,7 @@ impl FhirServer {
     /// # Errors
     /// [`StoreError::Backend`](crate::store::StoreError::Backend) when the server gives no statement; otherwise as a read.
     pub async fn missing_capabilities(&self, tenant: &Tenant) -> Result<Vec<MissingCapability>> {
-        let answer = self.send(tenant, OutgoingRequest::get("metadata")).await?;
-        if answer.status == 404 || answer.status == 410 {
-            return Err(ServerFault::UnexpectedStatus { status: answer.status, text: answer.text() }.into());
-        }
-        if !answer.is_success() {
-            return Err(refusal(&answer, false, self.options.max_body));
-        }
-        let unreadable = |why: String| ServerFault::Unreadable { why };
-        let said: Statement = serde_json::from_slice(answer.json()?).map_err(|error| unreadable(error.to_string()))?;
-        if said.resource_type != "CapabilityStatement" {
-            let why = format!("a CapabilityStatement is wanted, and a `{}` came", said.resource_type);
-            return Err(unreadable(why).into());
-        }
+        let said = self.statement(tenant).await?;
         let mut missing_capabilities = Vec::new();
         if !said.fhir_version.starts_with("3.0") {
             missing_capabilities.push(MissingCapability::Version { found: said.fhir_version });
@@ -147,6 +135,29 @@ impl FhirServer {
             missing_capabilities.push(MissingCapability::Transactions);
         }
         Ok(missing_capabilities)
+    }
+
+    /// Returns whether the server says that it takes transactions.
+    pub(super) async fn says_transactions(&self, tenant: &Tenant) -> Result<bool> {
+        let said = self.statement(tenant).await?;
+        Ok(said.rest.iter().any(|rest| rest.mode == "server" && has(&rest.interaction, "transaction")))
+    }
+
+    async fn statement(&self, tenant: &Tenant) -> Result<Statement> {
+        let answer = self.send(tenant, OutgoingRequest::get("metadata")).await?;
+        if answer.status == 404 || answer.status == 410 {
+            return Err(ServerFault::UnexpectedStatus { status: answer.status, text: answer.text() }.into());
+        }
+        if !answer.is_success() {
+            return Err(refusal(&answer, false, self.options.max_body));
+        }
+        let unreadable = |why: String| ServerFault::Unreadable { why };
+        let said: Statement = serde_json::from_slice(answer.json()?).map_err(|error| unreadable(error.to_string()))?;
+        if said.resource_type != "CapabilityStatement" {
+            let why = format!("a CapabilityStatement is wanted, and a `{}` came", said.resource_type);
+            return Err(unreadable(why).into());
+        }
+        Ok(said)
     }
 
     fn lacks_of(&self, of: ResourceType, resource: &Resource) -> Vec<MissingCapability> {

@@ -2,12 +2,12 @@
 
 use super::super::checks::{Newest, check};
 use super::FhirServer;
-use super::content::outgoing;
 use super::fault::{ServerFault, invalid, refusal, since_applied, unknown};
+use super::options::Creation;
 use super::place::{Entry, read};
 use super::read::{content_of, deletion};
 use super::wire::{OutgoingRequest, ServerResponse};
-use super::write::{Draft, overtaken};
+use super::write::{Draft, NO_VERSION, overtaken};
 use crate::store::{CommitError, Precondition, Result, StoreError, Tenant, Version, VersionId, Write};
 use serde_json::value::RawValue;
 
@@ -59,7 +59,7 @@ struct Request {
     if_none_match: Option<&'static str>,
 }
 
-fn request(write: &Write, before: &Before) -> Request {
+fn request(write: &Write, before: &Before, creation: Creation) -> Request {
     let method = if write.body.is_some() { "PUT" } else { "DELETE" };
     let known = match before {
         Before::Living(found) => Some(found.version),
@@ -69,30 +69,42 @@ fn request(write: &Write, before: &Before) -> Request {
         Precondition::Version(version) => Some(version),
         Precondition::Exists => known,
         Precondition::None if write.body.is_none() => known,
-        Precondition::Absent | Precondition::None => None,
+        Precondition::Absent => match before {
+            Before::Gone(at) if creation == Creation::IfMatch => Some(*at),
+            _ => None,
+        },
+        Precondition::None => None,
     };
-    let if_none_match = (write.precondition == Precondition::Absent).then_some("*");
-    Request { method, url: write.key.to_string(), if_match: version.map(VersionId::etag), if_none_match }
+    let creates = write.precondition == Precondition::Absent;
+    let if_match = match version {
+        Some(version) => Some(version.etag()),
+        None if creates && creation == Creation::IfMatch => Some(NO_VERSION.to_owned()),
+        None => None,
+    };
+    let if_none_match = (creates && creation != Creation::IfMatch).then_some("*");
+    Request { method, url: write.key.to_string(), if_match, if_none_match }
 }
 
 impl FhirServer {
     pub(super) async fn transaction(&self, tenant: &Tenant, writes: &[Write]) -> Result<Vec<Version>, CommitError> {
         let mut drafts = Vec::with_capacity(writes.len());
         for (at, write) in writes.iter().enumerate() {
-            let out = |body| outgoing(&write.key, body, write.write_id, &self.options.canonical);
-            let body = write.body.as_deref().map(out).transpose();
-            let body = body.map_err(|error| CommitError::at(at, error))?;
-            drafts.push(body.map(|body| Draft { key: &write.key, body, write_id: write.write_id }));
+            if write.body.is_none() && write.precondition != Precondition::None && self.options.transaction_may_delete {
+                let refused = StoreError::unsupported("a deletion with a condition in a commit of several writes");
+                return Err(CommitError::at(at, refused));
+            }
+            let draft = write.body.as_deref().map(|body| self.draft(&write.key, body, write.write_id)).transpose();
+            drafts.push(draft.map_err(|error| CommitError::at(at, error))?);
         }
         // Whether it may be for others that the server refuses: they move what is conditional, or what is written blindly.
         let mut others = writes.iter().any(|write| write.precondition == Precondition::None && write.body.is_some());
         let mut seen: Option<Vec<Option<VersionId>>> = None;
         let mut last = None;
-        for _ in 0..TRIES {
-            let before = self.before(tenant, writes).await?;
+        for tries in 0..TRIES {
+            let before = self.before(tenant, writes, tries > 0).await?;
             let now: Vec<_> = before.iter().map(|before| before.newest().map(|newest| newest.version)).collect();
             others |= seen.replace(now.clone()).is_some_and(|seen| seen != now);
-            let bundle = bundle(writes, &drafts, &before)?;
+            let bundle = bundle(writes, &drafts, &before, self.options.creation)?;
             let answer = self.send(tenant, OutgoingRequest::bundle(bundle)).await?;
             match answer.status {
                 _ if answer.is_success() => return self.all_made(tenant, writes, &drafts, before, &answer).await,
@@ -107,13 +119,20 @@ impl FhirServer {
         Err(refused.map_or_else(overtaken, |answer| invalid(&answer)).into())
     }
 
-    /// Looks at what the conditions ask for, and refuses what they exclude.
-    async fn before(&self, tenant: &Tenant, writes: &[Write]) -> Result<Vec<Before>, CommitError> {
+    /// Looks at what the conditions ask for, and refuses what they exclude. `again` says that a transaction was refused.
+    async fn before(&self, tenant: &Tenant, writes: &[Write], again: bool) -> Result<Vec<Before>, CommitError> {
         let mut all = Vec::with_capacity(writes.len());
         for (at, write) in writes.iter().enumerate() {
             let needed = match write.precondition {
-                Precondition::Absent => self.options.looks_first,
+                Precondition::Absent => match self.options.creation {
+                    Creation::Unproven => true,
+                    Creation::IfNoneMatch => false,
+                    Creation::IfMatch => again,
+                },
                 Precondition::Exists => true,
+                Precondition::Version(version) if write.body.is_some() => {
+                    self.options.update_may_create && !self.known.contains(tenant, &write.key, version)
+                }
                 Precondition::Version(_) | Precondition::None => write.body.is_none(),
             };
             all.push(match needed {
@@ -185,19 +204,18 @@ impl FhirServer {
     async fn entry_made(&self, tenant: &Tenant, draft: &Draft<'_>, entry: &Entry) -> Result<Version> {
         let told = entry.version();
         let shown = entry.resource.as_ref().filter(|_| !entry.is_outcome());
-        let made = match shown {
+        let shown = match shown {
             Some(json) => {
                 content_of(draft.key, json.get().as_bytes(), told, entry.modified()).map_err(since_applied)?
             }
             None => {
                 let number = told.ok_or_else(|| unknown(ServerFault::VersionMissing))?;
                 let wrong = |_| unknown(ServerFault::VersionNotANumber { found: number.to_owned() });
-                self.vread_now(tenant, draft.key, number.parse().map_err(wrong)?).await.map_err(since_applied)?
+                self.vread_marked(tenant, draft.key, number.parse().map_err(wrong)?).await.map_err(since_applied)?
             }
         };
-        if draft.write_id.is_some() && made.write_id != draft.write_id {
-            return Err(unknown(ServerFault::WriteIdLost));
-        }
+        let made = draft.made(shown)?;
+        self.known.add(tenant, &made);
         Ok(made)
     }
 
@@ -227,12 +245,12 @@ impl FhirServer {
     }
 }
 
-fn bundle(writes: &[Write], drafts: &[Option<Draft<'_>>], before: &[Before]) -> Result<String> {
+fn bundle(writes: &[Write], drafts: &[Option<Draft<'_>>], before: &[Before], creation: Creation) -> Result<String> {
     let wrong = |error: serde_json::Error| StoreError::invalid(format!("the bundle: {error}"));
     let mut entry = Vec::with_capacity(writes.len());
     for ((write, draft), before) in writes.iter().zip(drafts).zip(before) {
         let resource = draft.as_ref().map(|draft| serde_json::from_str::<&RawValue>(&draft.body)).transpose();
-        entry.push(SentEntry { resource: resource.map_err(wrong)?, request: request(write, before) });
+        entry.push(SentEntry { resource: resource.map_err(wrong)?, request: request(write, before, creation) });
     }
     serde_json::to_string(&Bundle { resource_type: "Bundle", r#type: "transaction", entry }).map_err(wrong)
 }

@@ -70,6 +70,8 @@ pub(super) struct ServerResponse {
     /// The version in `ETag`, or else in `Location`, as it is written there.
     pub(super) version: Option<String>,
     pub(super) modified: Option<OffsetDateTime>,
+    /// When it was made, by the clock of the server.
+    pub(super) date: Option<OffsetDateTime>,
     pub(super) retry_after: Option<Duration>,
     headers: HeaderMap,
     body: Result<Bytes, BodyError>,
@@ -142,6 +144,12 @@ fn short(text: &str, most: usize) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect()
 }
 
+/// Returns the fault of a link to a place that is not below the address, without credentials and query.
+fn foreign_link(url: &Url) -> ServerFault {
+    let origin = url.origin().ascii_serialization();
+    ServerFault::ForeignLink { to: short(&format!("{origin}{}", url.path()), 200) }
+}
+
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
@@ -202,13 +210,13 @@ impl FhirServer {
     /// Returns the part of a link below the address of the tenant.
     pub(super) fn within(&self, tenant: &Tenant, link: &str) -> Result<String> {
         let base = self.base(tenant)?;
-        let url = base.join(link).map_err(|_| ServerFault::ForeignLink)?;
+        let url = base.join(link).map_err(|_| ServerFault::ForeignLink { to: short(link, 200) })?;
         let home = base.path();
         let below = url.path().strip_prefix(home).or_else(|| (url.path() == home.trim_end_matches('/')).then_some(""));
         let foreign = url.origin() != base.origin()
             || !(url.username().is_empty() || url.username() == base.username())
             || !(url.password().is_none() || url.password() == base.password());
-        let Some(below) = below.filter(|_| !foreign) else { return Err(ServerFault::ForeignLink.into()) };
+        let Some(below) = below.filter(|_| !foreign) else { return Err(foreign_link(&url).into()) };
         Ok(match url.query() {
             Some(query) => format!("{below}?{query}"),
             None => below.to_owned(),
@@ -224,7 +232,7 @@ impl FhirServer {
         let url = Url::parse(&format!("{base}{}", ask.place));
         let url = url.map_err(|error| StoreError::invalid(format!("the address of a request: {error}")))?;
         if url.origin() != base.origin() || !url.path().starts_with(base.path()) {
-            return Err(ServerFault::ForeignLink.into());
+            return Err(foreign_link(&url).into());
         }
         let mut request = self.client.request(ask.method, url);
         for (name, value) in (self.headers)(tenant).await? {
@@ -266,8 +274,8 @@ impl FhirServer {
         let placed = ["location", "content-location"].into_iter().filter_map(header).find_map(in_location);
         let version = numbered.or(placed).or(tag).map(str::to_owned);
         let retry_after = header("retry-after").and_then(pause);
-        let modified = header("last-modified").and_then(moment);
-        ServerResponse { status, version, modified, retry_after, body, headers }
+        let (modified, date) = (header("last-modified").and_then(moment), header("date").and_then(moment));
+        ServerResponse { status, version, modified, date, retry_after, body, headers }
     }
 
     async fn body(&self, response: &mut Response, max_answer: usize) -> Result<Bytes, BodyError> {

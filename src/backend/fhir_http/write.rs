@@ -2,9 +2,10 @@
 
 use super::super::checks::check_writes;
 use super::FhirServer;
-use super::content::outgoing;
+use super::content::{WriteMark, outgoing};
 use super::fault::{ServerFault, invalid, refusal, since_applied, unknown};
-use super::read::{CurrentState, deletion, in_answer};
+use super::options::{Creation, Deletion};
+use super::read::{CurrentState, MarkedVersion, deletion, in_answer};
 use super::wire::{OutgoingRequest, ServerResponse};
 use crate::store::{CommitError, Key, Precondition, Result, StoreError, Tenant, Version, VersionId, Write, WriteId};
 
@@ -12,6 +13,9 @@ use crate::store::{CommitError, Key, Precondition, Result, StoreError, Tenant, V
 const TRIES: u32 = 8;
 /// The number of tries of a write that the server refuses although its condition holds.
 const MAX_REFUSED_TRIES: u32 = 3;
+
+/// An entity tag that no version has.
+pub(super) const NO_VERSION: &str = "W/\"0\"";
 
 pub(super) fn overtaken() -> StoreError {
     StoreError::throttled(None)
@@ -21,10 +25,33 @@ pub(super) fn overtaken() -> StoreError {
 pub(super) struct Draft<'a> {
     pub(super) key: &'a Key,
     pub(super) body: String,
-    pub(super) write_id: Option<WriteId>,
+    mark: Option<WriteMark>,
+}
+
+impl Draft<'_> {
+    /// Returns the version that is shown, if it is the one that this write made.
+    pub(super) fn made(&self, shown: MarkedVersion) -> Result<Version> {
+        match self.mark.is_none() || shown.mark == self.mark {
+            true => Ok(shown.version),
+            false => Err(unknown(ServerFault::WriteIdLost)),
+        }
+    }
+}
+
+/// The condition that the newest version is this one.
+fn if_match(version: VersionId) -> Option<(&'static str, String)> {
+    Some(("if-match", version.etag()))
 }
 
 impl FhirServer {
+    /// Returns what is sent of a write with this body.
+    pub(super) fn draft<'a>(&self, key: &'a Key, body: &[u8], write_id: Option<WriteId>) -> Result<Draft<'a>> {
+        let marked = write_id.is_some() || self.options.marks;
+        let mark = marked.then(|| WriteMark::new(write_id)).transpose()?;
+        let body = outgoing(key, body, mark.as_ref(), &self.options.canonical)?;
+        Ok(Draft { key, body, mark })
+    }
+
     pub(super) async fn commit_now(&self, tenant: &Tenant, writes: Vec<Write>) -> Result<Vec<Version>, CommitError> {
         check_writes(&writes, self.options.max_writes, self.options.max_body)?;
         match writes.as_slice() {
@@ -40,7 +67,7 @@ impl FhirServer {
     async fn write(&self, tenant: &Tenant, write: &Write) -> Result<Version> {
         let (key, when, write_id) = (&write.key, write.precondition, write.write_id);
         let Some(body) = &write.body else { return self.delete(tenant, key, when).await };
-        let draft = &Draft { key, body: outgoing(key, body, write_id, &self.options.canonical)?, write_id };
+        let draft = &self.draft(key, body, write_id)?;
         match when {
             Precondition::Absent => self.create(tenant, draft).await,
             Precondition::Version(version) => self.update(tenant, draft, version).await,
@@ -59,12 +86,21 @@ impl FhirServer {
     }
 
     async fn create(&self, tenant: &Tenant, draft: &Draft<'_>) -> Result<Version> {
-        let mut known = if self.options.looks_first { Some(self.look(tenant, draft.key).await?) } else { None };
+        let looks_first = self.options.creation == Creation::Unproven;
+        let mut known = if looks_first { Some(self.look(tenant, draft.key).await?) } else { None };
         for tries in 1.. {
             if let Some(CurrentState::Living(version)) = &known {
                 return Err(StoreError::already_exists(Some(version.version)));
             }
-            let condition = Some(("if-none-match", "*".into()));
+            let condition = match (self.options.creation, &known) {
+                (Creation::Unproven | Creation::IfNoneMatch, _) => Some(("if-none-match", "*".into())),
+                (Creation::IfMatch, Some(CurrentState::Gone(Some(at)))) => if_match(*at),
+                (Creation::IfMatch, Some(CurrentState::Gone(None))) => match self.newest(tenant, draft.key).await? {
+                    newest if newest.is_deleted() => if_match(newest.version),
+                    living => return Err(StoreError::already_exists(Some(living.version))),
+                },
+                (Creation::IfMatch, _) => Some(("if-match", NO_VERSION.into())),
+            };
             let answer =
                 self.send(tenant, OutgoingRequest::put(&draft.key.to_string(), condition, &draft.body)).await?;
             match answer.status {
@@ -91,8 +127,14 @@ impl FhirServer {
     }
 
     async fn update(&self, tenant: &Tenant, draft: &Draft<'_>, version: VersionId) -> Result<Version> {
+        if self.options.update_may_create && !self.known.contains(tenant, draft.key, version) {
+            match self.look(tenant, draft.key).await? {
+                CurrentState::Living(found) if found.version == version => {}
+                other => return Err(StoreError::conflict(other.version())),
+            }
+        }
         for tries in 1.. {
-            let condition = Some(("if-match", version.etag()));
+            let condition = if_match(version);
             let answer =
                 self.send(tenant, OutgoingRequest::put(&draft.key.to_string(), condition, &draft.body)).await?;
             if !matches!(answer.status, 404 | 409 | 410 | 412) {
@@ -154,7 +196,11 @@ impl FhirServer {
                 }
                 (Err(error), _) => return Err(error),
             };
-            let answer = self.send(tenant, OutgoingRequest::delete(&key.to_string(), living.version)).await?;
+            let address = match self.options.deletion {
+                Deletion::Address => format!("{key}/_history/{}", living.version),
+                Deletion::Unproven | Deletion::IfMatch => key.to_string(),
+            };
+            let answer = self.send(tenant, OutgoingRequest::delete(&address, living.version)).await?;
             match answer.status {
                 404 | 409 | 410 | 412 => {
                     let times = refused.filter(|(of, _)| *of == living.version).map_or(1, |(_, times)| times + 1);
@@ -210,26 +256,25 @@ impl FhirServer {
         if !answer.is_success() {
             return Err(refusal(answer, true, self.options.max_body));
         }
-        let made = match (in_answer(draft.key, answer), answer.number()) {
-            (Ok(made), _) => made,
+        let shown = match (in_answer(draft.key, answer), answer.number()) {
+            (Ok(shown), _) => shown,
             (Err(wrong @ StoreError::Corrupt { .. }), _) => return Err(since_applied(wrong)),
             // The answer shows no resource, or not all of it.
             (Err(_), Some(number)) if self.options.history => {
-                self.vread_now(tenant, draft.key, number).await.map_err(since_applied)?
+                self.vread_marked(tenant, draft.key, number).await.map_err(since_applied)?
             }
-            (Err(_), Some(number)) => {
-                let found = self.read_now(tenant, draft.key).await.map_err(since_applied)?;
-                if found.version == number { found } else { return Err(unknown(ServerFault::VersionMissing)) }
-            }
+            (Err(_), Some(number)) => match self.look_marked(tenant, draft.key).await.map_err(since_applied)? {
+                Some(found) if found.version.version == number => found,
+                _ => return Err(unknown(ServerFault::VersionMissing)),
+            },
             (Err(unreadable), None) => {
                 let named =
                     answer.version.as_ref().map(|found| ServerFault::VersionNotANumber { found: found.clone() });
                 return Err(named.map_or_else(|| since_applied(unreadable), unknown));
             }
         };
-        if draft.write_id.is_some() && made.write_id != draft.write_id {
-            return Err(unknown(ServerFault::WriteIdLost));
-        }
+        let made = draft.made(shown)?;
+        self.known.add(tenant, &made);
         Ok(made)
     }
 }

@@ -1,0 +1,59 @@
+//! Keeping resources in a FHIR server of others.
+//!
+//! `backend::FhirServer` (feature `fhir-http`) is a store over a FHIR STU3 server that belongs to someone else, such as the server
+//! of a hospital. The devices stay there, where other programs read and write them; the update files and the ledger of the
+//! service stay in stores of its own.
+//!
+//! ```text
+//! update_service --fhir 'https://fhir.hospital.example/{tenant}' --fhir-token token.txt --data /var/lib/updates
+//! ```
+//!
+//! # Finding out what a server does
+//!
+//! Servers differ in what they make of conditions, and few do all that they say. `Options::connect` reads the
+//! CapabilityStatement, and tries each ability on resources of its own (`fhir-devices-probe-..`, deleted again). It needs about
+//! fifty requests, once, at the start. What the server lacks is refused by name, and nothing is assumed:
+//!
+//! | ability | what the server must do | how it is found out | without it |
+//! |---|---|---|---|
+//! | any use | FHIR 3.0 in JSON; `read`, `update`, `delete`, `search-type` of Device, DeviceComponent and DeviceMetric under ids of the client's; versions that count 1, 2, 3 | CapabilityStatement | refused: `ServerFault::Lacking` |
+//! | keeping | gives back what was written, extensions within extensions and digits of decimals too | a DeviceComponent is written and read | refused: `ServerFault::ElementLost`, with the element |
+//! | update | refuses `If-Match` of another version than the newest | a PUT with a version that cannot be | refused: `ServerFault::ConditionIgnored` |
+//! | update of what never was | refuses `If-Match` there too | a PUT with `If-Match: W/"1"` of a new id | an update looks first, unless the version was seen before |
+//! | creation | refuses `If-None-Match: *` where there is one; or else refuses `If-Match: W/"0"` where there is or was one, and creates by it what never was | two PUTs of one id; a deletion, and a PUT with the number of it | `Capabilities::conditional_create` is false: a creation looks first, and one that overwrites another is an error that leaves open what was applied |
+//! | deletion in a version | refuses `If-Match` of another version; or else a DELETE of `TYPE/ID/_history/VERSION` of another version | a DELETE of each kind with a version that cannot be | `Capabilities::conditional_delete` is false: what was deleted beyond the condition is told afterwards, as an error |
+//! | commits of several writes | transactions that are refused as a whole where one condition does not hold | three transactions | `Capabilities::max_writes` is 1 |
+//! | deletion in such a commit | heeds `ifMatch` of a DELETE in a transaction | a transaction with one deletion | it is `Unsupported` with a condition |
+//! | history | `vread` and `history-instance`; the newest version comes first | a history of several versions | refused, unless the options say `without_history` |
+//! | searches by codes | compares codes and identifiers without case, as STU3 has it | a search for an identifier in lower case | what has letters is looked for here, among all that the server finds without it |
+//! | searches that see one's own writes | an index that is not late | three searches, each after a write | `Capabilities::search_read_your_writes` is false |
+//!
+//! Not asked for, as FHIR has no way to it: the write ids of deletions, the forgetting of versions, index entries beside what a
+//! resource holds, and times in the order of versions that are made at the same moment
+//! ([`Capabilities`](crate::store::Capabilities)).
+//!
+//! Without a probe, `Options::at` assumes nothing of conditions: both capabilities are false. `trust_if_none_match` and
+//! `trust_if_match` are for a server that is known to honour them.
+//!
+//! # What is ours, and what is the server's
+//!
+//! - Each version carries the id of the write that made it, in an extension of the resource
+//!   (`StructureDefinition/fhir-devices-write-id`). A write without an id has a random number there (`unnamed-..`): so a write of
+//!   what is there already differs from it, and servers that make no version of what is the same make one. An answer that shows
+//!   another number is the answer to another write, and is not believed. The store takes the extension out of what it gives.
+//! - The number and the time of a version are the server's. So is what it adds: a narrative, tags (many servers keep those of
+//!   earlier versions), profiles, the source of a version in `meta`. The store gives it as the server does. It counts for nothing
+//!   here: a write is known again by its id, an entity tag is the number of the version, the digest in an update is that of its
+//!   file, the ledger and its audit records hold what the service did and no bodies of resources, and an update in a component is
+//!   compared by its own extension.
+//! - The order of members is that of the definition.
+//!
+//! # Histories and pages
+//!
+//! Some servers cut a history, because they count its versions only now and then. One that ends before version 1 is read on,
+//! version by version, until the server says that there is none; so the history of a resource whose old versions the server has
+//! forgotten takes two more requests. One that begins before the newest version is put right in the same way.
+//!
+//! A link to a next page may have any form, but it must lead below the address of the tenant: a server behind a proxy that does
+//! not know its own name links to another host, which is refused by name (`ServerFault::ForeignLink`), lest credentials go
+//! there. Let the proxy pass `Host` on, or tell the server its address.
