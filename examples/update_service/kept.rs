@@ -4,7 +4,8 @@
 #[path = "wire.rs"]
 mod wire;
 
-use crate::settings::Settings;
+use crate::settings::{ForeignServer, Settings};
+use fhir_devices::primitive::CanonicalBase;
 use fhir_devices::server::{Fatal, Stores};
 use fhir_devices::store::{BlobStore, Ledger, ResourceStore};
 use std::path::Path;
@@ -41,6 +42,9 @@ pub(crate) async fn open(settings: &Settings, fatal: &Fatal) -> Result<Stores, S
     if let Some(Kept { resources, ledger }) = kept {
         (stores.resources, stores.ledger) = (resources, ledger);
     }
+    if let Some(server) = &settings.fhir {
+        stores.resources = in_fhir_server(server, &settings.canonical).await?;
+    }
     match (&settings.blobs, &settings.data) {
         (Some(url), _) => stores.blobs = in_objects(url, settings.max_upload)?,
         (None, Some(folder)) => stores.blobs = in_files(folder, settings.max_upload)?,
@@ -49,14 +53,14 @@ pub(crate) async fn open(settings: &Settings, fatal: &Fatal) -> Result<Stores, S
     Ok(stores)
 }
 
-#[cfg(any(feature = "redb", feature = "postgres", feature = "object-store"))]
+#[cfg(any(feature = "redb", feature = "postgres", feature = "object-store", feature = "fhir-http"))]
 fn failed(name: &str, what: impl std::fmt::Display, error: &dyn std::error::Error) -> String {
     let causes: String =
         std::iter::successors(error.source(), |cause| cause.source()).map(|it| format!(": {it}")).collect();
     format!("`{name} {what}`: {error}{causes}")
 }
 
-#[cfg(not(all(feature = "redb", feature = "postgres", feature = "object-store")))]
+#[cfg(not(all(feature = "redb", feature = "postgres", feature = "object-store", feature = "fhir-http")))]
 fn lacking<T>(name: &str, feature: &str) -> Result<T, String> {
     Err(format!("`{name}` needs a build with the feature `{feature}`, and this one is without it"))
 }
@@ -107,6 +111,39 @@ async fn in_postgres(url: &str, roots: Option<&Path>) -> Result<Kept, String> {
 #[cfg(not(feature = "postgres"))]
 async fn in_postgres(_: &str, _: Option<&Path>) -> Result<Kept, String> {
     lacking("--postgres", "postgres")
+}
+
+/// The resources in a server of somebody else's, tried out first.
+#[cfg(feature = "fhir-http")]
+async fn in_fhir_server(server: &ForeignServer, canonical: &CanonicalBase) -> Result<Arc<dyn ResourceStore>, String> {
+    use fhir_devices::backend::fhir_http::Options;
+    use fhir_devices::store::StoreError;
+    let read = |name: &str, path: &Path| std::fs::read(path).map_err(|error| failed(name, path.display(), &error));
+    let mut options = Options::new().with_canonical_base(canonical.clone());
+    if let Some(path) = &server.roots {
+        options = options
+            .with_roots(&read("--fhir-ca", path)?)
+            .map_err(|error| failed("--fhir-ca", path.display(), &error))?;
+    }
+    if let Some(path) = &server.certificate {
+        let pem = read("--fhir-cert", path)?;
+        options = options.with_identity(&pem).map_err(|error| failed("--fhir-cert", path.display(), &error))?;
+    }
+    if let Some(path) = server.token.clone() {
+        read("--fhir-token", &path)?;
+        options = options.with_bearer(move |_| {
+            let token = std::fs::read_to_string(&path).map(|token| token.trim().to_owned());
+            Box::pin(async move { token.map_err(|error| StoreError::unavailable(None, Some(error.into()))) })
+        });
+    }
+    // Between machines by TLS alone: the store refuses the rest.
+    let store = options.connect(&server.url, &server.probe).await;
+    Ok(Arc::new(store.map_err(|error| failed("--fhir", &server.url, &error))?))
+}
+
+#[cfg(not(feature = "fhir-http"))]
+async fn in_fhir_server(_: &ForeignServer, _: &CanonicalBase) -> Result<Arc<dyn ResourceStore>, String> {
+    lacking("--fhir", "fhir-http")
 }
 
 #[cfg(feature = "object-store")]

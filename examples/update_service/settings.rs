@@ -5,6 +5,7 @@ use fhir_devices::publish::RegionId;
 use fhir_devices::rest::{Handling, Limits, ReferencedDeletion};
 use fhir_devices::server::{ConnectionLimits, DEFAULT_MAX_UPLOAD, Retention};
 use fhir_devices::service::{MissingReferences, SweepRules, UnknownReferences};
+use fhir_devices::store::Tenant;
 use lexopt::{Arg, ValueExt};
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -35,6 +36,13 @@ where things are kept (by default everything is in memory, and ends with the ser
   --postgres URL       the resources in a PostgreSQL database (feature `postgres`); with `sslmode=verify-full` in its
                        address by TLS, which another machine than this one has to be reached by
   --postgres-ca FILE   the certificates that its own must be of, PEM (default: those that this system trusts)
+  --fhir URL           the resources in a FHIR STU3 server of somebody else's, at an address in which `{tenant}` stands for
+                       the tenant (feature `fhir-http`); update files and ledger stay here. It is tried out at the start, with
+                       resources that are deleted again, and refused where it lacks what is needed
+  --fhir-probe TENANT  the tenant in which it is tried out (default demo)
+  --fhir-token FILE    the token that the server wants, as `Authorization: Bearer`; read again for each request
+  --fhir-cert FILE     the certificate that this service shows to the server, PEM, with its private key
+  --fhir-ca FILE       the certificates that its own must be of, PEM (default: those that this system trusts)
   --blobs URL          the update files in an object store: s3://, az://, gs:// or file:// (feature `object-store`)
 
 rollouts
@@ -98,6 +106,7 @@ pub(crate) struct Settings {
     pub(crate) data: Option<PathBuf>,
     pub(crate) postgres: Option<String>,
     pub(crate) postgres_ca: Option<PathBuf>,
+    pub(crate) fhir: Option<ForeignServer>,
     pub(crate) blobs: Option<String>,
     pub(crate) canonical: CanonicalBase,
     pub(crate) missing: MissingReferences,
@@ -114,6 +123,18 @@ pub(crate) struct Settings {
     pub(crate) regions: Vec<RegionId>,
     pub(crate) log: Level,
     pub(crate) log_json: bool,
+}
+
+/// A FHIR server that keeps the resources.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "fhir-http"), allow(dead_code, reason = "the build has no client for it"))]
+pub(crate) struct ForeignServer {
+    /// With `{tenant}` for the tenant.
+    pub(crate) url: String,
+    pub(crate) probe: Tenant,
+    pub(crate) token: Option<PathBuf>,
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) roots: Option<PathBuf>,
 }
 
 /// A region, and how its devices are reached.
@@ -140,6 +161,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         data: None,
         postgres: None,
         postgres_ca: None,
+        fhir: None,
         blobs: None,
         canonical: CanonicalBase::default(),
         missing: MissingReferences::default(),
@@ -158,6 +180,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         log_json: false,
     };
     let (mut certificate, mut key) = (None, None);
+    let (mut fhir, mut probe, mut fhir_token, mut fhir_cert, mut fhir_ca) = (None, None, None, None, None);
     let mut given = lexopt::Parser::from_args(given);
     while let Some(argument) = given.next().map_err(|error| error.to_string())? {
         let name = match argument {
@@ -192,6 +215,11 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
             "--data" => settings.data = Some(value()?.into()),
             "--postgres" => settings.postgres = Some(value()?),
             "--postgres-ca" => settings.postgres_ca = Some(value()?.into()),
+            "--fhir" => fhir = Some(fhir_url(value()?)?),
+            "--fhir-probe" => probe = Some(value()?.parse::<Tenant>().map_err(|error| error.to_string())?),
+            "--fhir-token" => fhir_token = Some(PathBuf::from(value()?)),
+            "--fhir-cert" => fhir_cert = Some(PathBuf::from(value()?)),
+            "--fhir-ca" => fhir_ca = Some(PathBuf::from(value()?)),
             "--blobs" => settings.blobs = Some(value()?),
             "--canonical-base" => {
                 settings.canonical = CanonicalBase::new(&value()?).map_err(|error| error.to_string())?;
@@ -259,6 +287,20 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
     if settings.postgres_ca.is_some() && settings.postgres.is_none() {
         return Err("`--postgres-ca` goes with `--postgres`".to_owned());
     }
+    let with_fhir = probe.is_some() || fhir_token.is_some() || fhir_cert.is_some() || fhir_ca.is_some();
+    settings.fhir = match fhir {
+        Some(url) => {
+            let probe = probe.map_or_else(|| "demo".parse().map_err(|error| format!("{error}")), Ok)?;
+            Some(ForeignServer { url, probe, token: fhir_token, certificate: fhir_cert, roots: fhir_ca })
+        }
+        None if with_fhir => {
+            return Err("`--fhir-probe`, `--fhir-token`, `--fhir-cert` and `--fhir-ca` go with `--fhir`".to_owned());
+        }
+        None => None,
+    };
+    if settings.fhir.is_some() && settings.postgres.is_some() {
+        return Err("`--fhir` and `--postgres` both keep the resources".to_owned());
+    }
     settings.is_safe()?;
     Ok(Some(settings))
 }
@@ -313,6 +355,20 @@ impl Settings {
             self.listen.port()
         ))
     }
+}
+
+/// An address with the tenant in it, and no password, which others could read in the list of processes.
+fn fhir_url(text: String) -> Result<String, String> {
+    let shown = text.rsplit_once('@').map_or(text.as_str(), |(_, rest)| rest);
+    let wrong = |why: &str| format!("`--fhir {shown}`: {why}");
+    if !text.contains("{tenant}") {
+        return Err(wrong("it does not say where the tenant goes, as in https://fhir.example/{tenant}"));
+    }
+    let url = Url::parse(&text.replace("{tenant}", "demo")).map_err(|_| wrong("it is no address"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.password().is_some() {
+        return Err(wrong("wanted http or https, and no password in it"));
+    }
+    Ok(text)
 }
 
 fn days(text: &str) -> Result<Duration, String> {
