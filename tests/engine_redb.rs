@@ -193,30 +193,79 @@ fn of_token() -> Criterion {
 }
 
 #[test]
-fn file_of_format_1_is_searchable() {
-    let place = Place::new("first-format");
+fn files_of_earlier_formats_are_searchable() {
+    for format in [1, 2] {
+        file_of_format_is_searchable(format);
+    }
+}
+
+fn file_of_format_is_searchable(format: u32) {
+    let place = Place::new(&format!("format-{format}"));
     let (store, t) = (Redb::open(&place.0).unwrap(), fresh());
     let index = || nothing().with(Parameter::Identifier, Token::new("urn:x", "1"));
     for id in ["a", "b"] {
         put(&store, &t, Write::put(device(id), "1", index())).unwrap();
     }
+    put(&store, &t, Write::put(device("a"), "1", index())).unwrap();
     put(&store, &t, Write::delete(device("b"), Precondition::None)).unwrap();
     drop(store);
-    // What the first format did not have is taken away.
+    let written = [TIMES, VERSIONS].map(|table| rows(&place, table));
+    assert_eq!(written.each_ref().map(Vec::len), [1, 4]);
+    // What the format did not have is taken away.
     let db = redb::Database::open(&place.0).unwrap();
     let transaction = db.begin_write().unwrap();
     let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
-    transaction.open_table(meta).unwrap().insert("format", 1_u32.to_le_bytes().as_slice()).unwrap();
-    assert!(transaction.delete_table(redb::TableDefinition::<&[u8], &[u8]>::new("heads")).unwrap());
+    transaction.open_table(meta).unwrap().insert("format", format.to_le_bytes().as_slice()).unwrap();
+    for table in [TIMES, VERSIONS] {
+        assert!(transaction.delete_table(table).unwrap());
+    }
+    if format == 1 {
+        assert!(transaction.delete_table(redb::TableDefinition::<&[u8], &[u8]>::new("heads")).unwrap());
+    }
     transaction.commit().unwrap();
     drop(db);
     let store = Redb::open(&place.0).unwrap();
-    for search in [Search::new(ResourceType::Device), Search::new(ResourceType::Device).and(of_token())] {
+    let all = Search::new(ResourceType::Device);
+    for search in [all.clone(), all.clone().and(of_token()), all.order(SearchOrder::UpdatedDescending)] {
         let page = block_on(store.search(&t, &search)).unwrap();
         let found: Vec<_> =
             page.items.iter().map(|version| (version.key.id().as_str(), version.body.clone())).collect();
         assert_eq!(found, [("a", Some("1".into()))]);
     }
+    drop(store);
+    assert_eq!([TIMES, VERSIONS].map(|table| rows(&place, table)), written);
+}
+
+type Order = redb::TableDefinition<'static, &'static [u8], ()>;
+
+const TIMES: Order = redb::TableDefinition::new("times");
+const VERSIONS: Order = redb::TableDefinition::new("versions");
+
+/// The keys of a table of a file that no store has open.
+fn rows(place: &Place, table: Order) -> Vec<Vec<u8>> {
+    use redb::ReadableTable as _;
+    let db = redb::Database::open(&place.0).unwrap();
+    let transaction = redb::ReadableDatabase::begin_read(&db).unwrap();
+    let table = transaction.open_table(table).unwrap();
+    table.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect()
+}
+
+#[test]
+fn order_of_versions_has_those_that_history_has() {
+    let place = Place::new("order-of-versions");
+    let options = || Options::new().with_max_versions(3.try_into().unwrap());
+    let (store, t) = (options().open(&place.0).unwrap(), fresh());
+    for id in ["a", "b"] {
+        for _ in 0..5 {
+            put(&store, &t, Write::put(device(id), "1", nothing())).unwrap();
+        }
+    }
+    block_on(store.prune_history(&t, &device("a"), NonZeroU32::MIN)).unwrap();
+    put(&store, &t, Write::delete(device("b"), Precondition::None)).unwrap();
+    drop(store);
+    let numbers: Vec<_> = rows(&place, VERSIONS).iter().map(|row| (row[row.len() - 10], row[row.len() - 1])).collect();
+    assert_eq!(numbers, [(b'a', 5), (b'b', 4), (b'b', 5), (b'b', 6)]);
+    assert_eq!(rows(&place, TIMES).len(), 1);
 }
 
 /// A storage in memory that counts the bytes that are read.
@@ -265,6 +314,34 @@ fn search_without_bodies_reads_none() {
         assert!(cost(&search.clone().limit(50)) > 6_000_000);
         let without = cost(&search.limit(50).without_bodies());
         assert!(without < 1_000_000, "{without} bytes are read");
+    }
+}
+
+#[test]
+fn search_by_time_reads_the_page_alone() {
+    let read = Arc::new(AtomicU64::new(0));
+    let storage = Metered(redb::backends::InMemoryBackend::new(), Arc::clone(&read));
+    let (store, t) = (Options::new().with_cache(0).open_on(storage).unwrap(), fresh());
+    let fill = |from: usize, to: usize| {
+        for n in from..to {
+            put(&store, &t, Write::put(device(&format!("d{n:04}")), "x".repeat(2_000), nothing())).unwrap();
+        }
+    };
+    let cost = || {
+        let orders = [SearchOrder::Updated, SearchOrder::UpdatedDescending];
+        orders.map(|order| {
+            let before = read.load(Ordering::Relaxed);
+            let search = Search::new(ResourceType::Device).order(order).limit(2);
+            assert_eq!(block_on(store.search(&t, &search)).unwrap().items.len(), 2);
+            read.load(Ordering::Relaxed) - before
+        })
+    };
+    fill(0, 250);
+    let few = cost();
+    fill(250, 1_000);
+    for (few, many) in few.into_iter().zip(cost()) {
+        // A tree of four times as many is a level deeper at most.
+        assert!(many <= few * 2, "{few} and {many} bytes are read");
     }
 }
 

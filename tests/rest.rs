@@ -16,6 +16,8 @@ mod capabilities;
 mod chains;
 #[path = "rest/client.rs"]
 mod client;
+#[path = "common/growth.rs"]
+mod growth;
 #[path = "rest/handling.rs"]
 mod handling;
 #[path = "rest/histories.rs"]

@@ -3,8 +3,12 @@
 use crate::store::{
     Change, CommitError, LEDGER_MAX_CHANGES, LEDGER_MAX_VALUE, Precondition, Result, StoreError, VersionId, Write,
 };
+#[cfg(any(feature = "cosmos", feature = "fhir-http"))]
+use crate::store::{Search, SearchOrder};
+use smol_str::SmolStr;
 use std::collections::HashSet;
 use std::num::NonZeroU32;
+use time::OffsetDateTime;
 
 /// The newest version of a resource in a commit.
 #[derive(Clone, Copy, Debug)]
@@ -83,4 +87,65 @@ pub(super) fn check_change(change: &Change, found: Option<u64>) -> Result<()> {
 
 pub(super) fn to_usize(limit: NonZeroU32) -> usize {
     usize::try_from(limit.get()).unwrap_or(usize::MAX)
+}
+
+/// Where a page of a search in the order of times ended: the time of a resource, and its id. In the byte order of their encoding,
+/// places are in the order of such a search.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TimePlace {
+    pub(super) nanos: i128,
+    pub(super) id: SmolStr,
+}
+
+impl TimePlace {
+    pub(super) fn new(time: OffsetDateTime, id: &SmolStr) -> Self {
+        Self { nanos: time.unix_timestamp_nanos(), id: id.clone() }
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(super) fn time(&self) -> Option<OffsetDateTime> {
+        OffsetDateTime::from_unix_timestamp_nanos(self.nanos).ok()
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        // Negative numbers come first.
+        let nanos = u128::from_be_bytes(self.nanos.to_be_bytes()) ^ SIGN;
+        [&nanos.to_be_bytes(), self.id.as_bytes()].concat()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (nanos, id) = bytes.split_first_chunk::<16>()?;
+        let nanos = i128::from_be_bytes((u128::from_be_bytes(*nanos) ^ SIGN).to_be_bytes());
+        Some(Self { nanos, id: std::str::from_utf8(id).ok()?.into() })
+    }
+}
+
+const SIGN: u128 = 1 << 127;
+
+/// Refuses a search in an order that the store does not give.
+#[cfg(any(feature = "cosmos", feature = "fhir-http"))]
+pub(super) fn check_order(search: &Search) -> Result<()> {
+    match search.order {
+        SearchOrder::Id => Ok(()),
+        _ => Err(StoreError::unsupported("a search in the order of times")),
+    }
+}
+
+#[cfg(test)]
+mod time_tests {
+    use super::*;
+
+    #[test]
+    fn time_places_are_ordered_as_they_are_encoded() {
+        let places: Vec<_> = [-1_000_000_000_007, -1, 0, 1, 1_492_596_000_123_456_789]
+            .into_iter()
+            .flat_map(|nanos| ["a", "b"].map(|id| TimePlace { nanos, id: id.into() }))
+            .collect();
+        let encoded: Vec<_> = places.iter().map(TimePlace::encode).collect();
+        assert!(places.is_sorted() && encoded.is_sorted());
+        for (place, bytes) in places.into_iter().zip(encoded) {
+            assert_eq!(TimePlace::decode(&bytes), Some(place));
+        }
+        assert_eq!(TimePlace::decode(&[0; 15]), None);
+    }
 }

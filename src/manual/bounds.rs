@@ -19,7 +19,7 @@
 //! | values with `:contains` | 16 | 400 |
 //! | `includes` of a search | 16 | 400 |
 //! | included resources of a page | 1,000 | left out, with an issue |
-//! | resources that are sorted | 10,000 | 400 |
+//! | resources that are sorted by an order that the store has no index of | 10,000 | 400 |
 //! | `steps`: resources that a request looks at, a call of the store counting as 50 | 200,000 | a search ends its page with a `next` link; anything else: 400 |
 //! | `filtered-bytes`: bytes of resources that are read to filter what no index selects | 256 MiB | as `steps` |
 //! | `read-memory`: what the elements of a document take in memory | 64 MiB | 413 |
@@ -46,8 +46,10 @@
 //! # Complexity
 //!
 //! No step takes more than n log n in what a client chooses: values of a search are sets, members, ids, attributes and
-//! references are looked up in trees, and an index answers many values in one pass. A sort and a
-//! count ask the store for keys and times without bodies ([`Search::bodies`](crate::store::Search::bodies)), and read the
+//! references are looked up in trees, and an index answers many values in one pass. A sort by
+//! `_lastUpdated` goes by the store's index of times where it has one
+//! ([`search_by_time`](crate::store::Capabilities::search_by_time)): a page costs the same however many resources there are. Any
+//! other sort, and a count, ask the store for keys and times without bodies ([`Search::bodies`](crate::store::Search::bodies)), and read the
 //! resources of the page alone. The store in memory shares the bytes of a resource with the answer.
 //!
 //! The allocator of the system keeps what a thread has freed for that thread. So it is few threads that ever hold much: what

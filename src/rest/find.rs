@@ -8,14 +8,20 @@ use super::place::Place;
 use super::problem::{Problem, Result};
 use super::query::{MAX_COUNT, Query, Total};
 use super::sort::Values;
-use crate::store::{Key, Page, PageToken, ResourceStore, Search, StoreError, Version, typed};
+use crate::store::{Key, Page, PageToken, ResourceStore, Search, SearchOrder, StoreError, Version, typed};
 use crate::support::yield_now;
+use smol_str::SmolStr;
+use std::fmt;
 
 /// The most resources that one page checks before it gives what it has, and a link to go on.
 pub(super) const MAX_JUDGED: usize = 10_000;
 
-/// The most resources that are put into another order than that of their ids.
+/// The most resources that are put into an order that the store does not give.
 const MAX_SORTED: usize = 10_000;
+
+/// The most resources of those that the index gives which are looked at before the order of times is followed instead: where
+/// few meet the criteria, many others would be passed over in that order.
+const MAX_GATHERED: usize = 500;
 
 /// How far the first page looks ahead for the total.
 const AHEAD: usize = 200;
@@ -116,14 +122,17 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             None => Place::default(),
         };
         let before = place.seen;
-        let by_id = self.query.sort.is_by_id();
-        if place.skips && by_id {
-            place = self.pass_over(place.seen).await?;
-        }
-        let mut hits = match by_id {
-            true if self.is_answered_by_the_index() => self.by_index(place).await?,
-            true => self.filtered(place).await?,
-            false => self.sorted(&place).await?,
+        let mut hits = match self.in_order(&place).await? {
+            Order::Sorted(keys) => self.sorted(keys, &place).await?,
+            Order::OfStore(order) => {
+                if place.skips {
+                    place = self.pass_over(place.seen, order).await?;
+                }
+                match self.is_answered_by_the_index() {
+                    true => self.by_index(place, order).await?,
+                    false => self.filtered(place, order).await?,
+                }
+            }
         };
         match self.query.total {
             Total::None => hits.total = None,
@@ -137,6 +146,28 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             hits.previous = Some(place.map(|place| self.seal(&place)).transpose()?);
         }
         Ok(hits)
+    }
+
+    /// In which order the page is made: as the store gives the resources where it can, and else by all that is meant.
+    async fn in_order(&self, place: &Place) -> Result<Order> {
+        let capabilities = self.server.store.capabilities();
+        let by_time = self.query.sort.by_time().filter(|_| capabilities.search_by_time && self.query.chains.is_empty());
+        let order = if self.query.sort.is_by_id() { Some(SearchOrder::Id) } else { by_time };
+        let Some(order) = order else {
+            let sorted = self.sort_keys(usize::MAX).await?;
+            return Ok(Order::Sorted(sorted.unwrap_or_default()));
+        };
+        let is_first = place.last.is_empty();
+        if order == SearchOrder::Id || is_first && self.query.plan.all_of.is_empty() {
+            return Ok(Order::OfStore(order));
+        }
+        // The page goes on as the one before it was made.
+        let most = match Shown::read(order, &place.last) {
+            Some(_) => return Ok(Order::OfStore(order)),
+            None if is_first => MAX_GATHERED,
+            None => usize::MAX,
+        };
+        Ok(self.sort_keys(most).await?.map_or(Order::OfStore(order), Order::Sorted))
     }
 
     fn is_answered_by_the_index(&self) -> bool {
@@ -154,12 +185,12 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
     }
 
     /// The place behind so many resources that are meant.
-    async fn pass_over(&self, wanted: usize) -> Result<Place> {
+    async fn pass_over(&self, wanted: usize, order: SearchOrder) -> Result<Place> {
         let (mut place, mut after, mut turn) = (Place::default(), None, Turn::default());
         let mut chunk = Chunk::new(&self.server.limits, MAX_COUNT);
         while place.seen < wanted {
             self.server.spent.may_look(&self.server.limits)?;
-            let page = self.ask_for_keys(chunk.next(MAX_COUNT), after, "").await?;
+            let page = self.ask_for_keys(chunk.next(MAX_COUNT), after, order).await?;
             chunk = Chunk::new(&self.server.limits, MAX_COUNT);
             let linked = self.linked(&page.items).await?;
             for (version, linked) in page.items.iter().zip(linked) {
@@ -167,7 +198,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 turn.took(version).await;
                 if place.seen < wanted && linked && self.is_meant(version)? {
                     place.seen = place.seen.saturating_add(1);
-                    version.key.id().as_str().clone_into(&mut place.last);
+                    place.last = Shown::of(order, version).to_string();
                 }
             }
             match page.next {
@@ -187,7 +218,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         let mut after = None;
         loop {
             self.server.spent.may_look(&self.server.limits)?;
-            let page = self.ask(limit, after, "").await?;
+            let page = self.ask(limit, after, (SearchOrder::Id, "")).await?;
             let linked = self.linked(&page.items).await?;
             for (version, linked) in page.items.into_iter().zip(linked) {
                 turn.took(&version).await;
@@ -215,7 +246,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 return Ok(total);
             }
             self.server.spent.may_look(&self.server.limits)?;
-            let page = self.ask_for_keys(chunk.next(MAX_COUNT), after, "").await?;
+            let page = self.ask_for_keys(chunk.next(MAX_COUNT), after, SearchOrder::Id).await?;
             chunk = Chunk::new(&self.server.limits, MAX_COUNT);
             let linked = self.linked(&page.items).await?;
             for (version, linked) in page.items.iter().zip(linked) {
@@ -231,16 +262,22 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         }
     }
 
-    /// Some resources behind the store's place or, without one, behind an id.
-    async fn ask(&self, limit: usize, after: Option<PageToken>, behind: &str) -> Result<Page<Version>> {
-        self.search(limit, after, behind, true).await
+    /// Some resources in an order behind the store's place or, without one and in the order of ids, behind the last one shown.
+    async fn ask(
+        &self,
+        limit: usize,
+        after: Option<PageToken>,
+        (order, last): (SearchOrder, &str),
+    ) -> Result<Page<Version>> {
+        let behind = if order == SearchOrder::Id { last } else { "" };
+        self.search(limit, after, behind, true, order).await
     }
 
     /// The same for what is counted or sorted only: with bodies where those are checked.
-    async fn ask_for_keys(&self, limit: usize, after: Option<PageToken>, behind: &str) -> Result<Page<Version>> {
+    async fn ask_for_keys(&self, limit: usize, after: Option<PageToken>, order: SearchOrder) -> Result<Page<Version>> {
         let mut wide = self.resolved.wide.iter().filter_map(|at| self.query.chains.get(*at));
         let bodies = self.filters().any(Filter::looks_into_the_body) || wide.any(Chain::looks_into_the_body);
-        self.search(limit, after, behind, bodies).await
+        self.search(limit, after, "", bodies, order).await
     }
 
     /// The filters that the index does not answer.
@@ -254,6 +291,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         after: Option<PageToken>,
         behind: &str,
         bodies: bool,
+        order: SearchOrder,
     ) -> Result<Page<Version>> {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let search = Search {
@@ -261,6 +299,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             behind: Some(behind.into()).filter(|_| after.is_none() && !behind.is_empty()),
             after,
             bodies,
+            order,
             ..Search::new(self.query.resource_type).limit(limit)
         };
         let page = self.server.store.search(&search).await.map_err(|error| Problem::of_store(&error, "the search"))?;
@@ -292,21 +331,25 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
     }
 
     /// A page as the store cuts it: the index answers all that is asked.
-    async fn by_index(&self, place: Place) -> Result<Hits> {
+    async fn by_index(&self, place: Place, order: SearchOrder) -> Result<Hits> {
         let wanted = self.query.count;
         let mut hits = Hits::default();
         let (mut room, mut chunk) = (Room::new(&self.server.limits), Chunk::new(&self.server.limits, wanted));
         let mut after = place.from;
+        let passed = Shown::read(order, &place.last);
         loop {
-            let found =
-                self.ask(chunk.next(wanted.saturating_sub(hits.page.len())), after.clone(), &place.last).await?;
+            let limit = chunk.next(wanted.saturating_sub(hits.page.len()));
+            let found = self.ask(limit, after.clone(), (order, &place.last)).await?;
             for version in found.items {
                 // Something is passed over only where a page was cut, or the store's token was too long for ours.
-                if version.key.id().as_str() <= place.last.as_str() {
+                if passed.as_ref().is_some_and(|passed| !passed.is_before(order, &version)) {
                     continue;
                 }
                 if !room.takes(&version) {
-                    return self.cut(hits, place.seen, after);
+                    let last = last_shown(&hits, order).unwrap_or(place.last);
+                    let seen = place.seen.saturating_add(hits.page.len());
+                    hits.next = Some(self.seal(&Place { seen, last, from: after, skips: false })?);
+                    return Ok(hits);
                 }
                 chunk.took(size(&version));
                 hits.page.push(version);
@@ -318,12 +361,12 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             };
             if hits.page.len() >= wanted || room.left == 0 {
                 let first = self.query.page.is_none();
-                let ahead = self.ask_for_keys(if first { AHEAD } else { 1 }, Some(next.clone()), "").await?;
+                let ahead = self.ask_for_keys(if first { AHEAD } else { 1 }, Some(next.clone()), order).await?;
                 if ahead.next.is_none() && (first || ahead.items.is_empty()) {
                     hits.total = Some(shown.saturating_add(ahead.items.len()));
                 }
                 if !ahead.items.is_empty() || ahead.next.is_some() {
-                    let last = hits.page.last().map(|version| version.key.id().to_string()).unwrap_or_default();
+                    let last = last_shown(&hits, order).unwrap_or(place.last);
                     hits.next = Some(self.seal(&Place { seen: shown, last, from: Some(next), skips: false })?);
                 }
                 return Ok(hits);
@@ -334,15 +377,8 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         }
     }
 
-    /// A page that ends before all that the store gave behind `from` was shown, for its bytes.
-    fn cut(&self, mut hits: Hits, seen: usize, from: Option<PageToken>) -> Result<Hits> {
-        let last = hits.page.last().map(|version| version.key.id().to_string()).unwrap_or_default();
-        hits.next = Some(self.seal(&Place { seen: seen.saturating_add(hits.page.len()), last, from, skips: false })?);
-        Ok(hits)
-    }
-
     /// A page of what is left after each resource was checked.
-    async fn filtered(&self, place: Place) -> Result<Hits> {
+    async fn filtered(&self, place: Place, order: SearchOrder) -> Result<Hits> {
         let wanted = self.query.count;
         let most = wanted.saturating_mul(2).clamp(100, MAX_COUNT);
         let mut hits = Hits::default();
@@ -350,16 +386,20 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         let mut chunk = Chunk::new(&self.server.limits, most);
         let (mut last, mut from) = (place.last, place.from);
         let (mut looked_at, mut further) = (0_usize, 0_usize);
+        // In the order of ids, most of what is looked at is shown.
+        let with_bodies = order == SearchOrder::Id || self.filters().any(Filter::looks_into_the_body);
         loop {
-            let found = self.ask(chunk.next(most), from.clone(), &last).await?;
+            let found = match with_bodies {
+                true => self.ask(chunk.next(most), from.clone(), (order, &last)).await?,
+                false => self.ask_for_keys(chunk.next(most), from.clone(), order).await?,
+            };
             let linked = self.linked(&found.items).await?;
             chunk = Chunk::new(&self.server.limits, most);
-            let mut seen_to = last.clone();
+            let (passed, mut seen_to) = (Shown::read(order, &last), last);
             let mut tired = false;
             for (version, linked) in found.items.into_iter().zip(linked) {
                 chunk.took(size(&version));
-                let id = version.key.id().as_str();
-                if id <= last.as_str() {
+                if passed.as_ref().is_some_and(|passed| !passed.is_before(order, &version)) {
                     continue;
                 }
                 if self.server.spent.is_tired(&self.server.limits) {
@@ -368,13 +408,22 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 }
                 looked_at = looked_at.saturating_add(1);
                 turn.took(&version).await;
-                let meant = linked && self.is_meant(&version)?;
-                if meant && (further > 0 || hits.page.len() >= wanted || !room.takes(&version)) {
-                    further = further.saturating_add(1);
-                } else if further == 0 {
-                    version.key.id().as_str().clone_into(&mut seen_to);
-                    if meant {
-                        hits.page.push(version);
+                let is_meant = linked && self.is_meant(&version)?;
+                if further > 0 || is_meant && hits.page.len() >= wanted {
+                    further = further.saturating_add(usize::from(is_meant));
+                    continue;
+                }
+                let shown = Shown::of(order, &version).to_string();
+                let found = match is_meant {
+                    true if with_bodies => Some(version),
+                    true => self.again(&version.key).await?,
+                    false => None,
+                };
+                match found {
+                    Some(version) if !room.takes(&version) => further = 1,
+                    found => {
+                        hits.page.extend(found);
+                        seen_to = shown;
                     }
                 }
             }
@@ -401,11 +450,9 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         }
     }
 
-    /// A page in another order than that of the ids: everything is found first, and of it the keys and what they are sorted
-    /// by are kept until it is known which resources the page shows.
-    async fn sorted(&self, place: &Place) -> Result<Hits> {
+    /// A page of all that is meant, of which the keys and what they are sorted by are known.
+    async fn sorted(&self, mut all: Vec<Values>, place: &Place) -> Result<Hits> {
         let sort = &self.query.sort;
-        let mut all = self.sort_keys().await?;
         all.sort_unstable_by(|one, other| sort.compare(one, other));
         let total = all.len();
         let last: Option<Values> = serde_json::from_str(&place.last).ok();
@@ -418,14 +465,10 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             && let Some(values) = rest.peek()
         {
             let key = Key::new(self.query.resource_type, values.1.as_str())?;
-            match self.server.store.read(&key).await {
-                Ok(version) if !room.takes(&version) => break,
-                Ok(version) => hits.page.push(version),
-                // It was deleted meanwhile.
-                Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => {}
-                Err(error) => return Err(Problem::of_store(&error, key)),
+            match self.again(&key).await? {
+                Some(version) if !room.takes(&version) => break,
+                found => hits.page.extend(found),
             }
-            self.server.spent.look(1, 0);
             passed = passed.saturating_add(1);
             shown_to = rest.next();
         }
@@ -437,18 +480,33 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         Ok(hits)
     }
 
-    /// By what all that is meant is sorted.
-    async fn sort_keys(&self) -> Result<Vec<Values>> {
+    /// A resource that was found, as it is now; nothing where it was deleted meanwhile.
+    async fn again(&self, key: &Key) -> Result<Option<Version>> {
+        self.server.spent.look(1, 0);
+        match self.server.store.read(key).await {
+            Ok(version) => Ok(Some(version)),
+            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(None),
+            Err(error) => Err(Problem::of_store(&error, key)),
+        }
+    }
+
+    /// By what all that is meant is sorted; nothing where the index gives more than `most` resources.
+    async fn sort_keys(&self, most: usize) -> Result<Option<Vec<Values>>> {
         let sort = &self.query.sort;
+        let mut looked_at = 0_usize;
         let (mut keys, mut after, mut turn) = (Vec::new(), None, Turn::default());
         let mut chunk = Chunk::new(&self.server.limits, MAX_COUNT);
         loop {
             self.server.spent.may_look(&self.server.limits)?;
-            let wanted = chunk.next(MAX_COUNT);
+            let wanted = chunk.next(MAX_COUNT.min(most.saturating_add(1)));
             let page = match sort.looks_into_the_body() {
-                true => self.ask(wanted, after, "").await?,
-                false => self.ask_for_keys(wanted, after, "").await?,
+                true => self.ask(wanted, after, (SearchOrder::Id, "")).await?,
+                false => self.ask_for_keys(wanted, after, SearchOrder::Id).await?,
             };
+            looked_at = looked_at.saturating_add(page.items.len());
+            if looked_at > most {
+                return Ok(None);
+            }
             chunk = Chunk::new(&self.server.limits, MAX_COUNT);
             let linked = self.linked(&page.items).await?;
             for (version, linked) in page.items.into_iter().zip(linked) {
@@ -466,11 +524,60 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             }
             match page.next {
                 Some(next) => after = Some(next),
-                None => return Ok(keys),
+                None => return Ok(Some(keys)),
             }
             yield_now().await;
         }
     }
+}
+
+/// How a page comes to its order.
+enum Order {
+    /// The store gives it.
+    OfStore(SearchOrder),
+    /// All that is meant is put in order.
+    Sorted(Vec<Values>),
+}
+
+/// The last resource that a page showed: its id and, in an order of times, its time in nanoseconds.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Shown {
+    time: Option<i128>,
+    id: SmolStr,
+}
+
+impl Shown {
+    fn of(order: SearchOrder, version: &Version) -> Self {
+        let time = (order != SearchOrder::Id).then(|| version.last_updated.unix_timestamp_nanos());
+        Self { time, id: version.key.id().clone() }
+    }
+
+    /// Nothing where nothing was shown, or in another order.
+    fn read(order: SearchOrder, last: &str) -> Option<Self> {
+        if order == SearchOrder::Id {
+            return Some(Self { time: None, id: last.into() }).filter(|_| !last.is_empty());
+        }
+        let (time, id) = last.split_once(' ')?;
+        Some(Self { time: Some(time.parse().ok()?), id: id.into() })
+    }
+
+    fn is_before(&self, order: SearchOrder, version: &Version) -> bool {
+        let other = Self::of(order, version);
+        if order == SearchOrder::UpdatedDescending { other < *self } else { *self < other }
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.time {
+            Some(time) => write!(f, "{time} {}", self.id),
+            None => f.write_str(&self.id),
+        }
+    }
+}
+
+fn last_shown(hits: &Hits, order: SearchOrder) -> Option<String> {
+    hits.page.last().map(|version| Shown::of(order, version).to_string())
 }
 
 /// Lets others have their turn after some bytes.

@@ -4,7 +4,7 @@ use super::problem::{Problem, Result};
 use crate::resource::Resource;
 use crate::search::value::values;
 use crate::search::{Param, ResourceType, fold, params};
-use crate::store::Version;
+use crate::store::{SearchOrder, Version};
 use crate::support::truncated;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -67,6 +67,14 @@ impl Sort {
     /// Whether it is the order in which stores give resources.
     pub(super) fn is_by_id(&self) -> bool {
         matches!(self.0.as_slice(), [] | [SortKey { by: By::Id, descending: false }, ..])
+    }
+
+    /// The order of times that it is, if it is one: with the id in the same direction, as stores give it.
+    pub(super) fn by_time(&self) -> Option<SearchOrder> {
+        let (SortKey { by: By::Updated, descending }, rest) = self.0.split_first()? else { return None };
+        let by_id = rest.first().is_none_or(|key| key.by == By::Id && key.descending == *descending);
+        let order = if *descending { SearchOrder::UpdatedDescending } else { SearchOrder::Updated };
+        by_id.then_some(order)
     }
 
     /// Whether the resources must be read.

@@ -39,6 +39,8 @@ pub struct Capabilities {
     pub search_read_your_writes: bool,
     /// Whether a search may ask for the beginning of a value.
     pub search_beginnings: bool,
+    /// Whether a search may be in the order of times: [`SearchOrder`](super::SearchOrder).
+    pub search_by_time: bool,
     /// Whether an acknowledged write survives the loss of a node or of power.
     pub durable_ack: bool,
     /// Whether a deletion keeps its write id, as a version with a body does.
@@ -74,6 +76,7 @@ impl Capabilities {
             history: true,
             search_read_your_writes: true,
             search_beginnings: true,
+            search_by_time: false,
             durable_ack: false,
             deletion_write_ids: true,
             given_entries: true,

@@ -78,7 +78,7 @@ pub(crate) use random::random_number;
 pub(crate) use resolver::typed;
 pub use resolver::{DeviceTree, StoreResolver};
 pub use resource_store::{BoxFuture, ResourceStore};
-pub use search::Search;
+pub use search::{Search, SearchOrder};
 pub use store_id::StoreId;
 pub(crate) use stored::stamp;
 pub use stored::{Storable, Stored};

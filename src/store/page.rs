@@ -1,7 +1,7 @@
 //! Pages and page tokens.
 
 use super::random::random_bytes;
-use super::{Changes, InvalidText, Key, LedgerKey, Result, Search, StoreError, Tenant};
+use super::{Changes, InvalidText, Key, LedgerKey, Result, Search, SearchOrder, StoreError, Tenant};
 use crate::search::{Criterion, ResourceType};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -232,6 +232,11 @@ fn hash_query(hash: &mut Hmac<Sha256>, query: PageQuery<'_>) {
             criteria.sort();
             hash.update(&(criteria.len() as u64).to_le_bytes());
             criteria.into_iter().for_each(|criterion| hash_criterion(hash, criterion));
+            match search.order {
+                SearchOrder::Id => {}
+                SearchOrder::Updated => field(hash, "updated"),
+                SearchOrder::UpdatedDescending => field(hash, "updated-descending"),
+            }
         }
         PageQuery::History(key) => {
             field(hash, "history");

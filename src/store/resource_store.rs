@@ -80,6 +80,10 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///   deletions included, by time from the newest on; those of one time in an order that stays. A version that was made
 ///   before the first page was read, and is not forgotten meanwhile, is on exactly one page. Without
 ///   [`Capabilities::changes`] it answers `Unsupported`, as does a store that does not implement it.
+/// - **R17 Order by time.** With [`Capabilities::search_by_time`], a search in the [order](super::SearchOrder) of times finds
+///   what R7 says, by the time of the newest version and then by the id, in pages as R8 says. A resource that is written
+///   while the pages are read has another time then: it may be found twice, or not at all. Without the capability such a
+///   search is `Unsupported`.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;

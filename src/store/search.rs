@@ -5,7 +5,7 @@ use crate::search::{Criterion, ResourceType};
 use smol_str::SmolStr;
 use std::num::NonZeroU32;
 
-/// A search for one page of the living resources of a type, in the order of their ids.
+/// A search for one page of the living resources of a type.
 ///
 /// ```
 /// use fhir_devices::store::Search;
@@ -23,10 +23,33 @@ pub struct Search {
     pub limit: NonZeroU32,
     /// Where the page before ended.
     pub after: Option<PageToken>,
-    /// Resources with an id up to this one are not wanted. A store may give them all the same.
+    /// In the order of ids: resources with an id up to this one are not wanted. A store may give them all the same.
     pub behind: Option<SmolStr>,
     /// Whether the bodies are wanted. Without, a store gives empty ones where that spares it to read them.
     pub bodies: bool,
+    /// In which order they come.
+    pub order: SearchOrder,
+}
+
+/// The order in which a search finds resources. Of those that have one time, the order is that of the ids, ascending or
+/// descending as that of the times.
+///
+/// ```
+/// use fhir_devices::search::ResourceType;
+    /// use fhir_devices::store::{Search, SearchOrder};
+/// assert_eq!(Search::new(ResourceType::Device).order, SearchOrder::Id);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SearchOrder {
+    /// By their ids.
+    #[default]
+    Id,
+    /// By the times of their newest versions, the oldest first. For stores with
+    /// [`search_by_time`](super::Capabilities::search_by_time).
+    Updated,
+    /// The same, the newest first.
+    UpdatedDescending,
 }
 
 impl Search {
@@ -34,7 +57,15 @@ impl Search {
     #[must_use]
     pub fn new(resource_type: ResourceType) -> Self {
         let limit = NonZeroU32::MIN.saturating_add(49);
-        Self { resource_type, all_of: Vec::new(), limit, after: None, behind: None, bodies: true }
+        Self {
+            resource_type,
+            all_of: Vec::new(),
+            limit,
+            after: None,
+            behind: None,
+            bodies: true,
+            order: SearchOrder::Id,
+        }
     }
 
     /// With one more criterion.
@@ -61,6 +92,20 @@ impl Search {
     #[must_use]
     pub fn without_bodies(mut self) -> Self {
         self.bodies = false;
+        self
+    }
+
+    /// Sets the order.
+    ///
+    /// ```
+    /// use fhir_devices::search::ResourceType;
+    /// use fhir_devices::store::{Search, SearchOrder};
+    /// let newest = Search::new(ResourceType::Device).order(SearchOrder::UpdatedDescending).limit(1);
+    /// assert_eq!(newest.order, SearchOrder::UpdatedDescending);
+    /// ```
+    #[must_use]
+    pub fn order(mut self, order: SearchOrder) -> Self {
+        self.order = order;
         self
     }
 

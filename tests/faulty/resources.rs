@@ -124,6 +124,20 @@ fn wrong(clause: &'static str) -> Wrong {
                 Ok(page)
             };
         }
+        "r17_search_by_time_is_ordered_by_time" => {
+            wrong.search = |own, t, s| {
+                let mut page = block_on(own.below.search(t, s))?;
+                page.items.sort_by_key(|version| version.key.clone());
+                Ok(page)
+            };
+        }
+        "r17_search_by_time_without_the_capability_is_unsupported" => {
+            wrong.capabilities = |own| {
+                let mut capabilities = ResourceStore::capabilities(&own.below);
+                capabilities.search_by_time = false;
+                capabilities
+            };
+        }
         "r15_prune_without_the_capability_is_unsupported" => {
             wrong.capabilities = |own| {
                 let mut capabilities = ResourceStore::capabilities(&own.below);

@@ -1,6 +1,7 @@
 //! What one request may cost: every limit, and what grows with what a client sends.
 
 use super::client::{Client, json, link, modes, rules};
+use super::growth::grows;
 use fhir_devices::backend::Memory;
 use fhir_devices::element::ReadMode;
 use fhir_devices::issue::{IssueType, Severity};
@@ -14,9 +15,8 @@ use fhir_devices::{Device, Report};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
 
 fn large(id: &str, bytes: usize) -> serde_json::Value {
     json!({"resourceType": "Device", "id": id, "lotNumber": "x".repeat(bytes)})
@@ -34,29 +34,6 @@ fn batch(entries: impl IntoIterator<Item = String>) -> String {
 
 fn get(url: &str) -> String {
     format!(r#"{{"request":{{"method":"GET","url":"{url}"}}}}"#)
-}
-
-/// The processor time that this thread has taken, where the system tells it; another program does not count then.
-fn processor_time() -> Duration {
-    static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanos = told.and_then(|text| text.split_whitespace().next()?.parse().ok());
-    nanos.map_or_else(|| BEGUN.elapsed(), Duration::from_nanos)
-}
-
-/// Holds what something takes at four times a size to what it takes at the size, by the quickest of three times.
-fn grows(run: impl Fn(usize), size: usize) {
-    let time = |size| {
-        let once = || {
-            let begun = processor_time();
-            run(size);
-            processor_time() - begun
-        };
-        (0..3).map(|_| once()).min().unwrap().max(Duration::from_millis(2))
-    };
-    let (small, large) = (time(size), time(4 * size));
-    // What grows with the square takes sixteen times as long.
-    assert!(large < small * 10, "{small:?} and {large:?} for four times as much");
 }
 
 #[tokio::test]
@@ -115,8 +92,119 @@ async fn page_is_cut_by_bytes_and_has_a_next_link() {
     assert!(history["entry"].as_array().unwrap().len() < 7 && link(&history, "next").is_some());
 }
 
+#[tokio::test]
+async fn sort_by_time_gathers_no_more_than_the_page() {
+    let given = Arc::new(AtomicUsize::new(0));
+    let client = Client::over(Counted(Memory::new(), Arc::clone(&given)));
+    let fill = async |from: usize, to: usize| {
+        for at in from..to {
+            client.put(&json!({"resourceType": "Device", "id": format!("d{at:04}"), "model": "P9"})).await;
+        }
+    };
+    let queries = [
+        "Device?_sort=-_lastUpdated&_count=1",
+        "Device?_sort=_lastUpdated&_count=3",
+        "Device?_sort=-_lastUpdated&_count=1&model=p",
+    ];
+    let look = async || {
+        let mut looked = Vec::new();
+        for query in queries {
+            given.store(0, Ordering::Relaxed);
+            client.bundle(query).await;
+            looked.push(given.load(Ordering::Relaxed));
+        }
+        looked
+    };
+    fill(0, 700).await;
+    let few = look().await;
+    fill(700, 2_100).await;
+    let many = look().await;
+    assert_eq!(few, many, "three times as many resources");
+    assert!(many.iter().all(|looked| *looked <= 800), "{many:?}");
+}
+
+#[tokio::test]
+async fn sort_by_time_pages_through_everything_in_order() {
+    let client = Client::new();
+    for at in 0..620 {
+        client.put(&json!({"resourceType": "Device", "id": format!("d{:03}", at * 7 % 620), "model": "P9"})).await;
+    }
+    let wanted: Vec<String> = (0..620).map(|at| format!("d{:03}", at * 7 % 620)).collect();
+    let backwards: Vec<String> = wanted.iter().rev().cloned().collect();
+    for filter in ["", "&model=p", "&manufacturer:missing=true", "&_lastUpdated=gt2000"] {
+        for count in [7, 250] {
+            let found = client.found(&format!("Device?_sort=_lastUpdated&_count={count}{filter}")).await;
+            assert_eq!(found, wanted, "{count} {filter}");
+            let found = client.found(&format!("Device?_sort=-_lastUpdated&_count={count}{filter}")).await;
+            assert_eq!(found, backwards, "{count} {filter}");
+        }
+    }
+}
+
 /// A store that counts the bytes of the bodies that it gives.
 struct Metered(Memory, Arc<AtomicUsize>);
+
+/// A store that counts the resources that it gives.
+struct Counted(Memory, Arc<AtomicUsize>);
+
+impl ResourceStore for Counted {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version, StoreError>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.read(tenant, key)
+    }
+
+    fn vread<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        version: VersionId,
+    ) -> BoxFuture<'a, Result<Version, StoreError>> {
+        self.0.vread(tenant, key, version)
+    }
+
+    fn commit<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        self.0.commit(tenant, writes)
+    }
+
+    fn search<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        search: &'a Search,
+    ) -> BoxFuture<'a, Result<Page<Version>, StoreError>> {
+        Box::pin(async move {
+            let page = self.0.search(tenant, search).await?;
+            self.1.fetch_add(page.items.len(), Ordering::Relaxed);
+            Ok(page)
+        })
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>, StoreError>> {
+        self.0.history(tenant, key, limit, after)
+    }
+
+    fn prune_history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        keep: NonZeroU32,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.0.prune_history(tenant, key, keep)
+    }
+}
 
 impl Metered {
     fn count<'a>(&self, versions: impl IntoIterator<Item = &'a Version>) {
@@ -400,8 +488,9 @@ async fn transaction_of_large_components_is_refused() {
 
 #[test]
 fn included_resources_take_linear_time() {
+    let given = Arc::new(AtomicUsize::new(0));
     let ward = |count: usize| {
-        let client = Client::new();
+        let client = Client::over(Counted(Memory::new(), Arc::clone(&given)));
         later(async {
             for at in 0..count {
                 client.put(&json!({"resourceType": "Device", "id": format!("d{at:03}")})).await;
@@ -421,10 +510,19 @@ fn included_resources_take_linear_time() {
     ] {
         let run = |count: usize| {
             let client = if count == 100 { &small } else { &large };
+            given.store(0, Ordering::Relaxed);
             let page = later(client.bundle(&format!("{query}&_count=400")));
             assert_eq!(modes(&page, "include").len(), count, "{query}");
+            given.load(Ordering::Relaxed)
         };
-        grows(run, 100);
+        let (few, many) = (run(100), run(400));
+        assert!(many <= few * 4, "{query}: the store gives {few} and {many} resources");
+        grows(
+            |count| {
+                run(count);
+            },
+            100,
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! Searches and histories.
 
-use super::super::checks::to_usize;
+use super::super::checks::{check_order, to_usize};
 use super::item::{Item, exact, live, name, start, value};
 use super::{Cosmos, fault, wire};
 use crate::search::{Criteria, Criterion, TokenMatch};
@@ -72,6 +72,7 @@ impl Conditions {
 }
 
 pub(super) async fn search(cosmos: &Cosmos, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+    check_order(search)?;
     let query = PageQuery::Search(search);
     let after = cosmos.pages.place(tenant, query, search.after.as_ref(), text_place)?;
     let limit = to_usize(search.limit).min(MOST);

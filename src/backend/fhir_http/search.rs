@@ -1,6 +1,6 @@
 //! Searches.
 
-use super::super::checks::to_usize;
+use super::super::checks::{check_order, to_usize};
 use super::FhirServer;
 use super::content::incoming;
 use super::fault::{ServerFault, is_too_large};
@@ -66,6 +66,7 @@ impl FhirServer {
     }
 
     pub(super) async fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+        check_order(search)?;
         let query = PageQuery::Search(search);
         let opened = search.after.as_ref().map(|token| self.options.pages.open(tenant, query, token)).transpose()?;
         let Some(asked) = self.question(search) else { return Ok(Page { items: Vec::new(), next: None }) };

@@ -9,10 +9,10 @@ mod record;
 mod slots;
 mod table;
 
-use super::checks::{check_writes, to_usize};
+use super::checks::{TimePlace, check_writes, to_usize};
 use crate::store::{
     AtomicScope, BoxFuture, Capabilities, Changes, Clock, CommitError, Key, Page, PageKey, PageQuery, PageToken,
-    ResourceStore, Result, Search, StoreError, SystemClock, Tenant, Version, VersionId, Write, text_place,
+    ResourceStore, Result, Search, SearchOrder, StoreError, SystemClock, Tenant, Version, VersionId, Write, text_place,
     version_place,
 };
 use blobs::Blobs;
@@ -180,6 +180,13 @@ impl Memory {
 
     fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
         let query = PageQuery::Search(search);
+        if search.order != SearchOrder::Id {
+            let after = self.pages.place(tenant, query, search.after.as_ref(), |bytes| TimePlace::decode(&bytes))?;
+            let Some(part) = self.part(tenant) else { return Ok(Page { items: Vec::new(), next: None }) };
+            let (items, last) = part.search_by_time(search, to_usize(search.limit), after);
+            let next = last.map(|place| self.pages.seal(tenant, query, &place.encode())).transpose()?;
+            return Ok(Page { items, next });
+        }
         let after = self.pages.place(tenant, query, search.after.as_ref(), text_place)?;
         let after = after.max(search.behind.as_ref().map(ToString::to_string));
         let Some(part) = self.part(tenant) else {
@@ -237,6 +244,7 @@ impl ResourceStore for Memory {
         let mut capabilities = Capabilities::new(AtomicScope::Tenant, self.limits.max_writes, self.limits.max_body);
         capabilities.history_pruning = true;
         capabilities.changes = true;
+        capabilities.search_by_time = true;
         capabilities
     }
 

@@ -1,16 +1,19 @@
 //! The resources of one tenant.
 
-use super::super::checks::{check, to_usize};
+use super::super::checks::{TimePlace, check, to_usize};
 use super::index::{Index, Place};
 use super::log::Moment;
 use super::record::{Record, Shard, Stored};
 use super::{Limits, lock_read, lock_write};
-use crate::search::{Criteria, IndexEntries};
-use crate::store::{Changes, CommitError, Key, Result, Search, StoreError, Version, VersionId, Write, commit_time};
+use crate::search::{Criteria, IndexEntries, ResourceType};
+use crate::store::{
+    Changes, CommitError, Key, Result, Search, SearchOrder, StoreError, Version, VersionId, Write, commit_time,
+};
 use bytes::Bytes;
 use smol_str::SmolStr;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::{BuildHasher, Hash as _, Hasher as _, RandomState};
+use std::ops::Bound;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use time::OffsetDateTime;
 
@@ -19,6 +22,8 @@ use time::OffsetDateTime;
 pub(super) struct Part {
     shards: Box<[RwLock<Shard>]>,
     index: RwLock<Index>,
+    /// The living resources of each type in the order of their times. It is locked after all others.
+    times: RwLock<BTreeMap<ResourceType, BTreeMap<TimePlace, Place>>>,
     hasher: RandomState,
 }
 
@@ -40,7 +45,7 @@ impl Part {
 
     pub(super) fn new() -> Self {
         let shards = (0..Self::SHARDS).map(|_| RwLock::default()).collect();
-        Self { shards, index: RwLock::default(), hasher: RandomState::new() }
+        Self { shards, index: RwLock::default(), times: RwLock::default(), hasher: RandomState::new() }
     }
 
     fn hash(&self, key: &Key) -> u64 {
@@ -204,6 +209,52 @@ impl Part {
         (items, None)
     }
 
+    /// What meets the criteria in the order of times behind `after`, and the last place looked at if there may be more.
+    pub(super) fn search_by_time(
+        &self,
+        search: &Search,
+        limit: usize,
+        after: Option<TimePlace>,
+    ) -> (Vec<Version>, Option<TimePlace>) {
+        let criteria = Criteria::of(&search.all_of);
+        let shards = self.hold(|_| true);
+        let (index, times) = (lock_read(&self.index), lock_read(&self.times));
+        let Some(times) = times.get(&search.resource_type) else { return (Vec::new(), None) };
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut places: Box<dyn Iterator<Item = (&TimePlace, &Place)>> = match search.order {
+            SearchOrder::UpdatedDescending => Box::new(times.range((Bound::Unbounded, after)).rev()),
+            _ => Box::new(times.range((after, Bound::Unbounded))),
+        };
+        let (mut items, mut last) = (Vec::new(), None::<&TimePlace>);
+        for (looked_at, (at, place)) in places.by_ref().enumerate() {
+            if looked_at >= Self::SCAN || items.len() >= limit {
+                return (items, last.cloned());
+            }
+            last = Some(at);
+            let record = Self::record(&shards, *place).filter(|record| index.meets(record, &criteria));
+            items.extend(record.and_then(|record| Self::version(search, record)));
+        }
+        (items, None)
+    }
+
+    /// Notes the time of a resource that lives, in the place of the one that it had.
+    fn note_time(
+        &self,
+        resource_type: ResourceType,
+        place: Place,
+        before: Option<TimePlace>,
+        after: Option<TimePlace>,
+    ) {
+        let mut times = lock_write(&self.times);
+        let times = times.entry(resource_type).or_default();
+        if let Some(before) = before {
+            times.remove(&before);
+        }
+        if let Some(after) = after {
+            times.insert(after, place);
+        }
+    }
+
     pub(super) fn commit(
         &self,
         writes: Vec<Write>,
@@ -268,6 +319,7 @@ impl Part {
         let kept = index.insert(&self.hasher, key.resource_type(), place, &entries);
         let version = current.with_body(key, body);
         let (resource_type, id) = (version.key.resource_type(), version.key.id().clone());
+        self.note_time(resource_type, place, None, Some(TimePlace::new(now, &id)));
         let print = self.print(&entries);
         shard.push(hash, Record { resource_type, id, current, older: None, entries: kept, print });
         version
@@ -291,6 +343,8 @@ impl Part {
             body: body.as_deref().map(Into::into),
         };
         let (lived, lives) = (record.current.body.is_some(), body.is_some());
+        let at = |time| TimePlace::new(time, &record.id);
+        let (before, after) = (lived.then(|| at(record.current.last_updated)), lives.then(|| at(stored.last_updated)));
         let print = self.print(&entries);
         if lived != lives || lives && record.print != print {
             let index = index.get_or_insert_with(|| lock_write(&self.index));
@@ -304,6 +358,8 @@ impl Part {
             }
             record.print = print;
         }
+        // With the others, where the index is locked.
+        self.note_time(record.resource_type, place, before, after);
         let version = stored.with_body(key, body);
         let forgotten = record.replace(stored, limits.max_versions.map(std::num::NonZeroUsize::get));
         (version, forgotten)

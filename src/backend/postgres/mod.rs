@@ -9,17 +9,18 @@ mod schema;
 mod search;
 mod writing;
 
-use super::checks::to_usize;
+use super::checks::{TimePlace, to_usize};
 use crate::store::{
     AtomicScope, BoxFuture, Capabilities, Changes, CommitError, Key, Page, PageKey, PageQuery, PageToken,
-    ResourceStore, Result, Search, StoreError, Tenant, Version, VersionId, Write, WriteId, text_place, version_place,
+    ResourceStore, Result, Search, SearchOrder, StoreError, Tenant, Version, VersionId, Write, WriteId, text_place,
+    version_place,
 };
 use bytes::Bytes;
 use error::{failed, failed_write, is_a_clash};
 use options::Limits;
 pub use options::Options;
 use pool::{Connect, Pool};
-use search::question;
+use search::{Question, question, question_by_time};
 use std::fmt;
 use std::future::poll_fn;
 use std::num::NonZeroU32;
@@ -242,20 +243,42 @@ impl Postgres {
     }
 
     async fn search_page(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+        if search.order != SearchOrder::Id {
+            return self.search_page_by_time(tenant, search).await;
+        }
         let query = PageQuery::Search(search);
         let place = self.pages.place(tenant, query, search.after.as_ref(), text_place)?;
         let place = place.max(search.behind.as_ref().map(ToString::to_string));
-        let question = question(&self.schema, tenant, search, place);
+        let found = self.found(question(&self.schema, tenant, search, place), search).await?;
+        let last_shown = found.items.last().filter(|_| found.cut).map(|last| last.key.id().to_string());
+        let last_looked_at = || found.last_looked_at.as_ref().and_then(|row| row.try_get("last").ok());
+        let next = last_shown.or_else(last_looked_at);
+        let next = next.map(|id| self.pages.seal(tenant, query, id.as_bytes())).transpose()?;
+        Ok(Page { items: found.items, next })
+    }
+
+    async fn search_page_by_time(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+        let query = PageQuery::Search(search);
+        let place = self.pages.place(tenant, query, search.after.as_ref(), |bytes| TimePlace::decode(&bytes))?;
+        let found = self.found(question_by_time(&self.schema, tenant, search, place), search).await?;
+        let last_shown = found.items.last().filter(|_| found.cut);
+        let last_shown = last_shown.map(|last| TimePlace::new(last.last_updated, last.key.id()));
+        let last_looked_at = || {
+            let row = found.last_looked_at.as_ref()?;
+            let (time, id) = (row.try_get("last_time").ok()?, row.try_get::<_, &str>("last").ok()?);
+            Some(TimePlace::new(time, &id.into()))
+        };
+        let next = last_shown.or_else(last_looked_at);
+        let next = next.map(|place| self.pages.seal(tenant, query, &place.encode())).transpose()?;
+        Ok(Page { items: found.items, next })
+    }
+
+    async fn found(&self, question: Question, search: &Search) -> Result<Found> {
         let values: Vec<&(dyn ToSql + Sync)> = question.values.iter().map(|value| &**value as _).collect();
         let rows = self.rows(&question.sql, &values, body_size).await?;
         let mut items = Vec::with_capacity(rows.len().min(question.limit));
-        let mut last_looked_at = None;
         for row in &rows {
-            if question.window.is_some() && last_looked_at.is_none() {
-                let count: i64 = row.try_get("looked_at").map_err(failed)?;
-                let full = usize::try_from(count).ok() >= question.window;
-                last_looked_at = Some(row.try_get::<_, Option<String>>("last").map_err(failed)?.filter(|_| full));
-            }
+            // Where nothing is found, a row tells what was looked at.
             let Some(id) = row.try_get::<_, Option<&str>>("id").map_err(failed)? else { break };
             if items.len() < question.limit {
                 items.push(version(Key::new(search.resource_type, id).map_err(|_| damaged())?, row)?);
@@ -263,10 +286,10 @@ impl Postgres {
         }
         // There is more when one more came, or the bytes of a page did; else behind the window, if it was full.
         let cut = rows.len() > question.limit || weigh(&rows, body_size) >= PAGE_BYTES;
-        let last_shown = items.last().filter(|_| cut).map(|last: &Version| last.key.id().to_string());
-        let next = last_shown.or(last_looked_at.flatten());
-        let next = next.map(|id| self.pages.seal(tenant, query, id.as_bytes())).transpose()?;
-        Ok(Page { items, next })
+        let first = rows.into_iter().next().filter(|_| question.window.is_some());
+        let looked_at = first.as_ref().map(|row| row.try_get::<_, i64>("looked_at")).transpose().map_err(failed)?;
+        let is_full = looked_at.and_then(|count| usize::try_from(count).ok()) >= question.window;
+        Ok(Found { items, cut, last_looked_at: first.filter(|_| is_full) })
     }
 
     async fn history_page(
@@ -293,6 +316,15 @@ impl Postgres {
         let next = last.map(|last| self.pages.seal(tenant, query, &last.to_be_bytes())).transpose()?;
         Ok(Page { items, next })
     }
+}
+
+/// What a search has found.
+struct Found {
+    items: Vec<Version>,
+    /// Whether the page was cut behind the last of them.
+    cut: bool,
+    /// A row that tells the last resource of a window that was full.
+    last_looked_at: Option<Row>,
 }
 
 /// Takes rows until they weigh as much as a page may.
@@ -357,6 +389,7 @@ impl ResourceStore for Postgres {
         let mut capabilities = Capabilities::new(AtomicScope::Tenant, self.limits.max_writes, self.limits.max_body);
         capabilities.durable_ack = self.durable;
         capabilities.history_pruning = true;
+        capabilities.search_by_time = true;
         capabilities.changes = true;
         capabilities
     }

@@ -3,11 +3,11 @@
 //! One criterion drives: an index gives its ids in order, from the place on where the page before ended. Where others must be
 //! met too, they are looked up for each id of a window, so that no page takes longer than its window.
 
-use super::super::checks::to_usize;
+use super::super::checks::{TimePlace, to_usize};
 use super::super::codes::{end_of, parameter_code, type_code};
 use super::system;
 use crate::search::{Criterion, Parameter, TokenMatch};
-use crate::store::{Search, Tenant};
+use crate::store::{Search, SearchOrder, Tenant};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::types::ToSql;
@@ -284,6 +284,49 @@ fn breadth(criterion: &Criterion) -> Option<u8> {
         Criterion::Begins(parameter, _) => Some(of(*parameter) + 3),
         Criterion::AnyOf(any) => any.iter().map(breadth).try_fold(0, |most, next| Some(most.max(next?))),
     }
+}
+
+/// The statement of a search in the order of times, by their index. Each resource that it gives is judged, within a window where
+/// there are criteria. The columns are those of [`question`]; the last one that was looked at has its time too.
+pub(super) fn question_by_time(schema: &str, tenant: &Tenant, search: &Search, after: Option<TimePlace>) -> Question {
+    let mut builder = Builder { schema, values: Vec::new(), after: None };
+    builder.bind(tenant.as_str().to_owned());
+    builder.bind(i16::from(type_code(search.resource_type)));
+    let (direction, is_behind) = match search.order {
+        SearchOrder::UpdatedDescending => ("DESC", "<"),
+        SearchOrder::Id | SearchOrder::Updated => ("ASC", ">"),
+    };
+    let after = after.and_then(|place| Some((place.time()?, place.id))).map(|(time, id)| {
+        let (time, id) = (builder.bind(time), builder.bind(id.to_string()));
+        format!(" AND (r.last_updated, r.id) {is_behind} ({time}, {id})")
+    });
+    let limit = to_usize(search.limit).min(MOST);
+    let more = builder.bind(count(limit + 1));
+    let body = if search.bodies { "r.body" } else { "''::bytea AS body" };
+    let of_type = format!(
+        "{schema}.resources r WHERE r.tenant = $1 AND r.type = $2 AND r.body IS NOT NULL{} \
+         ORDER BY r.last_updated {direction}, r.id {direction}",
+        after.unwrap_or_default()
+    );
+    if search.all_of.is_empty() {
+        let sql = format!("SELECT r.id, r.version, r.last_updated, r.write_id, {body} FROM {of_type} LIMIT {more}");
+        return Question { sql, values: builder.values, limit, window: None };
+    }
+    let window = WINDOW.max(limit + 1);
+    let size = builder.bind(count(window));
+    let meets: Vec<_> = search.all_of.iter().map(|criterion| builder.meets(criterion, "c")).collect();
+    let (meets, order) = (meets.join(" AND "), format!("ORDER BY c.last_updated {direction}, c.id {direction}"));
+    let end = if direction == "ASC" { "DESC" } else { "ASC" };
+    let sql = format!(
+        "WITH c AS MATERIALIZED (SELECT r.id, r.last_updated, r.number AS resource FROM {of_type} LIMIT {size}), \
+         h AS MATERIALIZED (SELECT c.id, c.last_updated FROM c WHERE {meets} {order} LIMIT {more}) \
+         SELECT w.looked_at, w.last, w.last_time, r.* FROM (SELECT (SELECT count(*) FROM c) AS looked_at, c.id AS last, \
+         c.last_updated AS last_time FROM c ORDER BY c.last_updated {end}, c.id {end} LIMIT 1) w \
+         LEFT JOIN (h CROSS JOIN LATERAL (SELECT r.id, r.version, r.last_updated, r.write_id, {body} \
+         FROM {schema}.resources r WHERE r.tenant = $1 AND r.type = $2 AND r.id = h.id LIMIT 1) r) ON true \
+         ORDER BY h.last_updated {direction}, h.id {direction}"
+    );
+    Question { sql, values: builder.values, limit, window: Some(window) }
 }
 
 /// `$1` is the tenant, and `$2` the type. The columns are id, version, time, write id and body of a resource; before them, where

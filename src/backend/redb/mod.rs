@@ -7,11 +7,12 @@ mod search;
 mod tables;
 mod writer;
 
-use super::checks::{check_writes, to_usize};
+use super::checks::{TimePlace, check_writes, to_usize};
 use super::oneshot::oneshot;
 use crate::store::{
     AtomicScope, BoxError, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageQuery, PageToken,
-    ResourceStore, Result, Search, StoreError, Tenant, Version, VersionId, Write, random_bytes, version_place,
+    ResourceStore, Result, Search, SearchOrder, StoreError, Tenant, Version, VersionId, Write, random_bytes,
+    version_place,
 };
 use ::redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition,
@@ -20,7 +21,7 @@ use ::redb::{
 use file::{OpenDatabase, Reopen};
 use options::Limits;
 pub use options::Options;
-use search::{Finder, Place};
+use search::{Finder, Place, page_by_time};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Bound;
@@ -29,7 +30,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tables::{CHANGES, CURRENT, FORMAT, HEADS, INDEX, META, OLDER, RECORDS, Row, current_key, older_key};
+use tables::{
+    CHANGES, CURRENT, FORMAT, HEADS, INDEX, META, OLDER, RECORDS, Row, TIMES, VERSIONS, current_key, current_of_older,
+    older_key, split_key, time_key, version_key,
+};
 use writer::{Prune, Task, Writes};
 
 /// The bytes of the bodies after which a page of a history ends.
@@ -166,6 +170,12 @@ impl Redb {
 
     fn search_now(&self, transaction: &ReadTransaction, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
         let query = PageQuery::Search(search);
+        if search.order != SearchOrder::Id {
+            let place = self.pages.place(tenant, query, search.after.as_ref(), |bytes| TimePlace::decode(&bytes))?;
+            let (items, next) = page_by_time(transaction, tenant, search, place)?;
+            let next = next.map(|place| self.pages.seal(tenant, query, &place.encode())).transpose()?;
+            return Ok(Page { items, next });
+        }
         let place = self.pages.place(tenant, query, search.after.as_ref(), |bytes| Place::decode(&bytes))?;
         let (items, next) = Finder::new(transaction, tenant, search)?.page(to_usize(search.limit), place.as_ref())?;
         let next = next.map(|place| self.pages.seal(tenant, query, &place.encode())).transpose()?;
@@ -231,6 +241,7 @@ impl ResourceStore for Redb {
         let mut capabilities = Capabilities::new(AtomicScope::Tenant, self.limits.max_writes, self.limits.max_body);
         capabilities.durable_ack = true;
         capabilities.history_pruning = true;
+        capabilities.search_by_time = true;
         capabilities
     }
 
@@ -289,6 +300,7 @@ fn prepare(db: &Database) -> Result<[u8; 32]> {
                 pages = kept;
                 if u32::from_le_bytes(format) < FORMAT {
                     write_heads(&transaction)?;
+                    write_times(&transaction)?;
                     meta.insert("format", FORMAT.to_le_bytes().as_slice()).map_err(failed)?;
                 }
             }
@@ -297,7 +309,9 @@ fn prepare(db: &Database) -> Result<[u8; 32]> {
         for table in [CURRENT, HEADS, OLDER, RECORDS] {
             transaction.open_table(table).map_err(failed)?;
         }
-        transaction.open_table(INDEX).map_err(failed)?;
+        for table in [INDEX, TIMES, VERSIONS] {
+            transaction.open_table(table).map_err(failed)?;
+        }
         transaction.open_table(CHANGES).map_err(failed)?;
     }
     transaction.commit().map_err(failed)?;
@@ -313,6 +327,30 @@ fn write_heads(transaction: &WriteTransaction) -> Result<()> {
         if let Some(head) = Row::decode(row.value())?.head() {
             heads.insert(key.value(), head.encode().as_slice()).map_err(failed)?;
         }
+    }
+    Ok(())
+}
+
+/// Makes the orders of time of what a file of an earlier format has.
+fn write_times(transaction: &WriteTransaction) -> Result<()> {
+    let mut times = transaction.open_table(TIMES).map_err(failed)?;
+    let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
+    let current = transaction.open_table(CURRENT).map_err(failed)?;
+    for row in current.iter().map_err(failed)? {
+        let (key, row) = row.map_err(failed)?;
+        let (row, (of_type, id)) = (Row::decode(row.value())?, split_key(key.value())?);
+        let place = TimePlace::new(row.last_updated, &id);
+        if row.body.is_some() {
+            times.insert(time_key(of_type, &place).as_slice(), ()).map_err(failed)?;
+        }
+        versions.insert(version_key(of_type, &place, row.version).as_slice(), ()).map_err(failed)?;
+    }
+    let older = transaction.open_table(OLDER).map_err(failed)?;
+    for row in older.iter().map_err(failed)? {
+        let (key, row) = row.map_err(failed)?;
+        let (row, (of_type, id)) = (Row::decode(row.value())?, split_key(current_of_older(key.value())?)?);
+        let place = TimePlace::new(row.last_updated, &id);
+        versions.insert(version_key(of_type, &place, row.version).as_slice(), ()).map_err(failed)?;
     }
     Ok(())
 }

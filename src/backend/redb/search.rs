@@ -3,11 +3,14 @@
 //! Each criterion that the index serves is a list of ids in order. What is in all of them is found by going forward in
 //! turn, each list at once to where the others are, so that the shortest decides how long it takes.
 
+use super::super::checks::{TimePlace, to_usize};
 use super::failed;
 use super::open_for_reading;
-use super::tables::{CURRENT, HEADS, INDEX, Row, end_of, id_of_index, index_start, index_value, of_type};
+use super::tables::{
+    CURRENT, HEADS, INDEX, Row, TIMES, end_of, id_of_index, index_start, index_value, of_type, time_key,
+};
 use crate::search::{Criteria, Criterion, TokenMatch};
-use crate::store::{Key, Result, Search, StoreError, Tenant, Version};
+use crate::store::{Key, Result, Search, SearchOrder, StoreError, Tenant, Version};
 use ::redb::{Range, ReadOnlyTable, ReadTransaction};
 use smol_str::SmolStr;
 use std::cmp::Reverse;
@@ -304,6 +307,50 @@ impl<'a> Finder<'a> {
             last = Some(Place::Behind(id));
         }
     }
+}
+
+/// Returns what meets the criteria in the order of times behind a place, and where to go on if there may be more.
+pub(super) fn page_by_time(
+    transaction: &ReadTransaction,
+    tenant: &Tenant,
+    search: &Search,
+    from: Option<TimePlace>,
+) -> Result<(Vec<Version>, Option<TimePlace>)> {
+    let of_type = of_type(tenant, search.resource_type);
+    let times = open_for_reading(transaction, TIMES)?;
+    let (heads, current) = (open_for_reading(transaction, HEADS)?, open_for_reading(transaction, CURRENT)?);
+    let (criteria, limit) = (Criteria::of(&search.all_of), to_usize(search.limit));
+    let descends = search.order == SearchOrder::UpdatedDescending;
+    let (start, end) = (of_type.clone(), end_of(&of_type));
+    let from = from.map(|place| time_key(&of_type, &place));
+    let bounds = match (&from, descends) {
+        (Some(from), true) => (Bound::Included(start.as_slice()), Bound::Excluded(from.as_slice())),
+        (Some(from), false) => (Bound::Excluded(from.as_slice()), Bound::Excluded(end.as_slice())),
+        (None, _) => (Bound::Included(start.as_slice()), Bound::Excluded(end.as_slice())),
+    };
+    let mut rows = times.range::<&[u8]>(bounds).map_err(failed)?;
+    let (mut items, mut bytes, mut looked_at, mut last) = (Vec::new(), 0_usize, 0_usize, None);
+    while let Some(row) = if descends { rows.next_back() } else { rows.next() } {
+        if items.len() >= limit || bytes >= PAGE_BYTES || looked_at >= STEPS {
+            return Ok((items, last));
+        }
+        looked_at = looked_at.saturating_add(1);
+        let row = row.map_err(failed)?.0;
+        let damaged = || StoreError::corrupt("a row of the file has no time");
+        let place = row.value().get(of_type.len()..).and_then(TimePlace::decode).ok_or_else(damaged)?;
+        let at = [of_type.as_slice(), place.id.as_bytes()].concat();
+        let head = heads.get(at.as_slice()).map_err(failed)?;
+        if let (Some(head), Ok(key)) = (head, Key::new(search.resource_type, place.id.clone())) {
+            let head = Row::decode(head.value())?;
+            if search.all_of.is_empty() || criteria.matches(&place.id, &head.entries()?) {
+                let version = if search.bodies { whole(&current, &at, &key)? } else { head.to_version(&key) };
+                bytes = bytes.saturating_add(version.body.as_ref().map_or(0, bytes::Bytes::len));
+                items.push(version);
+            }
+        }
+        last = Some(place);
+    }
+    Ok((items, None))
 }
 
 /// Returns the version of a row that has a head.

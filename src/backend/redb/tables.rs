@@ -3,6 +3,7 @@
 //! Every key begins with the tenant and a zero byte, which no tenant holds, so that the rows of a tenant lie together and
 //! the ids of a type in the order of their bytes.
 
+use super::super::checks::TimePlace;
 use super::super::codes::{self, parameter_code, type_code};
 use crate::search::{IndexEntries, Parameter, ResourceType, Token};
 use crate::store::{Key, LedgerKey, Result, StoreError, Tenant, Version, VersionId, WriteId};
@@ -13,8 +14,8 @@ use time::{OffsetDateTime, UtcOffset};
 
 /// The layout that is written here. A file of a higher one is refused.
 ///
-/// The second one has [`HEADS`], which are made from the rows of the first.
-pub(super) const FORMAT: u32 = 2;
+/// The second one has [`HEADS`], and the third [`TIMES`] and [`VERSIONS`], which are made from the rows of the first.
+pub(super) const FORMAT: u32 = 3;
 
 type Bin = &'static [u8];
 
@@ -28,6 +29,12 @@ pub(super) const HEADS: TableDefinition<'_, Bin, Bin> = TableDefinition::new("he
 pub(super) const OLDER: TableDefinition<'_, Bin, Bin> = TableDefinition::new("older");
 /// Type, parameter, value and id of what is living.
 pub(super) const INDEX: TableDefinition<'_, Bin, ()> = TableDefinition::new("index");
+/// Type, time and id of what is living: the order of a search by time.
+pub(super) const TIMES: TableDefinition<'_, Bin, ()> = TableDefinition::new("times");
+/// Type, time, id and version of all that [`CURRENT`] and [`OLDER`] have, deletions too: the order in which the versions of a
+/// type were made. Read backwards it is the history of the type; the histories of the types, merged by time, are that of a
+/// tenant.
+pub(super) const VERSIONS: TableDefinition<'_, Bin, ()> = TableDefinition::new("versions");
 /// The records of the ledger.
 pub(super) const RECORDS: TableDefinition<'_, Bin, Bin> = TableDefinition::new("records");
 /// How many changes of its ledger each tenant has made.
@@ -65,6 +72,18 @@ pub(super) fn older_key(current: &[u8], version: u64) -> Vec<u8> {
     row
 }
 
+/// Returns the key in [`CURRENT`] of a version in [`OLDER`], from the key of that.
+pub(super) fn current_of_older(key: &[u8]) -> Result<&[u8]> {
+    key.len().checked_sub(9).and_then(|end| key.get(..end)).ok_or_else(damaged)
+}
+
+/// Returns the id of a key in [`CURRENT`], and what stands before it: that of [`of_type`]. No tenant holds a zero byte.
+pub(super) fn split_key(key: &[u8]) -> Result<(&[u8], SmolStr)> {
+    let zero = key.iter().position(|byte| *byte == 0).ok_or_else(damaged)?;
+    let (of_type, id) = key.split_at_checked(zero.saturating_add(2)).ok_or_else(damaged)?;
+    Ok((of_type, std::str::from_utf8(id).map_err(|_| damaged())?.into()))
+}
+
 /// Returns what the index keys of a parameter begin with when the value begins so. Zero bytes are followed by 255, so
 /// that two of them end a value.
 pub(super) fn index_start(of_type: &[u8], parameter: Parameter, start: &str) -> Vec<u8> {
@@ -84,6 +103,16 @@ pub(super) fn index_value(of_type: &[u8], parameter: Parameter, value: &str) -> 
     let mut row = index_start(of_type, parameter, value);
     row.extend_from_slice(&[0, 0]);
     row
+}
+
+/// Returns the key in [`TIMES`] of a resource.
+pub(super) fn time_key(of_type: &[u8], place: &TimePlace) -> Vec<u8> {
+    [of_type, &place.encode()].concat()
+}
+
+/// Returns the key in [`VERSIONS`] of a version.
+pub(super) fn version_key(of_type: &[u8], place: &TimePlace, version: VersionId) -> Vec<u8> {
+    older_key(&time_key(of_type, place), version.get())
 }
 
 /// Returns the id at the end of an index key: whatever the value was, no id holds a zero byte.

@@ -1,12 +1,12 @@
 //! The one thread that writes: it gathers the commits that wait into one transaction of the file, so that they share the
 //! wait for the disk.
 
-use super::super::checks::{Newest, check, check_change};
+use super::super::checks::{Newest, TimePlace, check, check_change};
 use super::super::oneshot::OneshotSender;
 use super::file::OpenDatabase;
 use super::tables::{
-    CHANGES, CURRENT, HEADS, INDEX, OLDER, RECORDS, Row, current_key, encode_entries, in_utc, index_value, of_type,
-    older_key, record_key,
+    CHANGES, CURRENT, HEADS, INDEX, OLDER, RECORDS, Row, TIMES, VERSIONS, current_key, encode_entries, in_utc,
+    index_value, of_type, older_key, record_key, time_key, version_key,
 };
 use super::{failed, unavailable};
 use crate::search::IndexEntries;
@@ -178,6 +178,8 @@ struct Resources<'t> {
     heads: Table<'t, Bin, Bin>,
     older: Table<'t, Bin, Bin>,
     index: Table<'t, Bin, ()>,
+    times: Table<'t, Bin, ()>,
+    versions: Table<'t, Bin, ()>,
     max_versions: Option<NonZeroUsize>,
 }
 
@@ -188,6 +190,8 @@ impl<'t> Resources<'t> {
             heads: transaction.open_table(HEADS).map_err(failed)?,
             older: transaction.open_table(OLDER).map_err(failed)?,
             index: transaction.open_table(INDEX).map_err(failed)?,
+            times: transaction.open_table(TIMES).map_err(failed)?,
+            versions: transaction.open_table(VERSIONS).map_err(failed)?,
             max_versions,
         })
     }
@@ -228,7 +232,7 @@ impl<'t> Resources<'t> {
             indexed = before.entries()?;
             let older = older_key(&row, before.version.get());
             self.older.insert(older.as_slice(), before.older().encode().as_slice()).map_err(failed)?;
-            self.forget(&row, version.version)?;
+            self.forget(&task.tenant, &write.key, version.version)?;
         }
         let none = IndexEntries::new();
         let (wanted, entries) =
@@ -236,6 +240,17 @@ impl<'t> Resources<'t> {
         self.reindex(&task.tenant, &write.key, &indexed, wanted)?;
         let new = Row::new(version.version, version.last_updated, write.write_id, entries, write.body.as_deref());
         self.current.insert(row.as_slice(), new.encode().as_slice()).map_err(failed)?;
+        let of_type = of_type(&task.tenant, write.key.resource_type());
+        let place = |at| TimePlace::new(at, write.key.id());
+        let time = |at| time_key(&of_type, &place(at));
+        let made = version_key(&of_type, &place(version.last_updated), version.version);
+        self.versions.insert(made.as_slice(), ()).map_err(failed)?;
+        if let Some(before) = before.filter(|before| before.body.is_some()) {
+            self.times.remove(time(before.last_updated).as_slice()).map_err(failed)?;
+        }
+        if write.body.is_some() {
+            self.times.insert(time(version.last_updated).as_slice(), ()).map_err(failed)?;
+        }
         match new.head() {
             Some(head) => drop(self.heads.insert(row.as_slice(), head.encode().as_slice()).map_err(failed)?),
             None => drop(self.heads.remove(row.as_slice()).map_err(failed)?),
@@ -250,17 +265,28 @@ impl<'t> Resources<'t> {
         let Some(newest) = newest else { return Ok(Outcome::Refused(StoreError::not_found().into())) };
         let mut count = 0;
         let mut oldest = newest.get().saturating_sub(u64::from(task.keep.get()));
-        while oldest > 0 && self.older.remove(older_key(&row, oldest).as_slice()).map_err(failed)?.is_some() {
+        while self.remove_older(&task.tenant, &task.key, oldest)? {
             (oldest, count) = (oldest - 1, count + 1);
         }
         Ok(Outcome::Pruned(count))
     }
 
+    /// Takes away an older version; tells whether there was one.
+    fn remove_older(&mut self, tenant: &Tenant, key: &Key, number: u64) -> Result<bool> {
+        let removed = self.older.remove(older_key(&current_key(tenant, key), number).as_slice()).map_err(failed)?;
+        let Some(removed) = removed else { return Ok(false) };
+        let row = Row::decode(removed.value())?;
+        let place = TimePlace::new(row.last_updated, key.id());
+        let place = version_key(&of_type(tenant, key.resource_type()), &place, row.version);
+        self.versions.remove(place.as_slice()).map_err(failed)?;
+        Ok(true)
+    }
+
     /// Takes away what is older than the versions that are kept.
-    fn forget(&mut self, row: &[u8], newest: VersionId) -> Result<()> {
+    fn forget(&mut self, tenant: &Tenant, key: &Key, newest: VersionId) -> Result<()> {
         let kept = self.max_versions.and_then(|max| u64::try_from(max.get()).ok());
         let mut oldest = kept.and_then(|kept| newest.get().checked_sub(kept)).unwrap_or_default();
-        while oldest > 0 && self.older.remove(older_key(row, oldest).as_slice()).map_err(failed)?.is_some() {
+        while self.remove_older(tenant, key, oldest)? {
             oldest -= 1;
         }
         Ok(())

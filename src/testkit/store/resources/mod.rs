@@ -120,6 +120,10 @@ macro_rules! __resource_clauses {
             r15_prune_without_the_capability_is_unsupported
             /// The versions of all resources come by time, each once, deletions too, by type and from a moment on.
             r16_changes_are_complete_and_newest_first
+            /// A search in the order of times finds the same, by time and id, in pages of any length.
+            r17_search_by_time_is_ordered_by_time
+            /// A store that cannot order by times says so.
+            r17_search_by_time_without_the_capability_is_unsupported
         }
     };
 }

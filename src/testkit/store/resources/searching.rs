@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::search::{Criterion, TokenMatch};
-use crate::store::Precondition;
+use crate::store::{Precondition, SearchOrder};
 use std::collections::BTreeSet;
 
 const CRITERION: ClauseOutcome = ClauseOutcome::Skipped("a criterion of a search");
@@ -426,5 +426,55 @@ pub(super) fn r8_foreign_history_token_is_invalid(store: &Store<'_>) -> ClauseRe
     invalid(&t, &a, &of_search, "of a search")?;
     let search = Search::new(ResourceType::Device).limit(1).after(past);
     wanted!(store.search(&t, &search)?, Err(StoreError::Invalid { .. }), "a search with the token of a history");
+    Ok(ClauseOutcome::Held)
+}
+
+pub(super) fn r17_search_by_time_is_ordered_by_time(store: &Store<'_>) -> ClauseResult {
+    if !store.capabilities().search_by_time {
+        return Ok(ClauseOutcome::Skipped("an order of times"));
+    }
+    let t = fresh();
+    for id in ["c", "a", "e", "d", "b"] {
+        store.made(&t, Write::create(component(id)?, "1", source("Device/1")))?;
+    }
+    store.made(&t, Write::create(component("z")?, "1", source("Device/2")))?;
+    store.made(&t, Write::create(device("a")?, "1", source("Device/1")))?;
+    store.made(&t, Write::put(component("c")?, "2", source("Device/1")))?;
+    store.made(&t, Write::delete(component("e")?, Precondition::Exists))?;
+    for criteria in [vec![], vec![Criterion::source("Device/1")]] {
+        let Some(found) = store.walk(&t, &with(&criteria), |_| Ok(()))? else { return Ok(CRITERION) };
+        let mut wanted: Vec<_> = found.iter().map(|version| (version.last_updated, version.key.clone())).collect();
+        wanted.sort();
+        for order in [SearchOrder::Updated, SearchOrder::UpdatedDescending] {
+            for limit in [1, 2, 100] {
+                for search in [with(&criteria).limit(limit), with(&criteria).limit(limit).without_bodies()] {
+                    let found = store.walk(&t, &search.order(order), |_| Ok(()))?.unwrap_or_default();
+                    let found: Vec<_> = found.into_iter().map(|version| (version.last_updated, version.key)).collect();
+                    ensure!(found == wanted, "{order:?} found {found:?}, wanted {wanted:?}");
+                }
+            }
+            wanted.reverse();
+        }
+    }
+    let first = store.search(&t, &components().limit(1).order(SearchOrder::Updated))?;
+    let first = first.map_err(|error| BrokenClause::what(format!("a page failed: {error:?}")))?;
+    let other = Search { after: first.next, ..components().order(SearchOrder::UpdatedDescending) };
+    let refused = store.search(&t, &other)?;
+    ensure!(
+        matches!(refused, Err(StoreError::Invalid { .. })),
+        "a token of another order gives {refused:?}, wanted `Invalid`"
+    );
+    Ok(ClauseOutcome::Held)
+}
+
+pub(super) fn r17_search_by_time_without_the_capability_is_unsupported(store: &Store<'_>) -> ClauseResult {
+    if store.capabilities().search_by_time {
+        return Ok(ClauseOutcome::Skipped("a store without an order of times"));
+    }
+    for order in [SearchOrder::Updated, SearchOrder::UpdatedDescending] {
+        let found = store.search(&fresh(), &components().order(order))?;
+        let is_refused = matches!(found, Err(StoreError::Unsupported { .. }));
+        ensure!(is_refused, "{order:?} gives {found:?}, wanted `Unsupported`");
+    }
     Ok(ClauseOutcome::Held)
 }
