@@ -67,9 +67,11 @@
 //! # Damaged files
 //!
 //! A file whose length or digest is not that of the ledger is marked: by whoever downloads it, and by the scrub, which
-//! reads every file once a week (`--scrub-every`). `GET /TENANT/updates/ID` and the page for people say so, and the file is not given out.
-//! The reference in the component stays as it is: its status is that of the update, which damage to one copy of the file does not
-//! change, and a client that fetches the file is refused.
+//! reads every file once a week (`--scrub-every`). From then on the file is not given out, and each update of it is marked:
+//! in the components that clients read and search, by the part `damaged` of the extension `available-update`
+//! ([`AvailableUpdate::damaged`](crate::update::AvailableUpdate::damaged)), in `GET /TENANT/updates/ID`, and on the page for people.
+//! The mark is shown and not stored, so that it makes no version of the component: a cache that holds to the `ETag` learns of
+//! it with the next version. The status stays that of the update, which damage to one copy of its file does not change.
 //! A whole download is checked against the digest on the way and breaks off before its end; a part cannot be, so that whoever
 //! puts parts together checks the whole. To repair it, send the same bytes again, under the same idempotency key or as
 //! another upload: they get a name of their own, and every update of the damaged file refers to it. A file that was put back

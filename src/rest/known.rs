@@ -104,12 +104,12 @@ impl KnownUpdate {
     }
 
     /// Whether a reference names the same file, version and place among the updates. Where the update stands is left out, and
-    /// so is its time.
+    /// so are its time and damage to its file.
     #[must_use]
     pub fn is_same_file(&self, there: &AvailableUpdate) -> bool {
         let Some(known) = &self.update else { return false };
         let mut there = there.clone();
-        (there.status, there.restored) = (known.status, known.restored);
+        (there.status, there.restored, there.damaged) = (known.status, known.restored, known.damaged);
         there.file.creation.clone_from(&known.file.creation);
         if self.is_signed {
             let path = |url: &str| url.split(['?', '#']).next().unwrap_or_default().to_owned();
@@ -149,7 +149,7 @@ impl KnownUpdate {
             _ => known.restored,
         };
         if self.is_same_file(there) {
-            return Some(AvailableUpdate { status, restored, ..there.clone() });
+            return Some(AvailableUpdate { status, restored, damaged: known.damaged, ..there.clone() });
         }
         Some(AvailableUpdate { status, restored, ..known.clone() })
     }

@@ -436,6 +436,7 @@ where
                 creation: opened.clone().map(DateTime::from),
             },
             restored: 0,
+            damaged: false,
         })
     }
 

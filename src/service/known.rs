@@ -62,12 +62,15 @@ where
             state => state.held(),
         };
         let update = match update.filter(|_| stage != UpdateStage::Ended) {
-            Some((blob, generation)) => match self.update(session, ingest, blob, generation).await {
-                Ok(update) => Some(AvailableUpdate { status, restored, ..update }),
-                // Its file may be gone by now.
-                Err(_) if stage == UpdateStage::Withdrawn => None,
-                Err(error) => return Err(super::references::store_error(error)),
-            },
+            Some((blob, generation)) => {
+                let damaged = self.is_damaged(session, &blob.key(generation)).await?;
+                match self.update(session, ingest, blob, generation).await {
+                    Ok(update) => Some(AvailableUpdate { status, restored, damaged, ..update }),
+                    // Its file may be gone by now.
+                    Err(_) if stage == UpdateStage::Withdrawn => None,
+                    Err(error) => return Err(super::references::store_error(error)),
+                }
+            }
             None => None,
         };
         let is_signed = matches!(self.addresses, Addresses::Store(UrlKind::Signed { .. }));

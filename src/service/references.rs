@@ -141,10 +141,11 @@ where
     }
 
     /// Whether a reference says what it has to. Its time is left out, and of an address that is signed anew each time the query,
-    /// which has the signature.
+    /// which has the signature. Damage is left out too: it is shown, and not written.
     pub(super) fn is_same(&self, there: &AvailableUpdate, wanted: &AvailableUpdate) -> bool {
         let mut there = there.clone();
         there.file.creation.clone_from(&wanted.file.creation);
+        there.damaged = wanted.damaged;
         let is_signed = matches!(self.addresses, Addresses::Store(UrlKind::Signed { .. }));
         if is_signed && without_query(&there.file.url) == without_query(&wanted.file.url) {
             there.file.url.clone_from(&wanted.file.url);

@@ -133,6 +133,7 @@ pub struct UpdateFile {
 ///         creation: None,
 ///     },
 ///     restored: 0,
+///     damaged: false,
 /// };
 /// assert_eq!(AvailableUpdate::from_extension(&update.to_extension())?, update);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -155,6 +156,8 @@ pub struct AvailableUpdate {
     pub file: UpdateFile,
     /// How often it was made current again after being superseded.
     pub restored: u32,
+    /// Whether its file is known to be damaged: it is not given out until the same bytes are sent again.
+    pub damaged: bool,
 }
 
 impl AvailableUpdate {
@@ -177,6 +180,7 @@ impl AvailableUpdate {
             part("size", number(self.size)),
             part("file", Some(Box::new(self.attachment()))),
             part("restored", number(self.restored.into()).filter(|_| self.restored > 0)),
+            part("damaged", self.damaged.then(|| Primitive::from(true))),
         ];
         let parts = parts.into_iter().flatten().collect();
         Extension::complex(base.url(CanonicalName::AvailableUpdate), parts)
@@ -222,6 +226,11 @@ impl AvailableUpdate {
             Some(ExtensionValue::String(Primitive { value: Some(digest), .. })) => digest.as_str().parse().ok(),
             _ => None,
         };
+        let damaged = match value("damaged") {
+            None => Some(false),
+            Some(ExtensionValue::Boolean(damaged)) => damaged.value,
+            Some(_) => None,
+        };
         let file = match value("file") {
             Some(ExtensionValue::Attachment(attachment)) => read_file(attachment),
             _ => None,
@@ -235,6 +244,7 @@ impl AvailableUpdate {
             size: value("size").and_then(whole).ok_or_else(wrong("size"))?,
             file: file.ok_or_else(wrong("file"))?,
             restored: restored.ok_or_else(wrong("restored"))?,
+            damaged: damaged.ok_or_else(wrong("damaged"))?,
         })
     }
 }

@@ -226,3 +226,32 @@ fn damaged_files_are_listed_until_replaced() {
     place.receive(keyed("k"));
     assert!(list().is_empty());
 }
+
+#[test]
+fn updates_of_a_damaged_file_are_marked_until_it_is_replaced() {
+    let place = Place::new("marked");
+    let received = place.receive(keyed("k"));
+    let key = place.key(&received);
+    let shown = || {
+        let (mut component, version) = read(&place.memory, "ecg");
+        let updates = block_on(place.service.updates_of(&ours(), &component)).unwrap();
+        block_on(place.service.show_known_updates(&ours(), &mut component)).unwrap();
+        assert_eq!(self::updates(&component), updates);
+        (updates.iter().map(|update| update.damaged).collect::<Vec<_>>(), version.version)
+    };
+    let (whole, version) = shown();
+    assert_eq!(whole, [false]);
+    place.damage(&key, flip);
+    block_on(place.service.scrub(&ours(), |_| {})).unwrap();
+    assert_eq!(shown(), (vec![true], version));
+    // The reconciler takes the mark for no change of the component.
+    let mut position = Some(fhir_devices::service::ReconcilePosition::default());
+    while let Some(from) = position {
+        let found = block_on(place.service.reconcile(&ours(), NonZeroU32::MAX, from)).unwrap();
+        assert!(found.reattached.is_empty() && found.failed.is_empty(), "{found:?}");
+        position = found.next;
+    }
+    assert_eq!(shown(), (vec![true], version));
+    place.receive(keyed("k"));
+    assert_eq!(shown().0, [false]);
+}

@@ -79,12 +79,13 @@ fn full() -> AvailableUpdate {
             creation: Some("2017-04-19T10:00:00Z".parse().unwrap()),
         },
         restored: u32::MAX,
+        damaged: true,
     }
 }
 
 #[test]
 fn written_extensions_follow_their_definition() {
-    let mut bare = AvailableUpdate { version: None, sequence: None, size: 8, restored: 0, ..full() };
+    let mut bare = AvailableUpdate { version: None, sequence: None, size: 8, restored: 0, damaged: false, ..full() };
     bare.file.creation = None;
     for update in [full(), bare] {
         let extension = update.to_extension();

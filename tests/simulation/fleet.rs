@@ -97,6 +97,7 @@ pub(crate) async fn overwrite(store: &impl ResourceStore, tenant: &Tenant, id: &
                 creation: None,
             },
             restored: 0,
+            damaged: false,
         };
         attach(&mut other, &update);
         component.extension.extend(other.extension);

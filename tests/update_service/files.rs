@@ -115,6 +115,23 @@ async fn damaged_file_is_marked_and_replaced_by_a_resend() {
     let shown = running.get(&format!("/demo/updates/{id}")).await.json();
     assert!(shown["damaged"]["since"].is_string(), "{shown}");
     assert!(running.get("/demo/audit").await.text().contains("\"damaged\""));
+    // Every way of reading the component marks it, and a client that sends the mark back changes nothing.
+    let component = running.get("/demo/fhir/DeviceComponent/pump-lvp").await;
+    assert!(is_marked(&component.json()), "{}", component.text());
+    let found = running.get("/demo/fhir/DeviceComponent?_id=pump-lvp").await.json();
+    assert!(is_marked(&found["entry"][0]["resource"]));
+    let batch = r#"{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"GET","url":"DeviceComponent/pump-lvp"}}]}"#;
+    let batch = running.json("POST", "/demo/fhir", &[], batch).await.json();
+    assert!(is_marked(&batch["entry"][0]["resource"]), "{batch}");
+    let sent = running.json("PUT", "/demo/fhir/DeviceComponent/pump-lvp", &[], &component.text()).await;
+    assert!(sent.status == 200 && is_marked(&sent.json()), "{}", sent.text());
+    let patch = r#"[{"op": "add", "path": "/productionSpecification", "value": [{"productionSpec": "1"}]}]"#;
+    let patched = [("Content-Type", "application/json-patch+json")];
+    let patched = running.send("PATCH", "/demo/fhir/DeviceComponent/pump-lvp", &patched, patch.as_bytes()).await;
+    assert!(patched.status == 200 && is_marked(&patched.json()), "{}", patched.text());
+    let stored = TenantResources::new(memory.clone(), "demo".parse().unwrap());
+    let (stored, _) = stored.get::<fhir_devices::DeviceComponent>("pump-lvp").await.unwrap();
+    assert!(!stored.to_json().contains("damaged"), "the mark is stored");
     let page = running.get("/?tenant=demo").await.text();
     assert!(page.contains("The file is damaged, and is not given out"), "the page does not say so");
     assert!(!page.contains(&format!("href=\"{}", link_to(&url))), "the page offers a file that is not given out");
@@ -123,7 +140,7 @@ async fn damaged_file_is_marked_and_replaced_by_a_resend() {
     assert_eq!(running.upload("demo", &key, &form(&bytes)).await.status, 200);
     let component = running.get("/demo/fhir/DeviceComponent/pump-lvp").await.json();
     let moved = file_of(&component);
-    assert_ne!(moved, url);
+    assert!(moved != url && !is_marked(&component));
     let good = running.get(&moved).await;
     assert_eq!((good.status, good.body.len()), (200, whole));
     assert!(running.get(&format!("/demo/updates/{id}")).await.json()["damaged"].is_null());
@@ -145,6 +162,12 @@ async fn damaged_file_is_marked_and_replaced_by_a_resend() {
         (None, false)
     );
     let _ = std::fs::remove_dir_all(&folder);
+}
+
+/// Whether the update that was attached last is marked as damaged.
+fn is_marked(component: &serde_json::Value) -> bool {
+    let parts = component["extension"].as_array().unwrap().last().unwrap()["extension"].as_array().unwrap();
+    parts.iter().any(|part| part["url"] == "damaged" && part["valueBoolean"] == true)
 }
 
 /// The path of the file of the update that was attached last.
