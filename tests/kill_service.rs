@@ -15,6 +15,8 @@
 
 #[path = "kill_service/binary.rs"]
 mod binary;
+#[path = "kill_service/keep.rs"]
+mod keep;
 #[path = "kill_service/load.rs"]
 mod load;
 #[path = "kill_service/operation.rs"]

@@ -66,6 +66,7 @@ for how long things are kept
   --unknown-references remove|leave  what becomes of an update in a component that the service does not know (default
                        remove)
   --keep-aborted N     the same for an upload whose bytes never came (default 1)
+  --keep-files HOURS   hours for which a file is kept that no update needs any more (default 1)
   --keep-versions N    versions of each resource (default 1000; 0 keeps all), where the store can forget
 
 how many clients may wait, and for how long (manual: Operating it)
@@ -241,6 +242,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
                     other => return Err(format!("`{other}` is not a rule, only `remove` and `leave` are")),
                 };
             }
+            "--keep-files" => settings.keep.files = hours(&value()?)?,
             "--keep-versions" => settings.keep.versions = whole(&value()?)?,
             "--keep-aborted" => settings.keep.aborted = days(&value()?)?,
             "--limit" => limit(&mut settings, &value()?)?,
@@ -250,7 +252,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
             }
             "--adopt-store" => settings.adopt_store = true,
             "--sweep-grace" => {
-                let grace = Duration::from_secs(3_600).saturating_mul(whole(&value()?)?);
+                let grace = hours(&value()?)?;
                 settings.sweep = settings.sweep.with_grace(grace);
             }
             "--quarantine" => {
@@ -369,6 +371,10 @@ fn fhir_url(text: String) -> Result<String, String> {
         return Err(wrong("wanted http or https, and no password in it"));
     }
     Ok(text)
+}
+
+fn hours(text: &str) -> Result<Duration, String> {
+    Ok(Duration::from_secs(3_600).saturating_mul(whole(text)?))
 }
 
 fn days(text: &str) -> Result<Duration, String> {

@@ -28,10 +28,7 @@ const SCRUB_RATE: u64 = 16 << 20;
 /// In which rounds old versions of resources are removed: one an hour, since all resources are looked through.
 const PRUNED_EVERY: u64 = 60;
 
-/// How long nobody must have needed some bytes.
-const GRACE: Duration = Duration::from_secs(3_600);
-
-/// How long ended uploads and old versions are kept.
+/// How long ended uploads, unneeded files and old versions are kept.
 ///
 /// ```
 /// use fhir_devices::server::Retention;
@@ -50,6 +47,8 @@ pub struct Retention {
     pub ended: Duration,
     /// How long that of an upload is kept whose bytes never came.
     pub aborted: Duration,
+    /// How long a file is kept that no update needs any more.
+    pub files: Duration,
     /// How many versions of a resource are kept; 0 keeps all.
     pub versions: u32,
 }
@@ -57,13 +56,14 @@ pub struct Retention {
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Default for Retention {
-    /// 3 updates, 30 days, 30 days, a day, 1,000 versions.
+    /// 3 updates, 30 days, 30 days, a day, an hour, 1,000 versions.
     fn default() -> Self {
         Self {
             superseded: 3,
             withdrawn: DAY.saturating_mul(30),
             ended: DAY.saturating_mul(30),
             aborted: DAY,
+            files: Duration::from_secs(3_600),
             versions: 1_000,
         }
     }
@@ -414,7 +414,7 @@ async fn maintain_tenant(app: &UpdateServer, tenant: &Tenant, round: &mut Round)
         Err(error) => failed(metrics, tenant, &error, "the damaged files cannot be repaired"),
     }
     reconcile(app, tenant, round).await;
-    match app.updates.collect(tenant, GRACE).await {
+    match app.updates.collect(tenant, app.keep_files).await {
         Ok(collected) => {
             if collected.deleted > 0 {
                 tracing::info!(%tenant, deleted = collected.deleted, "collected");

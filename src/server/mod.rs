@@ -136,6 +136,8 @@ pub struct UpdateServer {
     updates: UpdateService,
     /// How many versions of a resource are kept; 0 for all.
     versions: u32,
+    /// How long a file is kept that no update needs any more.
+    keep_files: Duration,
     canonical: CanonicalBase,
     max_upload: u64,
     pages: PageKey,
@@ -202,6 +204,7 @@ impl UpdateServer {
             mounted_at,
             updates,
             versions: Retention::default().versions,
+            keep_files: Retention::default().files,
             canonical: CanonicalBase::default(),
             max_upload,
             pages,
@@ -246,7 +249,7 @@ impl UpdateServer {
             .with_withdrawn_retention(retention.withdrawn)
             .with_ended_retention(retention.ended)
             .with_aborted_retention(retention.aborted);
-        self.versions = retention.versions;
+        (self.versions, self.keep_files) = (retention.versions, retention.files);
         self
     }
 

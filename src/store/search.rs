@@ -36,7 +36,7 @@ pub struct Search {
 ///
 /// ```
 /// use fhir_devices::search::ResourceType;
-    /// use fhir_devices::store::{Search, SearchOrder};
+/// use fhir_devices::store::{Search, SearchOrder};
 /// assert_eq!(Search::new(ResourceType::Device).order, SearchOrder::Id);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -31,11 +31,16 @@ impl Drop for Service {
 
 impl Service {
     pub(crate) fn start(binary: &Path, data: &Path) -> Self {
+        // What was acknowledged is looked for.
+        Self::start_with(binary, data, &["--keep-superseded", "1000000"])
+    }
+
+    /// Starts it with further options.
+    pub(crate) fn start_with(binary: &Path, data: &Path, options: &[&str]) -> Self {
         let begun = Instant::now();
         let mut child = Command::new(binary)
             .args(["--listen", "127.0.0.1:0", "--base-url", "http://updates.example", "--no-demo", "--log", "error"])
-            // What was acknowledged is looked for.
-            .args(["--keep-superseded", "1000000"])
+            .args(options)
             .arg("--data")
             .arg(data)
             .stdout(Stdio::piped())

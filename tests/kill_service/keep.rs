@@ -1,0 +1,135 @@
+//! What the options `--keep-*` of the example `update_service` leave of uploads, files and versions.
+
+use super::Folder;
+use super::binary::{Reply, Service, ask, build};
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const COMPONENT: &str = "/ward/fhir/DeviceComponent/pump-mds";
+
+fn json(reply: &Reply) -> serde_json::Value {
+    serde_json::from_slice(&reply.body).unwrap_or_else(|error| panic!("{error}: {}", reply.text()))
+}
+
+fn get(service: &Service, path: &str) -> serde_json::Value {
+    let reply = ask(service.address(), "GET", path, "", b"").unwrap();
+    assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+    json(&reply)
+}
+
+fn form(text: &str, sha256: Option<&str>) -> String {
+    let digest =
+        sha256.map(|digest| format!("--edge\r\nContent-Disposition: form-data; name=\"Sha256\"\r\n\r\n{digest}\r\n"));
+    format!(
+        "--edge\r\nContent-Disposition: form-data; name=\"DeviceId\"\r\n\r\npump\r\n{}--edge\r\nContent-Disposition: form-data; \
+         name=\"f\"; filename=\"a.bin\"\r\nContent-Type: application/octet-stream\r\n\r\n{text}\r\n--edge--\r\n",
+        digest.unwrap_or_default()
+    )
+}
+
+fn upload(service: &Service, form: &str) -> Reply {
+    let headers = "Content-Type: multipart/form-data; boundary=edge\r\n";
+    ask(service.address(), "POST", "/ward/updates", headers, form.as_bytes()).unwrap()
+}
+
+/// The statuses of the updates that the component shows.
+fn statuses(service: &Service) -> Vec<String> {
+    let component = get(service, COMPONENT);
+    let parts = component["extension"].as_array().cloned().unwrap_or_default();
+    let status = |update: &serde_json::Value| {
+        let parts = update["extension"].as_array().unwrap();
+        let status = parts.iter().find(|part| part["url"] == "status").unwrap();
+        status["valueCode"].as_str().unwrap().to_owned()
+    };
+    parts.iter().map(status).collect()
+}
+
+/// How many update files lie in a folder.
+fn files(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let count = |path: std::path::PathBuf| match path.is_dir() {
+        true => files(&path),
+        false => usize::from(std::fs::read(&path).is_ok_and(|bytes| bytes.starts_with(b"firmware "))),
+    };
+    entries.map(|entry| count(entry.path())).sum()
+}
+
+/// What is left after six uploads, of which the last is withdrawn, one with wrong bytes, one that breaks off, and the first round
+/// of a service that is started again: the statuses in the component, the files, the uploads, and the versions of the component.
+fn left(name: &str, options: &[&str], is_done: impl Fn(&(Vec<String>, usize, usize, usize)) -> bool) {
+    let folder = Folder(std::env::temp_dir().join(format!("fhir-devices-keep-{name}-{}", std::process::id())));
+    let (binary, data) = (build(), &folder.0);
+    let service = Service::start_with(&binary, data, options);
+    let device = r#"{"resourceType":"Device","id":"pump"}"#;
+    let component = r#"{"resourceType":"DeviceComponent","id":"pump-mds","identifier":{"value":"1"},"type":{"text":"pump"},"source":{"reference":"Device/pump"}}"#;
+    for (path, body) in [("/ward/fhir/Device/pump", device), (COMPONENT, component)] {
+        let kind = "Content-Type: application/fhir+json\r\n";
+        assert_eq!(ask(service.address(), "PUT", path, kind, body.as_bytes()).unwrap().status, 201);
+    }
+    let mut last = String::new();
+    for at in 0..6 {
+        let reply = upload(&service, &form(&format!("firmware {at}"), None));
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        let link = reply.header("link").unwrap();
+        last = link.split_once("/updates/").and_then(|(_, rest)| rest.split('>').next()).unwrap().to_owned();
+    }
+    let withdrawn =
+        ask(service.address(), "DELETE", &format!("/ward/updates/{last}?reason=recalled"), "", b"").unwrap();
+    assert!(matches!(withdrawn.status, 200 | 202), "{}", withdrawn.text());
+    assert_eq!(upload(&service, &form("firmware 7", Some(&"0".repeat(64)))).status, 422);
+    let half = form("firmware 8", None);
+    let mut broken = TcpStream::connect(service.address()).unwrap();
+    let head = format!(
+        "POST /ward/updates HTTP/1.1\r\nHost: {}\r\nContent-Type: multipart/form-data; boundary=edge\r\nContent-Length: {}\r\n\r\n",
+        service.address(),
+        half.len()
+    );
+    broken.write_all(head.as_bytes()).unwrap();
+    broken.write_all(&half.as_bytes()[..half.len() - 20]).unwrap();
+    drop(broken);
+    service.stop();
+    // It looks after its tenants at the start, and then once a minute.
+    let service = Service::start_with(&binary, data, options);
+    let begun = Instant::now();
+    loop {
+        let uploads = get(&service, "/ward/updates?_count=100");
+        let uploads = uploads["uploads"].as_array().unwrap().len();
+        let versions = get(&service, &format!("{COMPONENT}/_history?_count=100"));
+        let versions = versions["entry"].as_array().unwrap().len();
+        let found = (statuses(&service), files(data), uploads, versions);
+        if is_done(&found) {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(100), "{name}: {found:?} is left");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    service.stop();
+}
+
+#[test]
+fn keep_options_remove_updates_files_records_and_versions() {
+    let none = [
+        ["--keep-superseded", "2"],
+        ["--keep-withdrawn", "0"],
+        ["--keep-ended", "0"],
+        ["--keep-aborted", "0"],
+        ["--keep-files", "0"],
+        ["--keep-versions", "4"],
+    ];
+    left("none", none.as_flattened(), |(statuses, files, uploads, versions)| {
+        *statuses == ["superseded", "superseded"] && *files == 2 && *uploads == 2 && *versions <= 4
+    });
+}
+
+#[test]
+fn without_keep_options_everything_is_kept_for_its_time() {
+    left("default", &["--keep-superseded", "3"], |(statuses, files, uploads, versions)| {
+        // The file of what was retired or withdrawn stays for an hour, and every record for a day at least.
+        *statuses == ["superseded", "superseded", "superseded", "withdrawn"]
+            && *files >= 4
+            && *uploads >= 7
+            && *versions > 6
+    });
+}
