@@ -18,8 +18,12 @@ mod connections;
 mod faulty;
 #[path = "update_service/files.rs"]
 mod files;
+#[path = "update_service/form_growth.rs"]
+mod form_growth;
 #[path = "update_service/forms.rs"]
 mod forms;
+#[path = "common/growth.rs"]
+mod growth;
 #[path = "update_service/health.rs"]
 mod health;
 #[path = "update_service/http.rs"]

@@ -60,6 +60,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// Writes what a patch makes of a version; nothing where that is not the newest by now, and any is meant.
+    ///
+    /// What the patch makes depends on the version, and so does the verdict over it: each try makes a document of its own, which
+    /// is validated once.
     async fn write_patched(
         &self,
         patch: &Patch<'_>,

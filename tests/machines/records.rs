@@ -144,6 +144,20 @@ fn reconciler_audit_drafts_are_written_unchanged() {
     assert_eq!(said, fixtures);
 }
 
+/// What the audit chain says of what the service does to components by itself. `tests/service` holds the service to it.
+#[test]
+fn service_audit_drafts_are_readable() {
+    let fixtures: Vec<_> = include_str!("audit-service.jsonl").lines().collect();
+    let read: Vec<fhir_devices::audit::AuditDraft> =
+        fixtures.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let actions: Vec<_> = read.iter().map(|draft| draft.action.to_string()).collect();
+    assert_eq!(actions, ["reference-removed", "reference-removed", "reattached"]);
+    for (draft, line) in read.iter().zip(fixtures) {
+        assert_eq!(serde_json::to_string(draft).unwrap(), line);
+        assert_eq!(State::of_audit(draft), None);
+    }
+}
+
 #[test]
 fn names_round_trip() {
     for reason in UploadFailure::ALL {

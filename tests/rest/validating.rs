@@ -3,15 +3,24 @@
 use super::client::{BASE, Client, json, text};
 use fhir_devices::backend::Memory;
 use fhir_devices::rest::Server;
-use fhir_devices::store::{Precondition, ResourceStore, StoreError, TenantResources};
+use fhir_devices::search::IndexEntries;
+use fhir_devices::store::{
+    BoxFuture, Capabilities, CommitError, Key, Page, PageToken, Precondition, ResourceStore, Search, StoreError,
+    Tenant, TenantResources, Version, VersionId, Write,
+};
 use fhir_devices::validate::{Rule, Validator};
 use fhir_devices::{Device, DeviceComponent, DeviceMetric, Resource, Severity, Valid};
 use serde_json::{Value, json};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A client of a server that counts how often the root of a resource is checked, and refuses devices of the model `bad`.
 fn counting() -> (Client, Arc<AtomicUsize>) {
+    counting_over(Arc::new(Memory::new()))
+}
+
+fn counting_over(store: Arc<dyn ResourceStore>) -> (Client, Arc<AtomicUsize>) {
     fn count<T: 'static>(counter: &Arc<AtomicUsize>, holds: fn(&T) -> bool) -> Rule<T> {
         let counter = Arc::clone(counter);
         Rule::new("counted", Severity::Error, "the model is not `bad`", move |value: &T| {
@@ -27,7 +36,6 @@ fn counting() -> (Client, Arc<AtomicUsize>) {
         .rule(count::<Device>(&counter, is_good))
         .rule(count::<DeviceComponent>(&counter, |_| true))
         .rule(count::<DeviceMetric>(&counter, |_| true));
-    let store: Arc<dyn ResourceStore> = Arc::new(Memory::new());
     let server = Server::new(TenantResources::new(store, "ward".parse().unwrap()), BASE).with_validator(validator);
     (Client(server), counter)
 }
@@ -149,5 +157,96 @@ async fn put_accepts_any_valid_resource() {
         let refused = store.put(&resource, Precondition::Absent).await.unwrap_err();
         assert!(matches!(refused, StoreError::Invalid { .. }));
         assert_eq!(refused.to_string(), words);
+    }
+}
+
+/// A store in which another client writes a device before a commit, as often as it was told to.
+struct Overtaken(Memory, Arc<AtomicUsize>, &'static str);
+
+impl ResourceStore for Overtaken {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version, StoreError>> {
+        self.0.read(tenant, key)
+    }
+
+    fn vread<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        version: VersionId,
+    ) -> BoxFuture<'a, Result<Version, StoreError>> {
+        self.0.vread(tenant, key, version)
+    }
+
+    fn commit<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
+        Box::pin(async move {
+            if self.1.load(Ordering::Relaxed) > 0 {
+                self.1.fetch_sub(1, Ordering::Relaxed);
+                let key = writes[0].key.clone();
+                self.0.commit(tenant, vec![Write::put(key, self.2, IndexEntries::new())]).await?;
+            }
+            self.0.commit(tenant, writes).await
+        })
+    }
+
+    fn search<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        search: &'a Search,
+    ) -> BoxFuture<'a, Result<Page<Version>, StoreError>> {
+        self.0.search(tenant, search)
+    }
+
+    fn history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        limit: NonZeroU32,
+        after: Option<&'a PageToken>,
+    ) -> BoxFuture<'a, Result<Page<Version>, StoreError>> {
+        self.0.history(tenant, key, limit, after)
+    }
+
+    fn prune_history<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        key: &'a Key,
+        keep: NonZeroU32,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.0.prune_history(tenant, key, keep)
+    }
+}
+
+/// A patch is carried out anew on what another client wrote meanwhile, and what comes of it is judged anew: the first verdict is
+/// over a document that is not written.
+#[tokio::test]
+async fn patch_is_validated_once_for_each_version_that_it_meets() {
+    const PATCH: [(&str, &str); 1] = [("Content-Type", "application/json-patch+json")];
+    let write = r#"[{"op": "add", "path": "/lotNumber", "value": "7"}]"#;
+    for (others, meanwhile, status, verdicts) in [
+        (0, "", 200, 1),
+        (1, r#"{"resourceType":"Device","id":"pump","model":"P10"}"#, 200, 2),
+        (2, r#"{"resourceType":"Device","id":"pump","model":"P10"}"#, 200, 3),
+        // What is there by now makes the result invalid: it is refused, though the first try would have been taken.
+        (1, r#"{"resourceType":"Device","id":"pump","model":"bad"}"#, 400, 2),
+    ] {
+        let overtakes = Arc::new(AtomicUsize::new(0));
+        let (client, counter) = counting_over(Arc::new(Overtaken(Memory::new(), Arc::clone(&overtakes), meanwhile)));
+        client.put(&json!({"resourceType": "Device", "id": "pump", "model": "P9"})).await;
+        counter.store(0, Ordering::Relaxed);
+        overtakes.store(others, Ordering::Relaxed);
+        let response = client.send("PATCH Device/pump", &PATCH, write).await;
+        assert_eq!(response.status, status, "{}", text(&response));
+        assert_eq!(counter.load(Ordering::Relaxed), verdicts, "{others} other writes");
+        if others > 0 && status == 200 {
+            assert_eq!((&json(&response)["model"], &json(&response)["lotNumber"]), (&json!("P10"), &json!("7")));
+        }
     }
 }

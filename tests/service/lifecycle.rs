@@ -282,3 +282,70 @@ fn upload_cost_is_independent_of_earlier_uploads() {
     assert_eq!(updates(&read(&memory, "ecg").0).len(), 4);
     assert!(ledger(&memory).len() < 60, "{}", ledger(&memory).len());
 }
+
+/// Devices with one component each, of which each has an upload.
+fn ward(
+    count: usize,
+) -> (Arc<Recording<Memory>>, UpdateService<Recording<Memory>, Recording<Memory>, Recording<Memory>>) {
+    let recording = Arc::new(Recording::new(Arc::new(Memory::new())));
+    let service = UpdateService::new(recording.clone(), recording.clone(), recording.clone()).unwrap();
+    for at in 0..count {
+        let device = format!(r#"{{"resourceType":"Device","id":"d{at:03}"}}"#);
+        put(&*recording, &ours(), &Device::from_json(device.as_bytes()).unwrap(), Precondition::Absent);
+        let component = format!(
+            r#"{{"resourceType":"DeviceComponent","id":"c{at:03}","identifier":{{"value":"1"}},"type":{{"text":"pump"}},
+                "source":{{"reference":"Device/d{at:03}"}}}}"#
+        );
+        put(&*recording, &ours(), &DeviceComponent::from_json(component.as_bytes()).unwrap(), Precondition::Absent);
+        let of = format!("d{at:03}").parse().unwrap();
+        let submission = Submission::new(of, "a.bin".parse().unwrap(), "application/octet-stream".parse().unwrap());
+        block_on(service.receive(&ours(), submission, stream::once(format!("firmware {at:03}")))).unwrap();
+    }
+    (recording, service)
+}
+
+#[test]
+fn maintenance_calls_grow_linearly_with_uploads() {
+    use fhir_devices::service::ReconcilePosition;
+    let round = |count: usize| {
+        let (recording, service) = ward(count);
+        let resources = TenantResources::new(recording.clone(), ours());
+        let mut costs = Vec::new();
+        for _ in 0..2 {
+            drop(recording.take());
+            let mut steps = Vec::new();
+            let mut told = |name: &'static str| steps.push((name, recording.take().len()));
+            block_on(service.recover(&ours())).unwrap();
+            told("recover");
+            block_on(service.expire(&ours())).unwrap();
+            told("expire");
+            block_on(service.repair(&ours())).unwrap();
+            told("repair");
+            let mut position = Some(ReconcilePosition::default());
+            while let Some(from) = position {
+                let limit = NonZeroU32::new(256).unwrap();
+                position = block_on(service.reconcile(&ours(), limit, from)).unwrap().next;
+            }
+            told("reconcile");
+            block_on(service.collect(&ours(), Duration::from_secs(3_600))).unwrap();
+            told("collect");
+            block_on(service.collect_manifests(&ours())).unwrap();
+            told("manifests");
+            block_on(service.sweep(&ours())).unwrap();
+            told("sweep");
+            for of in [ResourceType::Device, ResourceType::DeviceComponent, ResourceType::DeviceMetric] {
+                block_on(resources.prune_histories(of, NonZeroU32::new(1_000).unwrap())).unwrap();
+            }
+            told("prune");
+            costs = steps;
+        }
+        costs
+    };
+    let (few, many) = (round(25), round(100));
+    println!("calls of the stores in a round, for 25 and 100 uploads: {few:?}, {many:?}");
+    for ((name, few), (_, many)) in few.into_iter().zip(many) {
+        // What grows with the square has sixteen times as many.
+        assert!(many <= few * 4 + 4, "{name}: {few} and {many} calls for four times as many uploads");
+        assert!(many <= 8 * 100, "{name}: {many} calls for 100 uploads");
+    }
+}

@@ -2,8 +2,8 @@
 
 use super::double::block_on;
 use super::*;
-use fhir_devices::audit::Action;
 use fhir_devices::audit::UploadFailure;
+use fhir_devices::audit::{Action, AuditDraft};
 use fhir_devices::datatype::{Extension, ExtensionValue};
 use fhir_devices::service::{IngestId, MissingReferences, ReconcilePosition, Reconciled, Reference, UnknownReferences};
 use fhir_devices::update::ingest::State;
@@ -314,8 +314,21 @@ fn unknown_reference_is_removed_or_reported() {
     let removed = reconcile(&service).unknown;
     assert!(removed.len() == 2 && removed.iter().all(|found| found.removed), "{removed:?}");
     assert_eq!(updates(&read(&memory, "ecg").0), [update]);
-    assert_eq!(actions(&service).iter().filter(|action| **action == Action::ReferenceRemoved).count(), 2);
+    assert_eq!(drafts(&service, Action::ReferenceRemoved), [fixture(1), fixture(0)]);
     assert!(is_idle(&reconcile(&service)));
+}
+
+/// A line of the fixtures of what the service says in the audit chain.
+fn fixture(line: usize) -> AuditDraft {
+    let text = include_str!("../machines/audit-service.jsonl").lines().nth(line).unwrap();
+    serde_json::from_str(text).unwrap()
+}
+
+/// The drafts of an action in the audit chain, at the time of the fixtures.
+fn drafts(service: &Service<Memory>, action: Action) -> Vec<AuditDraft> {
+    let records = block_on(service.audit_records(&ours())).unwrap();
+    let drafts = records.into_iter().map(|record| record.draft).filter(|what| what.action == action);
+    drafts.map(|what| AuditDraft { at: fixture(0).at, ..what }).collect()
 }
 
 #[test]
@@ -419,7 +432,16 @@ fn dropped_or_changed_recall_is_shown_again() {
     let lost = service.clone().with_missing_references(MissingReferences::MarkLost);
     overwrite(&memory, &plain());
     assert_eq!(reconcile(&lost).reattached, [update.id]);
-    assert_eq!(actions(&service).iter().filter(|action| **action == Action::Reattached).count(), 3);
+    let shown_again = drafts(&service, Action::Reattached);
+    let words = |draft: &AuditDraft| draft.comment.as_ref().map(|words| words.as_str().to_owned());
+    assert_eq!(shown_again.len(), 3);
+    for draft in shown_again {
+        assert_eq!(
+            words(&draft),
+            words(&fixture(2)).map(|words| words.replace(&IngestId(7).to_string(), &update.id.to_string()))
+        );
+        assert_eq!(AuditDraft { comment: fixture(2).comment, ..draft }, fixture(2));
+    }
     clock.fetch_add(31 * 86_400, std::sync::atomic::Ordering::Relaxed);
     overwrite(&memory, &plain());
     assert!(is_idle(&reconcile(&service)));
