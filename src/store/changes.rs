@@ -5,7 +5,7 @@ use crate::search::ResourceType;
 use std::num::NonZeroU32;
 use time::OffsetDateTime;
 
-/// One page of the versions of all resources of a tenant, or of those of a type, newest first.
+/// One page of the versions of all resources of a tenant, or of those of a type: newest first, or oldest first.
 ///
 /// ```
 /// use fhir_devices::store::Changes;
@@ -20,6 +20,8 @@ pub struct Changes {
     pub resource_type: Option<ResourceType>,
     /// No version from before this moment is wanted.
     pub since: Option<OffsetDateTime>,
+    /// Whether the oldest version comes first; otherwise the newest does.
+    pub oldest_first: bool,
     /// The most versions of a page.
     pub limit: NonZeroU32,
     /// Where the page before ended.
@@ -30,7 +32,8 @@ impl Changes {
     /// Every version of every type, 50 a page, from the newest.
     #[must_use]
     pub const fn new() -> Self {
-        Self { resource_type: None, since: None, limit: NonZeroU32::MIN.saturating_add(49), after: None }
+        let limit = NonZeroU32::MIN.saturating_add(49);
+        Self { resource_type: None, since: None, oldest_first: false, limit, after: None }
     }
 
     /// Those of one type.
@@ -44,6 +47,18 @@ impl Changes {
     #[must_use]
     pub const fn since(mut self, moment: OffsetDateTime) -> Self {
         self.since = Some(moment);
+        self
+    }
+
+    /// From the oldest on.
+    ///
+    /// ```
+    /// use fhir_devices::store::Changes;
+    /// assert!(Changes::new().oldest_first().oldest_first);
+    /// ```
+    #[must_use]
+    pub const fn oldest_first(mut self) -> Self {
+        self.oldest_first = true;
         self
     }
 

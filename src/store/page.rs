@@ -247,6 +247,9 @@ fn hash_query(hash: &mut Hmac<Sha256>, query: PageQuery<'_>) {
             field(hash, "changes");
             field(hash, changes.resource_type.map_or("", ResourceType::as_str));
             field(hash, &changes.since.map(|since| since.unix_timestamp_nanos().to_string()).unwrap_or_default());
+            if changes.oldest_first {
+                field(hash, "oldest first");
+            }
         }
         PageQuery::Blobs => field(hash, "blobs"),
         PageQuery::Ledger(prefix) => {

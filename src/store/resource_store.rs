@@ -77,8 +77,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///   `NotFound`. Without [`Capabilities::history_pruning`] it answers `Unsupported`.
 ///
 /// - **R16 Changes.** `changes` gives every version that `history` gives, of all resources of a tenant or of one type,
-///   deletions included, by time from the newest on; those of one time in an order that stays. A version that was made
-///   before the first page was read, and is not forgotten meanwhile, is on exactly one page. Without
+///   deletions included, by time from the newest on, or from the oldest on where that is asked for; those of one time in an
+///   order that stays, which for one resource is that of its versions. A version that was made before the first page was read,
+///   and is not forgotten meanwhile, is on exactly one page. Without
 ///   [`Capabilities::changes`] it answers `Unsupported`, as does a store that does not implement it.
 /// - **R17 Order by time.** With [`Capabilities::search_by_time`], a search in the [order](super::SearchOrder) of times finds
 ///   what R7 says, by the time of the newest version and then by the id, in pages as R8 says. A resource that is written
@@ -135,7 +136,7 @@ pub trait ResourceStore: Send + Sync + 'static {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>>;
 
-    /// One page of the versions of all resources of a tenant, newest first (R16).
+    /// One page of the versions of all resources of a tenant, by time (R16).
     ///
     /// # Errors
     /// `Invalid` for a foreign or damaged token; `Unsupported` without the capability; the engine's troubles.

@@ -278,7 +278,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         history.map_err(|error| error.about(self.resource(key)))
     }
 
-    /// One page of the versions of all resources, newest first.
+    /// One page of the versions of all resources, by time.
     ///
     /// ```
     /// # use fhir_devices::{Device, Valid, backend::Memory, store::{Changes, TenantResources}};

@@ -60,14 +60,23 @@ impl Log {
         self.0.remove(&moment);
     }
 
-    /// The versions before one and not before a time, newest first.
-    pub(super) fn newest_first(
+    /// The versions behind one and not before a time: newest first, or oldest first.
+    pub(super) fn from(
         &self,
-        before: Option<Moment>,
+        oldest_first: bool,
+        after: Option<Moment>,
         since: Option<OffsetDateTime>,
-    ) -> impl Iterator<Item = Moment> + '_ {
-        let since = since.map(nanoseconds);
-        let range = (Bound::Unbounded, before.map_or(Bound::Unbounded, Bound::Excluded));
-        self.0.range(range).rev().copied().take_while(move |moment| since.is_none_or(|since| moment.time >= since))
+    ) -> Box<dyn Iterator<Item = Moment> + '_> {
+        let since = since.map_or(i64::MIN, nanoseconds);
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        if oldest_first {
+            // No place and no version is smaller.
+            let first = Moment { time: since, place: Place::MIN, version: VersionId::FIRST };
+            let from = if after == Bound::Unbounded { Bound::Included(first) } else { after };
+            return Box::new(
+                self.0.range((from, Bound::Unbounded)).copied().filter(move |moment| moment.time >= since),
+            );
+        }
+        Box::new(self.0.range((Bound::Unbounded, after)).rev().copied().take_while(move |moment| moment.time >= since))
     }
 }

@@ -11,7 +11,7 @@ use crate::store::{
 };
 use bytes::Bytes;
 use smol_str::SmolStr;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hash as _, Hasher as _, RandomState};
 use std::ops::Bound;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -98,25 +98,25 @@ impl Part {
         Ok(u64::try_from(forgotten.len()).unwrap_or(u64::MAX))
     }
 
-    /// The versions of all resources, newest first and behind `after`, and the last one looked at if there may be more. A page
+    /// The versions of all resources by time, behind `after`, and the last one looked at if there may be more. A page
     /// shows one state.
     pub(super) fn changes(&self, changes: &Changes, after: Option<Moment>) -> (Vec<Version>, Option<Moment>) {
         let shards = self.hold(|_| true);
-        let logs = shards.iter().flatten().map(|shard| shard.log.newest_first(after, changes.since));
+        let logs = shards.iter().flatten().map(|shard| shard.log.from(changes.oldest_first, after, changes.since));
         let mut logs: Vec<_> = logs.map(Iterator::peekable).collect();
-        let mut newest: BinaryHeap<(Moment, usize)> = BinaryHeap::new();
+        let mut heads: BTreeSet<(Moment, usize)> = BTreeSet::new();
         for (at, log) in logs.iter_mut().enumerate() {
-            newest.extend(log.next().map(|moment| (moment, at)));
+            heads.extend(log.next().map(|moment| (moment, at)));
         }
         let (mut items, mut looked_at, limit) = (Vec::new(), 0_usize, to_usize(changes.limit));
         let mut last = None;
-        while let Some((moment, at)) = newest.pop() {
+        while let Some((moment, at)) = if changes.oldest_first { heads.pop_first() } else { heads.pop_last() } {
             if items.len() >= limit || looked_at >= Self::SCAN {
                 return (items, last);
             }
             looked_at += 1;
             last = Some(moment);
-            newest.extend(logs.get_mut(at).and_then(Iterator::next).map(|next| (next, at)));
+            heads.extend(logs.get_mut(at).and_then(Iterator::next).map(|next| (next, at)));
             let Some(record) = Self::record(&shards, moment.place) else { continue };
             if changes.resource_type.is_some_and(|wanted| wanted != record.resource_type) {
                 continue;

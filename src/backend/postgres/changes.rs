@@ -46,7 +46,7 @@ impl Place {
     }
 }
 
-/// The statement. Each of the two tables gives its newest by an index, and of both the newest are taken.
+/// The statement. Each of the two tables gives its first ones by an index, and of both the first are taken.
 fn statement(schema: &str, changes: &Changes, place: Option<&Place>) -> String {
     let mut meets = "tenant = $1".to_owned();
     if changes.resource_type.is_some() {
@@ -55,10 +55,11 @@ fn statement(schema: &str, changes: &Changes, place: Option<&Place>) -> String {
     if changes.since.is_some() {
         meets.push_str(" AND last_updated >= $4");
     }
+    let (behind, order) = if changes.oldest_first { ('>', "ASC") } else { ('<', "DESC") };
     if place.is_some() {
-        meets.push_str(" AND (last_updated, type, id, version) < ($5, $6, $7, $8)");
+        meets.push_str(&format!(" AND (last_updated, type, id, version) {behind} ($5, $6, $7, $8)"));
     }
-    let order = "ORDER BY last_updated DESC, type DESC, id DESC, version DESC LIMIT $2";
+    let order = format!("ORDER BY last_updated {order}, type {order}, id {order}, version {order} LIMIT $2");
     let of = |table: &str| {
         format!("(SELECT type, id, version, last_updated, write_id, body FROM {schema}.{table} WHERE {meets} {order})")
     };

@@ -238,6 +238,10 @@ pub(super) fn r16_changes_are_complete_and_newest_first(store: &Store<'_>) -> Cl
         found.sort_by_key(|version| (version.key.clone(), version.version));
         made.sort_by_key(|version| (version.key.clone(), version.version));
         ensure!(found == made, "the changes in pages of {limit} are {found:?}, and {made:?} were made");
+        let oldest_first = store.changes(&t, &Changes::new().oldest_first().limit(limit))?;
+        let mut ascending = all.clone();
+        ascending.reverse();
+        wanted!(oldest_first, Ok(found) if found == ascending, "the changes from the oldest on");
         let of_devices = store.changes(&t, &Changes::new().of_type(ResourceType::Device).limit(limit))?;
         let wanted: Vec<_> = all.iter().filter(|v| v.key.resource_type() == ResourceType::Device).cloned().collect();
         wanted!(of_devices, Ok(found) if found == wanted, "the changes of a type");
@@ -245,6 +249,9 @@ pub(super) fn r16_changes_are_complete_and_newest_first(store: &Store<'_>) -> Cl
             let wanted: Vec<_> = all.iter().filter(|version| version.last_updated >= since).cloned().collect();
             let later = store.changes(&t, &Changes::new().since(since).limit(limit))?;
             wanted!(later, Ok(found) if found == wanted, "the changes from a moment on");
+            let ascending: Vec<_> = wanted.into_iter().rev().collect();
+            let later = store.changes(&t, &Changes::new().since(since).oldest_first().limit(limit))?;
+            wanted!(later, Ok(found) if found == ascending, "the changes from a moment on, the oldest first");
         }
     }
     Ok(ClauseOutcome::Held)
