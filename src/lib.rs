@@ -29,6 +29,7 @@
 //! | [`backend`] | stores: in memory, and engines by feature |
 //! | [`service`] | async drivers of the update logic over the caller's stores |
 //! | [`rest`] | the FHIR REST API over a store, without HTTP |
+//! | [`subscription`] | which endpoints are told of changes, when, and who sends the notifications |
 //! | [`publish`] | the contract of a region, where devices find offered updates |
 //! | [`update`] | the state machines of updates, without I/O or a clock |
 //! | [`audit`] | a chained audit record for each transition |
@@ -330,6 +331,7 @@ pub mod search;
 pub mod server;
 pub mod service;
 pub mod store;
+pub mod subscription;
 mod support;
 #[cfg(feature = "conformance")]
 pub mod testkit;

@@ -15,6 +15,7 @@ mod common;
 
 use fhir_devices::code;
 use fhir_devices::element::{Definition, Element, Max, ReadMode};
+use fhir_devices::resource::Subscription;
 use fhir_devices::validate::check;
 use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome};
 use serde_json::Value;
@@ -83,7 +84,7 @@ impl Row {
 
 const HEAD: &str = "path\tmin\tmax\ttypes\ttargets\trequired value set\trules";
 
-/// Every definition that the five resources reach, by its path.
+/// Every definition that the six resources reach, by its path.
 fn reached() -> BTreeMap<&'static str, &'static Definition> {
     let mut open = vec![
         Device::definition(),
@@ -91,6 +92,7 @@ fn reached() -> BTreeMap<&'static str, &'static Definition> {
         DeviceMetric::definition(),
         Bundle::definition(),
         OperationOutcome::definition(),
+        Subscription::definition(),
     ];
     let mut reached = BTreeMap::new();
     while let Some(definition) = open.pop() {
@@ -299,7 +301,7 @@ fn exceptions_are_not_declared() {
 
 #[test]
 fn walk_reaches_these_types() {
-    let resources = ["Bundle", "Device", "DeviceComponent", "DeviceMetric", "OperationOutcome"];
+    let resources = ["Bundle", "Device", "DeviceComponent", "DeviceMetric", "OperationOutcome", "Subscription"];
     let types = [
         "Address",
         "Age",
@@ -337,6 +339,7 @@ fn walk_reaches_these_types() {
         "DeviceComponent.productionSpecification",
         "DeviceMetric.calibration",
         "OperationOutcome.issue",
+        "Subscription.channel",
         "Timing.repeat",
     ];
     let wanted: BTreeSet<&str> = resources.into_iter().chain(types).chain(parts).collect();
@@ -419,7 +422,7 @@ fn expansion(folder: &Path, url: &str) -> Vec<String> {
 #[test]
 fn closed_value_sets_agree_with_published_ones() {
     let Some(folder) = common::corpus() else { return };
-    assert_eq!(closed_sets().len(), 24);
+    assert_eq!(closed_sets().len(), 26);
     for (url, ours) in closed_sets() {
         assert_eq!(ours, expansion(&folder, url), "{url}");
     }

@@ -26,6 +26,8 @@ mod histories;
 mod interactions;
 #[path = "rest/limits.rs"]
 mod limits;
+#[path = "rest/notifications.rs"]
+mod notifications;
 #[path = "rest/oracle.rs"]
 mod oracle;
 #[path = "rest/pages.rs"]
@@ -34,6 +36,8 @@ mod pages;
 mod patches;
 #[path = "rest/searches.rs"]
 mod searches;
+#[path = "rest/subscriptions.rs"]
+mod subscriptions;
 #[path = "rest/table.rs"]
 mod table;
 #[path = "rest/updates.rs"]

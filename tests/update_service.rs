@@ -51,6 +51,8 @@ mod rollouts;
 mod server;
 #[path = "../examples/update_service/settings.rs"]
 mod settings;
+#[path = "update_service/subscriptions.rs"]
+mod subscriptions;
 #[path = "update_service/uploads.rs"]
 mod uploads;
 

@@ -10,7 +10,7 @@
 mod kept;
 mod settings;
 
-use fhir_devices::server::{self, Fatal, TokenFile, UpdateServer, serve, tls};
+use fhir_devices::server::{self, Fatal, SubscriptionOptions, TokenFile, UpdateServer, serve, tls};
 use fhir_devices::service::MaintenanceError;
 use settings::{Settings, USAGE};
 use std::error::Error;
@@ -94,6 +94,9 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
     }
     if let Some(bytes) = settings.request_memory {
         app = app.with_request_memory(bytes);
+    }
+    if let Some(rules) = settings.subscriptions {
+        app = app.with_subscriptions(SubscriptionOptions::with_endpoint_rules(rules)?);
     }
     let tokens = settings.tokens.as_ref().map(TokenFile::open).transpose()?;
     if let Some(file) = &tokens {

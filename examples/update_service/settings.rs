@@ -6,6 +6,7 @@ use fhir_devices::rest::{Handling, Limits, ReferencedDeletion};
 use fhir_devices::server::{ConnectionLimits, DEFAULT_MAX_UPLOAD, Retention};
 use fhir_devices::service::{MissingReferences, SweepRules, UnknownReferences};
 use fhir_devices::store::Tenant;
+use fhir_devices::subscription::EndpointRules;
 use lexopt::{Arg, ValueExt};
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -82,6 +83,8 @@ what clients are answered
   --handling lenient|strict  what becomes of search parameters that are not known, where the client does not say by `Prefer`
                        (default lenient: they are passed over, and named in the answer)
   --referenced warn|refuse   what becomes of a DELETE of a resource that others refer to (default warn)
+  --subscriptions off|public|local  whether clients may have themselves told of changes (default off): `public` at public
+                       hosts by https alone, `local` also by http, and at this machine and in its networks
 
 and
   --canonical-base URL the URLs of this library's own extensions and code systems begin with it (default: a
@@ -102,6 +105,7 @@ pub(crate) struct Settings {
     pub(crate) cors_origins: Vec<String>,
     pub(crate) handling: Handling,
     pub(crate) referenced: ReferencedDeletion,
+    pub(crate) subscriptions: Option<EndpointRules>,
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     pub(crate) tokens: Option<PathBuf>,
     pub(crate) data: Option<PathBuf>,
@@ -157,6 +161,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         cors_origins: Vec::new(),
         handling: Handling::default(),
         referenced: ReferencedDeletion::default(),
+        subscriptions: None,
         tls: None,
         tokens: None,
         data: None,
@@ -207,6 +212,14 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
                     "warn" => ReferencedDeletion::Warn,
                     "refuse" => ReferencedDeletion::Refuse,
                     other => return Err(format!("`{other}` is not a rule, only `warn` and `refuse` are")),
+                };
+            }
+            "--subscriptions" => {
+                settings.subscriptions = match value()?.as_str() {
+                    "off" => None,
+                    "public" => Some(EndpointRules::default()),
+                    "local" => Some(EndpointRules::default().allow_http().allow_private()),
+                    other => return Err(format!("`{other}` is not a rule, only `off`, `public` and `local` are")),
                 };
             }
             "--cdn-url" => settings.cdn_url = Some(cdn_url(&value()?)?),

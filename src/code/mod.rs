@@ -114,6 +114,7 @@ mod bundle;
 mod device;
 mod metric;
 mod resource_type;
+mod subscription;
 mod system;
 mod timing;
 mod value_set;
@@ -126,6 +127,7 @@ pub use bundle::{BundleType, HttpVerb, SearchEntryMode};
 pub use device::{DeviceStatus, MeasurementPrinciple, UdiEntryType};
 pub use metric::{MetricCalibrationState, MetricCalibrationType, MetricCategory, MetricColor, MetricOperationalStatus};
 pub use resource_type::{RESOURCE_TYPES, is_resource_type};
+pub use subscription::{SubscriptionChannelType, SubscriptionStatus};
 pub(crate) use system::has_code;
 pub use timing::{DaysOfWeek, EventTiming, UnitsOfTime};
 pub use value_set::{

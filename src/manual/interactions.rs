@@ -3,7 +3,8 @@
 //!
 //! Each row is a request to [`rest::Server`](crate::rest::Server) and the status of its answer: a test sends all of them. What
 //! is refused is refused by name, with an OperationOutcome. The CapabilityStatement at `metadata` says what is offered over the
-//! store at hand: without a log of versions by time there is no history of a type or of the service.
+//! store at hand: without a log of versions by time there is no history of a type or of the service, and no Subscription, which
+//! a service keeps where it is [told to](super::subscriptions).
 //!
 //! | interaction | request | status |
 //! | --- | --- | --- |
@@ -55,8 +56,8 @@
 //! | `$validate` of a resource | `POST Device/d/$validate?mode=update` | 200 |
 //! | `$validate` of what is stored | `GET Device/d/$validate` | 200 |
 //! | `$meta` of a resource | `GET Device/d/$meta` | 200 |
-//! | `$meta` of a type | `GET Device/$meta` | 501 |
-//! | `$meta` of all | `GET $meta` | 501 |
+//! | `$meta` of a type | `GET Device/$meta` | 200 |
+//! | `$meta` of all | `GET $meta` | 200 |
 //! | `$meta-add` | `POST Device/d/$meta-add` | 200 |
 //! | `$meta-delete` | `POST Device/d/$meta-delete` | 200 |
 //! | `$meta-add` to a version | `POST Device/d/_history/1/$meta-add` | 501 |
@@ -69,6 +70,15 @@
 //! | `$convert-data` | `POST $convert-data` | 501 |
 //! | `$graphql` | `GET $graphql` | 501 |
 //! | `$process-message` | `POST $process-message` | 501 |
-//! | Subscription | `POST Subscription` | 404 |
+//! | Subscription, create | `POST Subscription` | 201 |
+//! | Subscription, update of none | `PUT Subscription/none` | 405 |
+//! | Subscription, delete | `DELETE Subscription/none` | 204 |
+//! | Subscription, search | `GET Subscription?status=active` | 200 |
+//! | Subscription, read of none | `GET Subscription/none` | 404 |
+//! | Subscription, patch | `PATCH Subscription/none as application/json-patch+json` | 405 |
+//! | Subscription, history | `GET Subscription/_history` | 501 |
+//! | Subscription, `$validate` | `POST Subscription/$validate` | 501 |
+//! | Subscription with the channel `websocket` | `POST Subscription with websocket` | 422 |
+//! | Subscription with the channel `email` | `POST Subscription with email` | 422 |
 //! | SearchParameter of a client's own | `POST SearchParameter` | 404 |
 //! | any other type of resource | `GET Patient/p` | 404 |

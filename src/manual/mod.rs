@@ -7,6 +7,7 @@
 //! - [`restore`]: restoring the ledger or the update files from a backup.
 //! - [`rollouts`]: releases and rollouts, from an upload to the proof.
 //! - [`conversion`]: how elements map to R4, R4B and R5, and what cannot be kept.
+//! - [`subscriptions`]: who is told of changes, how, and what an operator allows.
 //! - `xml` (with the feature `xml`): what is checked in FHIR XML, and what has no form in it.
 //! - `uploads` (with the feature `server`): the fields of an upload, and why one is refused.
 //! - `operating` (with the feature `server`): signals, exit statuses, limits, metrics and alarms of the service.
@@ -24,6 +25,7 @@ pub mod interactions;
 pub mod operating;
 pub mod restore;
 pub mod rollouts;
+pub mod subscriptions;
 #[cfg(feature = "server")]
 pub mod uploads;
 #[cfg(feature = "xml")]

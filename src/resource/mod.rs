@@ -108,6 +108,7 @@ pub mod device_component;
 pub mod device_metric;
 mod hint;
 pub mod operation_outcome;
+pub mod subscription;
 
 pub(crate) use any::{MAX_INNER, is_domain, member};
 pub use any::{OtherResource, Resource};
@@ -120,3 +121,4 @@ pub(crate) use document::{BYTE_ORDER_MARK, Document, read_document, read_within}
 #[cfg(feature = "xml")]
 pub(crate) use document::{read_xml_document, read_xml_within, write_xml};
 pub use operation_outcome::OperationOutcome;
+pub use subscription::Subscription;

@@ -30,6 +30,46 @@ pub(super) enum Address {
     History(Key),
     /// `TYPE/ID/_history/VID`
     Version(Key, VersionId),
+    /// `TYPE/$meta`, or `$meta`: that of every type.
+    MetaInUse(Option<ResourceType>),
+    /// `Subscription` and what is below.
+    Subscription(SubscriptionAddress),
+}
+
+/// What of the Subscriptions is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SubscriptionAddress {
+    /// `Subscription`
+    All,
+    /// `Subscription/_search`
+    Search,
+    /// `Subscription/ID`
+    One(String),
+    /// Anything else, which is not supported.
+    Other(String),
+}
+
+impl SubscriptionAddress {
+    fn read(below: &[&str]) -> Self {
+        match below {
+            [] => Self::All,
+            ["_search"] => Self::Search,
+            [id] if !id.starts_with(['_', '$']) => Self::One((*id).to_owned()),
+            other => Self::Other(
+                other.last().copied().filter(|last| last.starts_with(['_', '$'])).unwrap_or("_history").to_owned(),
+            ),
+        }
+    }
+
+    /// The methods that it takes.
+    pub(super) const fn methods(&self) -> &'static str {
+        match self {
+            Self::All => "GET, HEAD, POST, OPTIONS",
+            Self::Search => "GET, HEAD, POST, OPTIONS",
+            Self::One(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
+            Self::Other(_) => "OPTIONS",
+        }
+    }
 }
 
 impl Address {
@@ -43,6 +83,7 @@ impl Address {
         match segments.as_slice() {
             [] => Ok(Self::Base),
             ["metadata"] => Ok(Self::Metadata),
+            ["Subscription", below @ ..] => Ok(Self::Subscription(SubscriptionAddress::read(below))),
             ["_history"] => Ok(Self::Changes(None)),
             [kind, "_history"] => Ok(Self::Changes(Some(resource_type(kind)?))),
             ["_search"] => Ok(Self::SearchAll),
@@ -92,6 +133,8 @@ fn operation(place: &[&str], name: &str) -> Result<Address> {
     };
     match (place, operation) {
         ([kind], Operation::Validate) => Ok(Address::Operation(operation, resource_type(kind)?, None)),
+        ([], Operation::Meta) => Ok(Address::MetaInUse(None)),
+        ([kind], Operation::Meta) => Ok(Address::MetaInUse(Some(resource_type(kind)?))),
         ([kind, id], _) => Ok(Address::Operation(operation, resource_type(kind)?, Some(key(kind, id)?))),
         _ => refused(format!("the operation `{name}` is not supported at `{}`", place.join("/"))),
     }
@@ -100,12 +143,17 @@ fn operation(place: &[&str], name: &str) -> Result<Address> {
 fn resource_type(name: &str) -> Result<ResourceType> {
     name.parse().map_err(|_| {
         if RESOURCE_TYPES.contains(&name) {
-            let words = format!("this service keeps no {name}, only Device, DeviceComponent and DeviceMetric");
-            Problem::unsupported(404, "resource-type", words)
+            not_kept(name)
         } else {
             Problem::not_found(format_args!("`{name}` is not a resource type of FHIR STU3"))
         }
     })
+}
+
+/// The refusal of a type that FHIR has and this service does not keep.
+pub(super) fn not_kept(name: &str) -> Problem {
+    let words = format!("this service keeps no {name}, only Device, DeviceComponent and DeviceMetric");
+    Problem::unsupported(404, "resource-type", words)
 }
 
 fn key(kind: &str, id: &str) -> Result<Key> {
@@ -152,6 +200,8 @@ mod tests {
             ("Device/_history", Address::Changes(Some(ResourceType::Device))),
             ("Device/$validate", Address::Operation(Operation::Validate, ResourceType::Device, None)),
             ("Device/pump/$meta", Address::Operation(Operation::Meta, ResourceType::Device, Some(pump.clone()))),
+            ("$meta", Address::MetaInUse(None)),
+            ("Device/$meta", Address::MetaInUse(Some(ResourceType::Device))),
             ("Device/pump/_history/3", Address::Version(pump, VersionId::new(3).unwrap())),
         ] {
             assert_eq!(Address::read(path).unwrap(), named, "{path}");
@@ -165,7 +215,7 @@ mod tests {
             ("Device/pump/_history/x", 404),
             ("Device/pump/parts", 404),
             ("Device/pump/$everything", 501),
-            ("Device/$meta", 501),
+            ("Device/$meta-add", 501),
             ("$validate", 501),
             ("Device/pump/_history/3/$meta-add", 501),
             ("Patient/_history", 404),

@@ -17,11 +17,18 @@ const VERSIONS: &str = "Resources are kept in FHIR STU3, and are read and writte
 
 /// The CapabilityStatement in a version of FHIR. It is made from the tables by which the service works and from what the
 /// store can do, so that it promises nothing else.
-pub(super) fn statement(base: &str, canonical: &CanonicalBase, store: Capabilities, version: Version) -> String {
+pub(super) fn statement(
+    (base, canonical): (&str, &CanonicalBase),
+    store: Capabilities,
+    version: Version,
+    subscriptions: bool,
+) -> String {
     let is_stu3 = version == Version::Stu3;
     // From R4 on there is no DeviceComponent.
     let kinds = ResourceType::ALL.into_iter().filter(|kind| is_stu3 || *kind != ResourceType::DeviceComponent);
-    let resources: Vec<Value> = kinds.map(|kind| resource(kind, store, is_stu3, canonical)).collect();
+    let resources = kinds.map(|kind| resource(kind, store, is_stu3, canonical));
+    // A Subscription is read and written in FHIR 3.0 alone.
+    let resources: Vec<Value> = resources.chain((subscriptions && is_stu3).then(subscription)).collect();
     let of_version = |version: Version| format!("{FHIR_JSON}; fhirVersion={}", version.mime());
     let formats: Vec<String> =
         ["json".to_owned(), FHIR_JSON.to_owned()].into_iter().chain(Version::ALL.map(of_version)).collect();
@@ -58,6 +65,37 @@ pub(super) fn statement(base: &str, canonical: &CanonicalBase, store: Capabiliti
     // First what it is, as in every other resource.
     let members = members.strip_prefix('{').unwrap_or_default();
     format!("{{\"resourceType\":\"CapabilityStatement\",{members}")
+}
+
+/// What is done with Subscriptions.
+fn subscription() -> Value {
+    let interactions = ["read", "update", "delete", "create", "search-type"].map(|code| json!({ "code": code }));
+    let param = |name: &str, kind: &str| {
+        let definition = match name {
+            "_id" => "http://hl7.org/fhir/SearchParameter/Resource-id".to_owned(),
+            name => format!("http://hl7.org/fhir/SearchParameter/Subscription-{name}"),
+        };
+        json!({ "name": name, "definition": definition, "type": kind })
+    };
+    json!({
+        "type": "Subscription",
+        "profile": { "reference": "http://hl7.org/fhir/StructureDefinition/Subscription" },
+        "documentation": "The channel `rest-hook`, with criteria over the types that are kept here. The values of headers are \
+            hidden. A deletion is not told of.",
+        "interaction": interactions.to_vec(),
+        "versioning": "versioned",
+        "readHistory": false,
+        "updateCreate": false,
+        "searchParam": [
+            param("_id", "token"),
+            param("contact", "token"),
+            param("criteria", "string"),
+            param("payload", "string"),
+            param("status", "token"),
+            param("type", "token"),
+            param("url", "uri"),
+        ],
+    })
 }
 
 /// How clients sign in, where they do.

@@ -21,6 +21,7 @@ mod bundle;
 mod bundle_writer;
 mod capability;
 mod chain;
+mod criteria;
 mod filter;
 mod find;
 mod format;
@@ -45,6 +46,7 @@ mod server;
 mod shown;
 mod sort;
 mod splice;
+mod subscriptions;
 mod subset;
 mod transaction;
 mod translate;
@@ -55,6 +57,7 @@ mod write;
 
 pub use crate::support::http_date;
 pub use body::Body;
+pub(crate) use criteria::Criteria;
 pub use header::Handling;
 pub use known::{KnownUpdate, KnownUpdates, UpdateStage};
 pub use limits::Limits;
@@ -63,6 +66,8 @@ pub use problem::Problem;
 pub use server::Server;
 pub(crate) use shown::show_updates;
 pub use splice::stamped;
+pub use subscriptions::Subscriptions;
+pub(crate) use subscriptions::{header_parts, payload_format};
 pub use write::ReferencedDeletion;
 
 /// The media type of FHIR STU3 in JSON.

@@ -1,8 +1,10 @@
 //! The operations of FHIR: `$validate`, `$meta`, `$meta-add` and `$meta-delete`.
 
-use super::find::size;
+use super::find::{Chunk, size};
 use super::format::body_version;
+use super::limits::{CALL, at_most};
 use super::problem::{Problem, Result};
+use super::query::MAX_COUNT;
 use super::server::of_version;
 use super::write::{UPDATE_TRIES, has_id_of, name, overtaken};
 use super::{Request, Response, Server};
@@ -10,9 +12,10 @@ use crate::datatype::{Coding, Meta, Primitive};
 use crate::element::{ReadMode, Value as _, Writer};
 use crate::issue::{Issue, IssueType, Report, Severity};
 use crate::primitive::Uri;
-use crate::resource::{Device, OperationOutcome, Resource};
+use crate::resource::{Device, OperationOutcome, Resource, member};
 use crate::search::ResourceType;
-use crate::store::{Key, Precondition, ResourceStore, StoreError, Version, typed};
+use crate::store::{Key, Precondition, ResourceStore, Search, StoreError, Version, typed};
+use crate::support::yield_now;
 use crate::validate::Valid;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -238,15 +241,45 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         self.told_meta(&version)
     }
 
+    /// `GET TYPE/$meta` and `GET $meta`: the tags, labels and profiles that are in use.
+    pub(super) async fn meta_in_use(&self, kind: Option<ResourceType>) -> Result<Response> {
+        let mut all = Meta::default();
+        for kind in ResourceType::ALL.into_iter().filter(|own| kind.is_none_or(|kind| kind == *own)) {
+            let mut search = Search::new(kind);
+            let mut chunk = Chunk::new(&self.limits, MAX_COUNT);
+            loop {
+                self.spent.may_look(&self.limits)?;
+                search = search.limit(u32::try_from(chunk.next(MAX_COUNT)).unwrap_or(u32::MAX));
+                let page = self.store.search(&search).await.map_err(|error| Problem::of_store(&error, "the search"))?;
+                self.spent.look(CALL.saturating_add(page.items.len()), 0);
+                chunk = Chunk::new(&self.limits, MAX_COUNT);
+                for version in &page.items {
+                    chunk.took(size(version));
+                    let body = version.body.as_deref().unwrap_or_default();
+                    let json = std::str::from_utf8(body).ok().and_then(|json| member(json, "meta"));
+                    let Some(json) = json else { continue };
+                    self.spent.may_read(json.len())?;
+                    self.spent.look(0, json.len());
+                    // What another program has stored and cannot be read has no tags here.
+                    let Ok(found) = self.read_meta(json) else { continue };
+                    add(&mut all, &found);
+                    let count = all.tag.len().saturating_add(all.security.len()).saturating_add(all.profile.len());
+                    at_most(count, MOST_IN_USE, "different tags, labels and profiles")?;
+                }
+                match page.next {
+                    Some(next) => search.after = Some(next),
+                    None => break,
+                }
+                yield_now().await;
+            }
+        }
+        Ok(Response::json(200, return_meta(Some(&all))))
+    }
+
     fn told_meta(&self, version: &Version) -> Result<Response> {
         self.spent.may_read(size(version))?;
         let resource = typed(version).map_err(|error| Problem::of_store(&error, &version.key))?;
-        let mut writer = Writer::with_capacity(256);
-        let written = meta_of(&resource).is_some_and(|meta| meta.write(&mut writer));
-        let meta = if written { writer.finish() } else { "{}".to_owned() };
-        let body =
-            format!("{{\"resourceType\":\"Parameters\",\"parameter\":[{{\"name\":\"return\",\"valueMeta\":{meta}}}]}}");
-        Ok(of_version(Response::json(200, body), version))
+        Ok(of_version(Response::json(200, return_meta(meta_of(&resource))), version))
     }
 
     /// `POST TYPE/ID/$meta-add` and `$meta-delete`. A version of a resource stays as it is here: what changes makes a new one,
@@ -292,6 +325,17 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let device = read.map_err(|report| Problem::document_within(report, &self.limits))?.value;
         Ok(device.meta.unwrap_or_default())
     }
+}
+
+/// The most different tags, labels and profiles that are listed at once. Each that is found is compared with all of them.
+const MOST_IN_USE: usize = 1_000;
+
+/// The answer of `$meta`.
+fn return_meta(meta: Option<&Meta>) -> String {
+    let mut writer = Writer::with_capacity(256);
+    let written = meta.is_some_and(|meta| meta.write(&mut writer));
+    let meta = if written { writer.finish() } else { "{}".to_owned() };
+    format!("{{\"resourceType\":\"Parameters\",\"parameter\":[{{\"name\":\"return\",\"valueMeta\":{meta}}}]}}")
 }
 
 fn meta_of(resource: &Resource) -> Option<&Meta> {

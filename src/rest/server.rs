@@ -12,7 +12,7 @@ use super::query::Query;
 use super::shown::Age;
 use super::subset::Subset;
 use super::write::{OF_THE_ANSWER, ReferencedDeletion};
-use super::{Body, FHIR_JSON, JSON_PATCH, KnownUpdates, Request, Response, capability};
+use super::{Body, FHIR_JSON, JSON_PATCH, KnownUpdates, Request, Response, Subscriptions, capability};
 use crate::convert;
 use crate::element::ReadMode;
 use crate::issue::Report;
@@ -77,6 +77,8 @@ pub struct Server<S: ?Sized = dyn ResourceStore> {
     pub(super) findings: Arc<Mutex<Report>>,
     /// What becomes of a deletion of what others refer to.
     pub(super) referenced: ReferencedDeletion,
+    /// The subscriptions, where there may be any.
+    pub(super) subscriptions: Option<Subscriptions>,
 }
 
 impl<S: ResourceStore + ?Sized> Server<S> {
@@ -104,6 +106,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             mode: ReadMode::Strict,
             findings: Arc::default(),
             referenced: ReferencedDeletion::default(),
+            subscriptions: None,
         }
     }
 
@@ -138,6 +141,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     #[must_use]
     pub fn with_referenced_deletion(mut self, referenced: ReferencedDeletion) -> Self {
         self.referenced = referenced;
+        self
+    }
+
+    /// Keeps Subscriptions too. [`SubscriptionService`](crate::service::SubscriptionService) sends their notifications.
+    #[must_use]
+    pub fn with_subscriptions(mut self, subscriptions: Subscriptions) -> Self {
+        self.subscriptions = Some(subscriptions);
         self
     }
 
@@ -274,6 +284,11 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         &self.store
     }
 
+    /// The subscriptions, where there may be any.
+    pub(crate) fn subscriptions(&self) -> Option<&Subscriptions> {
+        self.subscriptions.as_ref()
+    }
+
     /// The base of the code systems of this service.
     pub(super) fn canonical(&self) -> &CanonicalBase {
         &self.canonical
@@ -353,6 +368,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         sent: Option<Valid<Resource>>,
     ) -> Result<Response> {
         self.format.allows(request)?;
+        if let Address::Subscription(address) = address {
+            return self.subscription(request, address, sent.is_some()).await;
+        }
         if request.method == "OPTIONS" {
             return Ok(self.options(address));
         }
@@ -383,6 +401,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             }
             ("GET" | "HEAD", Address::Operation(Operation::Validate, _, Some(key))) => self.validate_stored(key).await,
             ("GET" | "HEAD" | "POST", Address::Operation(Operation::Meta, _, Some(key))) => self.meta(key).await,
+            ("GET" | "HEAD", Address::MetaInUse(kind)) => self.meta_in_use(*kind).await,
             ("POST", Address::Operation(Operation::MetaAdd, _, Some(key))) => {
                 self.change_meta(request, key, true).await
             }
@@ -404,7 +423,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let capabilities = self.store.capabilities();
         Response::json(
             200,
-            capability::statement(self.base.as_str(), &self.canonical, capabilities, self.format.version),
+            capability::statement(
+                (self.base.as_str(), &self.canonical),
+                capabilities,
+                self.format.version,
+                self.subscriptions.is_some(),
+            ),
         )
     }
 
@@ -483,11 +507,16 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 fn methods(address: &Address) -> &'static str {
     match address {
         Address::Base | Address::SearchAll | Address::Search(_) => "GET, HEAD, POST, OPTIONS",
-        Address::Metadata | Address::History(_) | Address::Version(..) | Address::Changes(_) => "GET, HEAD, OPTIONS",
+        Address::Metadata
+        | Address::History(_)
+        | Address::Version(..)
+        | Address::Changes(_)
+        | Address::MetaInUse(_) => "GET, HEAD, OPTIONS",
         Address::Type(_) => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
         Address::Resource(_) => "GET, HEAD, PUT, PATCH, DELETE, OPTIONS",
         Address::Operation(Operation::Meta | Operation::Validate, _, Some(_)) => "GET, HEAD, POST, OPTIONS",
         Address::Operation(..) => "POST, OPTIONS",
+        Address::Subscription(address) => address.methods(),
     }
 }
 
@@ -550,6 +579,7 @@ impl<S: ?Sized> Clone for Server<S> {
             mode: self.mode,
             findings: Arc::clone(&self.findings),
             referenced: self.referenced,
+            subscriptions: self.subscriptions.clone(),
         }
     }
 }

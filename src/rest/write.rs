@@ -431,7 +431,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// The path of the service, which is right whatever name a client has for the machine.
-    fn path(&self) -> &str {
+    pub(super) fn path(&self) -> &str {
         let after_scheme = self.base.as_str().split_once("://").map_or(self.base.as_str(), |(_, rest)| rest);
         after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or_default()
     }

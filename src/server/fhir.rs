@@ -134,6 +134,9 @@ pub(super) async fn handle(
     let answer = until_sent(of_library(response), length, reservation);
     if (names_one || changes) && answer.status().is_success() {
         maintenance::remember_tenant(&app, &tenant).await;
+        if changes && let Some(subscribed) = &app.subscriptions {
+            subscribed.changed(&tenant);
+        }
     }
     Ok(answer)
 }

@@ -153,6 +153,7 @@ pub(super) async fn show(State(app): State<Shared>) -> Answer {
             + &app.maintenance.text()
             + &app.connections.text()
             + &app.sign_ins.text()
+            + &app.subscriptions.as_ref().map(|subscribed| subscribed.text()).unwrap_or_default()
             + &app.token_file.as_ref().map(|file| file.text()).unwrap_or_default(),
     )
 }

@@ -39,6 +39,7 @@ mod place;
 mod rollouts;
 mod serve;
 mod sign_ins;
+mod subscriptions;
 mod timed;
 mod tokens;
 mod updates;
@@ -76,6 +77,7 @@ pub use health::Fatal;
 pub use limits::ConnectionLimits;
 pub use maintenance::Retention;
 pub use serve::{accept, serve, spawn_maintenance, tls};
+pub use subscriptions::{HttpNotifier, NoHttpClient, SubscriptionOptions};
 pub use tokens::{TokenFile, Tokens};
 
 /// The largest document that is not FHIR, in bytes.
@@ -168,6 +170,7 @@ pub struct UpdateServer {
     cors_origins: Vec<String>,
     handling: rest::Handling,
     referenced: rest::ReferencedDeletion,
+    subscriptions: Option<subscriptions::Subscribed>,
 }
 
 /// What a handler is given.
@@ -228,6 +231,7 @@ impl UpdateServer {
             cors_origins: Vec::new(),
             handling: rest::Handling::default(),
             referenced: rest::ReferencedDeletion::default(),
+            subscriptions: None,
         })
     }
 
@@ -329,6 +333,13 @@ impl UpdateServer {
         self
     }
 
+    /// Keeps Subscriptions and sends their notifications; without, there are none.
+    #[must_use]
+    pub fn with_subscriptions(mut self, options: SubscriptionOptions) -> Self {
+        self.subscriptions = Some(subscriptions::Subscribed::new(options));
+        self
+    }
+
     /// With that many bytes of memory for all FHIR requests together, their answers included until they are sent; 128 MiB
     /// otherwise. A request waits for up to ten seconds until others have ended, and is then answered with 503.
     #[must_use]
@@ -410,13 +421,17 @@ impl UpdateServer {
     /// The FHIR service of a tenant.
     fn fhir(&self, tenant: &Tenant) -> rest::Server {
         let base = fhir_base(&self.base, tenant);
-        rest::Server::new(self.tenanted(tenant), base)
+        let server = rest::Server::new(self.tenanted(tenant), base)
             .with_page_key(self.pages.clone())
             .with_canonical_base(self.canonical.clone())
             .with_known_updates(Arc::new(self.updates.clone()))
             .with_limits(self.limits)
             .with_handling(self.handling)
-            .with_referenced_deletion(self.referenced)
+            .with_referenced_deletion(self.referenced);
+        match &self.subscriptions {
+            Some(own) => server.with_subscriptions(own.of(Arc::clone(&self.ledger), tenant.clone())),
+            None => server,
+        }
     }
 }
 

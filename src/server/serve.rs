@@ -105,6 +105,7 @@ pub async fn serve(
 pub fn spawn_maintenance(app: &Arc<UpdateServer>) {
     tokio::spawn(maintenance::scrub(Arc::clone(app)));
     tokio::spawn(super::rollouts::run(Arc::clone(app)));
+    tokio::spawn(super::subscriptions::run(Arc::clone(app)));
     let (maintenance_task, fatal) = (tokio::spawn(maintenance::run(Arc::clone(app))), app.fatal.clone());
     tokio::spawn(async move {
         if let Err(error) = maintenance_task.await

@@ -23,7 +23,7 @@ pub(crate) fn crypto_provider(given: Option<&Arc<CryptoProvider>>) -> Result<Arc
 pub(crate) struct NoCryptoProvider;
 
 /// Client configurations.
-#[cfg(any(feature = "fhir-http", feature = "object-store"))]
+#[cfg(any(feature = "fhir-http", feature = "object-store", feature = "server"))]
 mod client {
     use super::crypto_provider;
     use rustls::crypto::CryptoProvider;
@@ -61,5 +61,5 @@ mod client {
 
 #[cfg(feature = "fhir-http")]
 pub(crate) use client::Identity;
-#[cfg(any(feature = "fhir-http", feature = "object-store"))]
+#[cfg(any(feature = "fhir-http", feature = "object-store", feature = "server"))]
 pub(crate) use client::client_config;

@@ -21,7 +21,9 @@ use crate::element::{Node, ReadMode};
 use crate::issue::{Issue, IssueType, Path, Report, Severity};
 #[cfg(feature = "xml")]
 use crate::resource::read_xml_within;
-use crate::resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, read_within};
+use crate::resource::{
+    Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource, Subscription, read_within,
+};
 use std::collections::BTreeSet;
 use std::ops::Deref;
 
@@ -60,7 +62,7 @@ macro_rules! validate {
     )* };
 }
 
-validate!(Device DeviceComponent DeviceMetric Bundle OperationOutcome);
+validate!(Device DeviceComponent DeviceMetric Bundle OperationOutcome Subscription);
 
 impl Validate for Resource {
     fn validate(&self) -> Report {

@@ -1,6 +1,6 @@
 //! Conditions on other resources, orders, and searches of all types.
 
-use super::client::{BASE, Client, json, link, modes, rules};
+use super::client::{BASE, Client, json, link, modes};
 use serde_json::{Value, json};
 
 fn device(id: &str, model: &str) -> Value {
@@ -299,5 +299,33 @@ async fn meta_is_read_and_changed() {
     assert_eq!(client.refused("POST Device/d0/$meta-add", &[], "{}", 400).await, ["parameters"]);
     let wrong = parameters(json!({"colour": "red"}));
     assert_eq!(client.refused("POST Device/d0/$meta-add", &[], &wrong, 400).await, ["unknown-member"]);
-    assert_eq!(rules(&json(&client.get("Device/$meta").await)), ["interaction"]);
+    assert_eq!(client.refused("POST Device/$meta-add", &[], "{}", 501).await, ["interaction"]);
+}
+
+#[tokio::test]
+async fn meta_in_use_is_told_of_a_type_and_of_all() {
+    let client = Client::new();
+    for (kind, id, tag) in
+        [("Device", "a", "x"), ("Device", "b", "y"), ("Device", "c", "x"), ("DeviceComponent", "d", "z")]
+    {
+        let mut body = json!({"resourceType": kind, "id": id,
+            "meta": {"tag": [{"system": "urn:t", "code": tag}], "profile": ["http://net.example/p"]}});
+        if kind == "DeviceComponent" {
+            body["identifier"] = json!({"value": "1"});
+            body["type"] = json!({"text": "t"});
+        }
+        client.put(&body).await;
+    }
+    client.put(&json!({"resourceType": "Device", "id": "bare"})).await;
+    for (url, tags) in
+        [("Device/$meta", vec!["x", "y"]), ("DeviceMetric/$meta", vec![]), ("$meta", vec!["x", "y", "z"])]
+    {
+        let meta = json(&client.get(url).await)["parameter"][0]["valueMeta"].clone();
+        let found: Vec<&str> =
+            meta["tag"].as_array().into_iter().flatten().map(|tag| tag["code"].as_str().unwrap()).collect();
+        assert_eq!(found, tags, "{url}");
+        assert_eq!(meta.get("versionId"), None);
+        assert_eq!(meta["profile"].as_array().map_or(0, Vec::len), usize::from(!tags.is_empty()), "{url}");
+    }
+    client.refused("POST $meta", &[], "{}", 405).await;
 }

@@ -1,7 +1,9 @@
 //! The table of interactions in the manual, row by row.
 
 use super::client::{Client, text};
+use fhir_devices::backend::Memory;
 use serde_json::json;
+use std::sync::Arc;
 
 const TABLE: &str = include_str!("../../src/manual/interactions.rs");
 
@@ -17,7 +19,7 @@ fn rows() -> Vec<(&'static str, &'static str, u16)> {
 }
 
 async fn ward() -> Client {
-    let client = Client::new();
+    let client = super::subscriptions::with_subscriptions(&Arc::new(Memory::new()), |it| it);
     client.put(&json!({"resourceType": "Device", "id": "d", "identifier": [{"value": "s"}]})).await;
     for (kind, id) in [("DeviceComponent", "c1"), ("DeviceComponent", "c2"), ("DeviceMetric", "m")] {
         let mut part = json!({"resourceType": kind, "id": id, "identifier": {"value": id},
@@ -37,6 +39,7 @@ async fn each_interaction_is_answered_as_the_manual_says() {
     for (name, request, status) in rows {
         let client = ward().await;
         let (line, kind) = request.split_once(" as ").unwrap_or((request, ""));
+        let (line, channel) = line.split_once(" with ").unwrap_or((line, "rest-hook"));
         let (line, header) = ["if-match", "if-none-exist"]
             .iter()
             .find_map(|header| Some((line.split_once(&format!(" {header} "))?, *header)))
@@ -46,6 +49,12 @@ async fn each_interaction_is_answered_as_the_manual_says() {
             line.split(['/', ' ', '?']).nth(2).filter(|id| line.starts_with("PUT") && !id.contains('=')).unwrap_or("d");
         let body = match &line {
             line if line.starts_with("PATCH") => json!([{"op": "add", "path": "/lotNumber", "value": "1"}]).to_string(),
+            line if line.contains("Subscription") => {
+                let mut subscription = super::subscriptions::wanted();
+                subscription["channel"]["type"] = channel.into();
+                subscription["id"] = "none".into();
+                subscription.to_string()
+            }
             line if line.contains("$meta") => json!({"resourceType": "Parameters", "parameter": [
                 {"name": "meta", "valueMeta": {"tag": [{"code": "x"}]}}]})
             .to_string(),

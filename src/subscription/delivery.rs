@@ -1,0 +1,373 @@
+//! How far the notifications of a subscription have come: a machine without I/O and without a clock.
+
+use crate::code::SubscriptionStatus;
+use crate::store::{Sha256, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// By what times notifications are sent.
+///
+/// ```
+/// use fhir_devices::subscription::Pace;
+/// use std::time::Duration;
+/// let mut pace = Pace::default();
+/// pace.give_up_after = Duration::from_secs(86_400);
+/// assert!(pace.lease > pace.send_timeout * 2);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pace {
+    /// How long a change may stay unseen after its time: since a store shows it late, or a clock was set back. Changes of that
+    /// time are looked through again at each look.
+    pub overlap: Duration,
+    /// For how long a service has a subscription for itself. It stops sending in time before the end, so that the clocks of
+    /// services may differ by a third of it.
+    pub lease: Duration,
+    /// How long one notification may take.
+    pub send_timeout: Duration,
+    /// After how long a notification that failed is tried again at first; then after twice as long each time.
+    pub first_retry: Duration,
+    /// The longest time between two tries.
+    pub longest_retry: Duration,
+    /// After how long without success a subscription is turned off.
+    pub give_up_after: Duration,
+}
+
+impl Default for Pace {
+    /// 10 seconds, 45 seconds, 10 seconds; 5 seconds, an hour, 3 days.
+    fn default() -> Self {
+        Self {
+            overlap: Duration::from_secs(10),
+            lease: Duration::from_secs(45),
+            send_timeout: Duration::from_secs(10),
+            first_retry: Duration::from_secs(5),
+            longest_retry: Duration::from_secs(3_600),
+            give_up_after: Duration::from_secs(3 * 86_400),
+        }
+    }
+}
+
+/// What happened to a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// It was set up.
+    SetUp,
+    /// A notification was taken.
+    Sent,
+    /// A notification was not taken, and is tried again.
+    Failed,
+    /// Notifications have failed for too long.
+    GivenUp,
+    /// Its time is over.
+    Ended,
+}
+
+/// The status of a subscription after an event.
+pub(crate) const fn after(status: SubscriptionStatus, event: Event) -> SubscriptionStatus {
+    use SubscriptionStatus::{Active, Error, Off, Requested};
+    match (status, event) {
+        (Off, _) | (_, Event::GivenUp | Event::Ended) => Off,
+        (Requested, Event::SetUp) | (Active | Error | Requested, Event::Sent) => Active,
+        (Active | Error | Requested, Event::Failed) => Error,
+        (Active | Error, Event::SetUp) => status,
+    }
+}
+
+/// The most notifications of the last moments that are remembered, so that none is sent again.
+pub(crate) const MOST_SENT: usize = 3_500;
+
+/// How many bytes stand for a notification: the digest of its version, and its time after the settled one in milliseconds.
+const BYTES: usize = 12;
+
+/// How far the notifications of a subscription have come. It is kept in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// What was made before is done with.
+    pub(crate) settled: OffsetDateTime,
+    /// The versions made since that were sent, each with its time.
+    sent: BTreeMap<u64, OffsetDateTime>,
+    /// How many tries have failed since the last success.
+    failures: u32,
+    /// When the first of them was.
+    failing_since: Option<OffsetDateTime>,
+    /// When the next try is.
+    pub(crate) retry_at: Option<OffsetDateTime>,
+    /// Who sends now, and until when.
+    holder: Option<(u128, OffsetDateTime)>,
+}
+
+/// What is done after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterFailure {
+    Retry,
+    GiveUp,
+}
+
+fn digest(version: &Version) -> u64 {
+    let digest = Sha256::of(format!("{} {}", version.key, version.version).as_bytes());
+    digest.0.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+impl Delivery {
+    /// From a moment on, of whose changes some are not to be told of.
+    pub(crate) fn starting<'v>(at: OffsetDateTime, known: impl IntoIterator<Item = &'v Version>) -> Self {
+        let sent = known.into_iter().map(|version| (digest(version), version.last_updated)).take(MOST_SENT).collect();
+        Self { settled: at, sent, failures: 0, failing_since: None, retry_at: None, holder: None }
+    }
+
+    /// The moment from which on changes are looked through.
+    pub(crate) fn looks_from(&self, now: OffsetDateTime, pace: &Pace) -> OffsetDateTime {
+        self.settled.min(now - pace.overlap)
+    }
+
+    /// Whether the time of the next try has come.
+    pub(crate) fn is_due(&self, now: OffsetDateTime, pace: &Pace) -> bool {
+        // A try that is further away than any pause was set while the clock was wrong.
+        self.retry_at.is_none_or(|at| at <= now || at > now + pace.longest_retry)
+    }
+
+    /// Whether a version was sent.
+    pub(crate) fn has_sent(&self, version: &Version) -> bool {
+        self.sent.contains_key(&digest(version))
+    }
+
+    /// Whether no more versions can be remembered for the moment.
+    pub(crate) fn is_full(&self) -> bool {
+        self.sent.len() >= MOST_SENT
+    }
+
+    /// Notes that a version was sent.
+    pub(crate) fn was_sent(&mut self, version: &Version) {
+        self.sent.insert(digest(version), version.last_updated);
+        (self.failures, self.failing_since, self.retry_at) = (0, None, None);
+    }
+
+    /// Notes that everything was looked at that was made up to a moment.
+    pub(crate) fn has_passed(&mut self, moment: OffsetDateTime, now: OffsetDateTime, pace: &Pace) {
+        self.settled = self.settled.max(moment.min(now - pace.overlap));
+        let settled = self.settled;
+        self.sent.retain(|_, time| *time >= settled);
+    }
+
+    /// Notes that a notification was not taken.
+    pub(crate) fn has_failed(
+        &mut self,
+        now: OffsetDateTime,
+        retry_after: Option<Duration>,
+        pace: &Pace,
+    ) -> AfterFailure {
+        let since = *self.failing_since.get_or_insert(now);
+        let doubled = pace.first_retry.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+        self.failures = self.failures.saturating_add(1);
+        let pause = doubled.max(retry_after.unwrap_or_default()).min(pace.longest_retry);
+        self.retry_at = Some(now + pause);
+        if now - since >= pace.give_up_after { AfterFailure::GiveUp } else { AfterFailure::Retry }
+    }
+
+    /// Tries at once, as the client asked for it anew.
+    pub(crate) fn begin_anew(&mut self) {
+        (self.failures, self.failing_since, self.retry_at) = (0, None, None);
+    }
+
+    /// Takes the subscription for a service, or renews that; nothing where another service has it.
+    pub(crate) fn take(&mut self, holder: u128, now: OffsetDateTime, pace: &Pace) -> bool {
+        let of_another = self.holder.is_some_and(|(other, until)| {
+            // One that lasts longer than any lease was taken while the clock was wrong.
+            other != holder && now < until && until <= now + pace.lease * 2
+        });
+        if !of_another {
+            self.holder = Some((holder, now + pace.lease));
+        }
+        !of_another
+    }
+
+    /// Gives the subscription back.
+    pub(crate) fn release(&mut self) {
+        self.holder = None;
+    }
+
+    /// Whether one more notification may be begun: it ends while the service has the subscription.
+    pub(crate) fn may_send(&self, holder: u128, now: OffsetDateTime, pace: &Pace) -> bool {
+        let spare = pace.send_timeout + pace.lease / 3;
+        self.holder.is_some_and(|(own, until)| own == holder && now + spare < until)
+    }
+
+    /// The record.
+    pub(crate) fn to_json(&self) -> String {
+        let mut bytes = Vec::with_capacity(self.sent.len() * BYTES);
+        for (digest, time) in &self.sent {
+            // Rounded up, so that it is not forgotten too early.
+            let millis = (*time - self.settled).whole_microseconds().max(0).unsigned_abs().div_ceil(1_000);
+            let millis = u32::try_from(millis).unwrap_or(u32::MAX);
+            bytes.extend_from_slice(&digest.to_be_bytes());
+            bytes.extend_from_slice(&millis.to_be_bytes());
+        }
+        let record = Record {
+            form: 1,
+            settled: self.settled,
+            sent: STANDARD_NO_PAD.encode(bytes),
+            failures: self.failures,
+            failing_since: self.failing_since,
+            retry_at: self.retry_at,
+            holder: self.holder.map(|(holder, until)| Holder { id: format!("{holder:032x}"), until }),
+        };
+        serde_json::to_string(&record).unwrap_or_default()
+    }
+
+    /// Reads a record; nothing where it is none.
+    pub(crate) fn from_json(json: &[u8]) -> Option<Self> {
+        let record: Record = serde_json::from_slice(json).ok()?;
+        let bytes = STANDARD_NO_PAD.decode(&record.sent).ok()?;
+        let sent = bytes.chunks_exact(BYTES).filter_map(|chunk| {
+            let (digest, millis) = chunk.split_first_chunk::<8>()?;
+            let millis = u32::from_be_bytes(millis.try_into().ok()?);
+            let time = record.settled.checked_add(Duration::from_millis(u64::from(millis)).try_into().ok()?)?;
+            Some((u64::from_be_bytes(*digest), time))
+        });
+        let holder = match record.holder {
+            Some(holder) => Some((u128::from_str_radix(&holder.id, 16).ok()?, holder.until)),
+            None => None,
+        };
+        Some(Self {
+            settled: record.settled,
+            sent: sent.collect(),
+            failures: record.failures,
+            failing_since: record.failing_since,
+            retry_at: record.retry_at,
+            holder,
+        })
+    }
+}
+
+/// A [`Delivery`] as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    form: u32,
+    #[serde(with = "time::serde::rfc3339")]
+    settled: OffsetDateTime,
+    #[serde(default)]
+    sent: String,
+    #[serde(default)]
+    failures: u32,
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    failing_since: Option<OffsetDateTime>,
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    retry_at: Option<OffsetDateTime>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    holder: Option<Holder>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Holder {
+    id: String,
+    #[serde(with = "time::serde::rfc3339")]
+    until: OffsetDateTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::VersionId;
+    use time::macros::datetime;
+
+    const NOW: OffsetDateTime = datetime!(2017-04-19 10:00 UTC);
+
+    fn version(number: u64, at: OffsetDateTime) -> Version {
+        Version {
+            key: "Device/a".parse().unwrap(),
+            version: VersionId::new(number).unwrap(),
+            last_updated: at,
+            write_id: None,
+            body: None,
+        }
+    }
+
+    #[test]
+    fn each_status_answers_each_event() {
+        use SubscriptionStatus::{Active, Error, Off, Requested};
+        for (event, wanted) in [
+            (Event::SetUp, [Active, Active, Error, Off]),
+            (Event::Sent, [Active, Active, Active, Off]),
+            (Event::Failed, [Error, Error, Error, Off]),
+            (Event::GivenUp, [Off; 4]),
+            (Event::Ended, [Off; 4]),
+        ] {
+            assert_eq!([Requested, Active, Error, Off].map(|status| after(status, event)), wanted, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn late_change_within_the_overlap_is_looked_at() {
+        let pace = Pace::default();
+        let mut delivery = Delivery::starting(NOW, []);
+        let second = Duration::from_secs(1);
+        let made = version(1, NOW + second);
+        delivery.was_sent(&made);
+        delivery.has_passed(made.last_updated, NOW + second * 2, &pace);
+        // A change of two seconds before is seen late.
+        assert!(delivery.looks_from(NOW + second * 3, &pace) <= NOW);
+        assert!(delivery.has_sent(&made) && !delivery.has_sent(&version(2, made.last_updated)));
+        // What is older than the overlap is done with, and forgotten.
+        delivery.has_passed(made.last_updated + second, NOW + second * 60, &pace);
+        assert_eq!(delivery.settled, made.last_updated + second);
+        assert!(!delivery.has_sent(&made));
+        // A clock that was set back goes back further.
+        assert!(delivery.looks_from(NOW - second * 30, &pace) < NOW - second * 30);
+    }
+
+    #[test]
+    fn failed_sends_wait_twice_as_long_and_end() {
+        let pace = Pace::default();
+        let mut delivery = Delivery::starting(NOW, []);
+        let mut now = NOW;
+        let mut pauses = Vec::new();
+        while delivery.has_failed(now, None, &pace) == AfterFailure::Retry {
+            let at = delivery.retry_at.unwrap();
+            assert!(!delivery.is_due(at - Duration::from_millis(1), &pace) && delivery.is_due(at, &pace));
+            pauses.push((at - now).whole_seconds());
+            now = at;
+        }
+        assert_eq!(pauses[..6], [5, 10, 20, 40, 80, 160]);
+        assert_eq!(pauses.iter().max(), Some(&3_600));
+        assert!((now - NOW).whole_days() == 3 && pauses.len() < 100, "{}", pauses.len());
+        delivery.begin_anew();
+        assert!(delivery.is_due(NOW, &pace));
+        let asked = Duration::from_secs(120);
+        assert_eq!(delivery.has_failed(NOW, Some(asked), &pace), AfterFailure::Retry);
+        assert_eq!(delivery.retry_at, Some(NOW + asked));
+    }
+
+    #[test]
+    fn one_service_sends_at_a_time() {
+        let pace = Pace::default();
+        let mut delivery = Delivery::starting(NOW, []);
+        assert!(delivery.take(1, NOW, &pace) && delivery.may_send(1, NOW, &pace));
+        assert!(!delivery.take(2, NOW + pace.lease / 2, &pace));
+        // The holder stops in time before the other one may begin.
+        let end = NOW + pace.lease;
+        assert!(!delivery.may_send(1, end - pace.send_timeout - pace.lease / 3, &pace));
+        assert!(delivery.take(2, end, &pace) && !delivery.may_send(1, end, &pace));
+        delivery.release();
+        assert!(delivery.take(1, end, &pace));
+    }
+
+    #[test]
+    fn record_is_read_as_it_was_written_and_fits_the_ledger() {
+        let mut delivery = Delivery::starting(NOW, []);
+        for number in 1..=MOST_SENT as u64 {
+            delivery.was_sent(&version(number, NOW + Duration::from_millis(number)));
+        }
+        delivery.has_failed(NOW, None, &Pace::default());
+        delivery.take(7, NOW, &Pace::default());
+        let json = delivery.to_json();
+        assert!(delivery.is_full() && json.len() < crate::store::LEDGER_MAX_VALUE, "{}", json.len());
+        assert_eq!(Delivery::from_json(json.as_bytes()), Some(delivery));
+        assert_eq!(Delivery::from_json(b"{}"), None);
+        let first = r#"{"form":1,"settled":"2017-04-19T10:00:00Z"}"#;
+        assert_eq!(Delivery::from_json(first.as_bytes()), Some(Delivery::starting(NOW, [])));
+    }
+}

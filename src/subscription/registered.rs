@@ -1,0 +1,154 @@
+//! Subscriptions as they are kept in the ledger.
+
+use super::delivery::Delivery;
+use crate::code::SubscriptionStatus;
+use crate::resource::Subscription;
+use crate::store::{
+    Change, CommitError, InvalidText, Ledger, LedgerKey, LedgerRecord, Result, Revision, StoreError, TenantLedger,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+
+/// The folder of the subscriptions.
+const FOLDER: &str = "subscriptions/of";
+
+/// The folder that says how far their notifications have come.
+const DELIVERIES: &str = "subscriptions/at";
+
+/// The largest subscription that is kept, in bytes.
+pub(crate) const MOST_BYTES: usize = 16 << 10;
+
+/// A subscription as it is kept: the resource has neither id nor version, and its headers are whole.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Registered {
+    pub(crate) id: String,
+    pub(crate) version: u64,
+    pub(crate) changed: OffsetDateTime,
+    pub(crate) resource: Subscription,
+    /// The revision of its record, where it was read from one.
+    pub(crate) revision: Option<Revision>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record<'r> {
+    form: u32,
+    version: u64,
+    #[serde(with = "time::serde::rfc3339")]
+    changed: OffsetDateTime,
+    #[serde(borrow)]
+    resource: &'r RawValue,
+}
+
+impl Registered {
+    /// The status.
+    pub(crate) fn status(&self) -> SubscriptionStatus {
+        self.resource.status.value.unwrap_or(SubscriptionStatus::Off)
+    }
+
+    fn from_record(record: &LedgerRecord) -> Result<Self> {
+        let damaged = || StoreError::corrupt("the record of a subscription cannot be read");
+        let id = record.key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+        let read: Record<'_> = serde_json::from_slice(&record.value).map_err(|_| damaged())?;
+        let resource = Subscription::from_json(read.resource.get().as_bytes()).map_err(|_| damaged())?;
+        let revision = Some(record.revision.clone());
+        Ok(Self { id, version: read.version, changed: read.changed, resource, revision })
+    }
+
+    /// The change that writes it over what was read.
+    fn change(&self) -> Result<Change> {
+        let json = self.resource.to_json();
+        let invalid = |error: serde_json::Error| StoreError::invalid(error.to_string());
+        let resource: &RawValue = serde_json::from_str(&json).map_err(invalid)?;
+        let record = Record { form: 1, version: self.version, changed: self.changed, resource };
+        let value = serde_json::to_string(&record).map_err(invalid)?;
+        Ok(match &self.revision {
+            Some(revision) => Change::replace(key(FOLDER, &self.id)?, revision.clone(), value),
+            None => Change::create(key(FOLDER, &self.id)?, value),
+        })
+    }
+}
+
+fn key(folder: &str, id: &str) -> Result<LedgerKey, InvalidText> {
+    LedgerKey::new(format!("{folder}/{id}"))
+}
+
+/// The subscriptions of one tenant.
+pub(crate) struct Register<L: ?Sized = dyn Ledger>(TenantLedger<L>);
+
+impl<L: ?Sized> Clone for Register<L> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<L: Ledger + ?Sized> Register<L> {
+    pub(crate) fn new(ledger: TenantLedger<L>) -> Self {
+        Self(ledger)
+    }
+
+    /// One of them; nothing where there is none, also since no subscription has such an id.
+    pub(crate) async fn get(&self, id: &str) -> Result<Option<Registered>> {
+        let Ok(key) = key(FOLDER, id) else { return Ok(None) };
+        self.0.get(&key).await?.as_ref().map(Registered::from_record).transpose()
+    }
+
+    /// All of them, in the order of their ids.
+    pub(crate) async fn all(&self) -> Result<Vec<Registered>> {
+        self.0.all(&LedgerKey::new(FOLDER)?).await?.iter().map(Registered::from_record).collect()
+    }
+
+    /// How far the notifications of one have come, and the revision of the record that says so.
+    pub(crate) async fn delivery(&self, id: &str) -> Result<Option<(Revision, Delivery)>> {
+        let Some(record) = self.0.get(&key(DELIVERIES, id)?).await? else { return Ok(None) };
+        let delivery = Delivery::from_json(&record.value);
+        let delivery = delivery.ok_or_else(|| StoreError::corrupt("the progress of a subscription cannot be read"))?;
+        Ok(Some((record.revision, delivery)))
+    }
+
+    /// Writes a subscription, and how far its notifications have come where that changes, all or nothing.
+    pub(crate) async fn write(&self, registered: &Registered, progress: Progress<'_>) -> Result<()> {
+        let mut changes = vec![registered.change()?];
+        changes.extend(progress.change(&registered.id)?);
+        self.0.apply_resolved(changes).await.map(drop).map_err(|refused| refused.error)
+    }
+
+    /// Writes how far the notifications of a subscription have come.
+    pub(crate) async fn write_delivery(&self, id: &str, over: &Revision, delivery: &Delivery) -> Result<Revision> {
+        let change = Change::replace(key(DELIVERIES, id)?, over.clone(), delivery.to_json());
+        let made = self.0.apply_resolved(vec![change]).await.map_err(|refused: CommitError| refused.error)?;
+        made.into_iter().next().ok_or_else(|| StoreError::corrupt("a change gave no revision"))
+    }
+
+    /// Deletes a subscription, and what is known of its notifications.
+    pub(crate) async fn delete(&self, registered: &Registered, progress: Progress<'_>) -> Result<()> {
+        let Some(revision) = registered.revision.clone() else { return Ok(()) };
+        let mut changes = vec![Change::delete(key(FOLDER, &registered.id)?, revision)];
+        changes.extend(progress.change(&registered.id)?);
+        self.0.apply(changes).await.map(drop).map_err(|refused| refused.error)
+    }
+}
+
+/// What becomes of the record that says how far notifications have come.
+pub(crate) enum Progress<'d> {
+    /// It stays.
+    Kept,
+    /// There is none yet.
+    New(&'d Delivery),
+    /// It is replaced.
+    Replaced(Revision, &'d Delivery),
+    /// It is deleted.
+    Deleted(Revision),
+}
+
+impl Progress<'_> {
+    fn change(self, id: &str) -> Result<Option<Change>> {
+        let key = key(DELIVERIES, id)?;
+        Ok(match self {
+            Self::Kept => None,
+            Self::New(delivery) => Some(Change::create(key, delivery.to_json())),
+            Self::Replaced(revision, delivery) => Some(Change::replace(key, revision, delivery.to_json())),
+            Self::Deleted(revision) => Some(Change::delete(key, revision)),
+        })
+    }
+}
