@@ -23,6 +23,8 @@ mod foreign;
 mod lax;
 #[path = "engine_fhir_http/odd.rs"]
 mod odd;
+#[path = "engine_fhir_http/r4.rs"]
+mod r4;
 #[path = "engine_fhir_http/servers.rs"]
 mod servers;
 #[path = "engine_fhir_http/service.rs"]

@@ -1,7 +1,7 @@
 //! Keeping resources in a FHIR server of others.
 //!
-//! `backend::FhirServer` (feature `fhir-http`) is a store over a FHIR STU3 server that belongs to someone else, such as the server
-//! of a hospital. The devices stay there, where other programs read and write them; the update files and the ledger of the
+//! `backend::FhirServer` (feature `fhir-http`) is a store over a FHIR server, of STU3 or R4, that belongs to someone else, such as
+//! the server of a hospital. The devices stay there, where other programs read and write them; the update files and the ledger of the
 //! service stay in stores of its own.
 //!
 //! ```text
@@ -16,7 +16,7 @@
 //!
 //! | ability | what the server must do | how it is found out | without it |
 //! |---|---|---|---|
-//! | any use | FHIR 3.0 in JSON; `read`, `update`, `delete`, `search-type` of Device, DeviceComponent and DeviceMetric under ids of the client's; versions that count 1, 2, 3 | CapabilityStatement | refused: `ServerFault::Lacking` |
+//! | any use | FHIR 3.0 (or 4.0, where the options say so) in JSON; `read`, `update`, `delete`, `search-type` of Device, DeviceComponent and DeviceMetric under ids of the client's; versions that count 1, 2, 3 | CapabilityStatement | refused: `ServerFault::Lacking` |
 //! | keeping | gives back what was written, extensions within extensions and digits of decimals too | a DeviceComponent is written and read | refused: `ServerFault::ElementLost`, with the element |
 //! | update | refuses `If-Match` of another version than the newest | a PUT with a version that cannot be | refused: `ServerFault::ConditionIgnored` |
 //! | update of what never was | refuses `If-Match` there too | a PUT with `If-Match: W/"1"` of a new id | an update looks first, unless the version was seen before |
@@ -41,12 +41,33 @@
 //!   (`StructureDefinition/fhir-devices-write-id`). A write without an id has a random number there (`unnamed-..`): so a write of
 //!   what is there already differs from it, and servers that make no version of what is the same make one. An answer that shows
 //!   another number is the answer to another write, and is not believed. The store takes the extension out of what it gives.
-//! - The number and the time of a version are the server's. So is what it adds: a narrative, tags (many servers keep those of
-//!   earlier versions), profiles, the source of a version in `meta`. The store gives it as the server does. It counts for nothing
+//! - The number, the time and the source of a version (`meta.source`, and the extension of it that HAPI has in STU3) are the server's.
+//!   They are neither sent nor in the bodies that the store gives.
+//! - What else the server adds is its own: a narrative, tags (many servers keep those of earlier versions), profiles. The store
+//!   gives it as the server does. It counts for nothing
 //!   here: a write is known again by its id, an entity tag is the number of the version, the digest in an update is that of its
 //!   file, the ledger and its audit records hold what the service did and no bodies of resources, and an update in a component is
 //!   compared by its own extension.
 //! - The order of members is that of the definition.
+//!
+//! # Servers of R4
+//!
+//! `Options::fhir_version(Version::R4)`, or `--fhir-version r4`: each resource is [converted](crate::manual::conversion) when it is
+//! written and read, so that the store is the same as over STU3.
+//!
+//! - A DeviceComponent is a Device with a tag there, and the search for components asks for the tag. A Device with the tag is no
+//!   Device here.
+//! - Components and Devices share their ids: where components keep theirs, as by default, one cannot be created under the id of a
+//!   Device (the server's words stand in the error). With `IdPolicy::Prefix` they are apart, and components of others, which have
+//!   no prefix, are not seen.
+//! - The hospital's own Devices come in as Devices. With `Components::ByLevel` those whose type is a VMD or a channel come in as
+//!   components, without a tag of ours, and get updates; so a search for components reads all Devices. What STU3 has no place for
+//!   is carried in extensions, and is where it was when the resource is written back.
+//! - A resource that cannot be converted without a loss is an error that says what would be lost: nothing is written back without
+//!   it. One such resource among those that a search finds fails the search.
+//! - Sent as parameters are `_id`, `identifier` and `type`; of a Device `model`, `manufacturer`, `url`, `patient`, `location` and
+//!   `organization` too; of a component and a metric `parent`, by its reference; of a metric `source`. Everything else is looked for
+//!   here, among all that these find.
 //!
 //! # Histories and pages
 //!

@@ -340,7 +340,7 @@ async fn server_without_conditional_updates_is_refused() {
 async fn what_is_no_such_server_is_refused() {
     let odd = Odd::start(|_| say(200, statement("4.0.1"))).await;
     let ServerFault::Lacking { what } = fault(refused(&odd).await) else { panic!("another fault") };
-    assert_eq!(what, [MissingCapability::Version { found: "4.0.1".into() }]);
+    assert_eq!(what, [MissingCapability::Version { found: "4.0.1".into(), wanted: "3.0" }]);
     // The right words, and then the same to everything; HTML; an empty answer; more than is heard.
     for after in [say(200, "{}"), say(200, statement("3.0.2")), html(200), say(200, ""), say(201, "null"), html(500)] {
         let said = after.clone();

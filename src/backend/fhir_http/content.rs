@@ -31,6 +31,19 @@ fn is_write_id(extension: &Extension) -> bool {
     CanonicalName::WriteId.matches(extension.url.as_str())
 }
 
+/// The extensions of `meta` in which servers say by which request a version was made.
+const SOURCES: [&str; 2] = [
+    "http://hapifhir.io/fhir/StructureDefinition/resource-meta-source",
+    "http://hl7.org/fhir/4.0/StructureDefinition/extension-Meta.source",
+];
+
+/// Takes away what `meta` says of one version, and is the server's: its number, its time and its source.
+fn without_version(mut meta: Meta) -> Option<Meta> {
+    meta.extension.retain(|extension| !SOURCES.contains(&extension.url.as_str()));
+    let rest = Meta { version_id: None, last_updated: None, ..meta };
+    (rest != Meta::default()).then_some(rest)
+}
+
 /// A resource as a server sent it, taken apart.
 #[derive(Debug)]
 pub(super) struct Content {
@@ -66,8 +79,7 @@ macro_rules! incoming {
         let version = meta.version_id.as_ref().and_then(|id| id.value.as_ref()).map(|id| id.as_str().to_owned());
         let last_updated = meta.last_updated.as_ref().and_then(|at| at.value.as_ref());
         let last_updated = last_updated.and_then(|at| at.to_offset_date_time());
-        let rest = Meta { version_id: None, last_updated: None, ..meta };
-        resource.meta = (rest != Meta::default()).then_some(rest);
+        resource.meta = without_version(meta);
         let marks = || resource.extension.iter().filter(|extension| is_write_id(extension)).filter_map(mark);
         let (mark, write_id) = (marks().next(), marks().find_map(|mark| mark.0.parse().ok()));
         resource.extension.retain(|extension| !is_write_id(extension));
@@ -92,6 +104,7 @@ macro_rules! outgoing {
             Some(id) => return Err(StoreError::invalid(format!("the body of `{}` has the id `{id}`", $key))),
             None => resource.set_logical_id(Id::new($key.id().as_str()).map_err(invalid)?),
         }
+        resource.meta = resource.meta.take().and_then(without_version);
         resource.extension.retain(|extension| !is_write_id(extension));
         if let Some(WriteMark(text)) = $mark {
             let text = Primitive::from(Text::new(text.as_str()).map_err(invalid)?);

@@ -4,7 +4,7 @@ use super::super::checks::to_usize;
 use super::FhirServer;
 use super::fault::{ServerFault, is_too_large};
 use super::place::{Entry, PAGE_ANSWER, PAGE_BYTES, Place, fewer};
-use super::read::{CurrentState, content_of, deletion};
+use super::read::{CurrentState, deletion};
 use super::wire::OutgoingRequest;
 use crate::store::{Key, Page, PageQuery, PageToken, Result, StoreError, Tenant, Version, VersionId};
 use std::num::NonZeroU32;
@@ -34,10 +34,10 @@ enum HistoryEntry {
 }
 
 impl HistoryEntry {
-    fn of(key: &Key, entry: &Entry) -> Result<Self> {
+    fn of(server: &FhirServer, key: &Key, entry: &Entry) -> Result<Self> {
         match entry.resource.as_ref().filter(|_| !entry.is_deletion()) {
             Some(json) => {
-                let content = content_of(key, json.get().as_bytes(), entry.version(), entry.modified());
+                let content = server.content_of(key, json.get().as_bytes(), entry.version(), entry.modified());
                 content.map(|found| Self::Living(found.version))
             }
             None => Ok(Self::Deleted(entry.version().and_then(|version| version.parse().ok()))),
@@ -72,7 +72,7 @@ fn before(version: VersionId) -> Option<VersionId> {
 impl FhirServer {
     /// Returns the newest version of what is gone, by the history; a living one where it has come back meanwhile.
     pub(super) async fn newest(&self, tenant: &Tenant, key: &Key) -> Result<Version> {
-        let place = format!("{key}/_history?_count=2");
+        let place = format!("{}/_history?_count=2", self.address(key));
         let mut known: Option<VersionId> = None;
         for _ in 0..MAX_SERVER_PAGES {
             let (versions, _) = self.versions(tenant, key, &place, None, usize::MAX).await?;
@@ -128,7 +128,7 @@ impl FhirServer {
         within: usize,
     ) -> Result<(Vec<Version>, Option<String>)> {
         let (bundle, next) = self.bundle(tenant, OutgoingRequest::get(place).within(within)).await?;
-        let told = bundle.entry.iter().map(|entry| HistoryEntry::of(key, entry)).collect::<Result<Vec<_>>>()?;
+        let told = bundle.entry.iter().map(|entry| HistoryEntry::of(self, key, entry)).collect::<Result<Vec<_>>>()?;
         let mut versions: Vec<Version> = Vec::new();
         let mut told = told.into_iter().peekable();
         while let Some(one) = told.next() {
@@ -233,7 +233,7 @@ impl FhirServer {
         self.has_history()?;
         let limit = to_usize(limit).min(MOST);
         // One more than is wanted: by the older one a deletion is numbered.
-        let question = format!("{key}/_history?_count=");
+        let question = format!("{}/_history?_count=", self.address(key));
         let first = || Place::at(format!("{question}{}", limit + 1));
         let mut place = place.unwrap_or_else(first);
         let below: Option<VersionId> = match place.last.as_str() {

@@ -1,6 +1,7 @@
-//! Resources on another FHIR STU3 server, over HTTP.
+//! Resources on another FHIR server, over HTTP.
 
 mod content;
+mod dialect;
 mod fault;
 mod history;
 mod known;
@@ -29,7 +30,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// Resources on a FHIR STU3 server that belongs to someone else.
+/// Resources on a FHIR server that belongs to someone else, of STU3, or of R4 by [`Options::fhir_version`].
 ///
 /// Each tenant has an address of its own, and that is all that keeps tenants apart: an address that two tenants share
 /// shows each what the other has. Nothing is sent elsewhere: links to a next page are followed only below the address, and

@@ -1,7 +1,9 @@
 //! Options of the store on another server.
 
 use super::FhirServer;
+use super::dialect::Dialect;
 use super::known::KnownVersions;
+use crate::convert::{self, Version};
 use crate::primitive::CanonicalBase;
 use crate::store::{BoxFuture, PageKey, Result, StoreError, Tenant};
 use crate::support::tls::{Identity, client_config};
@@ -66,6 +68,7 @@ pub struct Options {
     provider: Option<Arc<CryptoProvider>>,
     pub(super) pages: PageKey,
     pub(super) canonical: CanonicalBase,
+    pub(super) dialect: Dialect,
     pub(super) max_body: u64,
     pub(super) max_answer: usize,
     pub(super) max_writes: usize,
@@ -97,6 +100,7 @@ impl Options {
             provider: None,
             pages: PageKey::random(),
             canonical: CanonicalBase::default(),
+            dialect: Dialect { version: Version::Stu3, conversion: convert::Options::default() },
             max_body: 1 << 20,
             max_answer: 64 << 20,
             max_writes: 1,
@@ -191,7 +195,36 @@ impl Options {
     /// With the extension that holds a write id under this base. It is read under every other one too.
     #[must_use]
     pub fn with_canonical_base(mut self, base: CanonicalBase) -> Self {
+        self.dialect.conversion.base = base.clone();
         self.canonical = base;
+        self
+    }
+
+    /// For a server of this version of FHIR, of STU3 or R4. From R4 on a DeviceComponent is a Device with a tag there, and what
+    /// the version has no place for stands in extensions ([`manual::conversion`](crate::manual::conversion)).
+    ///
+    /// ```no_run
+    /// use fhir_devices::backend::fhir_http::Options;
+    /// use fhir_devices::convert::{self, IdPolicy, Version};
+    ///
+    /// let conversion = convert::Options::default().ids(IdPolicy::Prefix("dc-".to_owned()));
+    /// let options = Options::new().fhir_version(Version::R4).conversion(conversion);
+    /// let server = options.at("https://fhir.example/{tenant}/r4")?;
+    /// # drop(server);
+    /// # Ok::<(), fhir_devices::store::StoreError>(())
+    /// ```
+    #[must_use]
+    pub fn fhir_version(mut self, version: Version) -> Self {
+        self.dialect.version = version;
+        self
+    }
+
+    /// With resources converted so for a server of R4. Where components keep their ids, as by default, one cannot be created
+    /// under the id of a Device; where they have a prefix, the components of others that have none are not seen. The base is
+    /// that of [`with_canonical_base`](Self::with_canonical_base).
+    #[must_use]
+    pub fn conversion(mut self, conversion: convert::Options) -> Self {
+        self.dialect.conversion = conversion.base(self.canonical.clone());
         self
     }
 
@@ -306,8 +339,13 @@ impl Options {
     /// Servers at the address that is told for a tenant. No two tenants may have the same, nor one below another's.
     ///
     /// # Errors
-    /// [`StoreError::Backend`] when there is no HTTP client to be had.
+    /// [`StoreError::Invalid`] for a version of FHIR that is not offered; [`StoreError::Backend`] when there is no HTTP client
+    /// to be had.
     pub fn at_each(self, address: impl Fn(&Tenant) -> String + Send + Sync + 'static) -> Result<FhirServer> {
+        if !matches!(self.dialect.version, Version::Stu3 | Version::R4) {
+            let version = self.dialect.release();
+            return Err(StoreError::invalid(format!("a server of FHIR {version}: wanted one of 3.0 or 4.0")));
+        }
         Ok(FhirServer {
             client: self.client()?,
             base: Arc::new(address),

@@ -74,13 +74,18 @@ impl Options {
 
 impl FhirServer {
     async fn connected(self, tenant: &Tenant) -> Result<Self> {
-        let missing = self.missing_capabilities(tenant).await?;
-        if missing.is_empty() { self.probed(tenant).await } else { Err(ServerFault::Lacking { what: missing }.into()) }
+        let said = self.statement(tenant).await?;
+        let (transactions, missing) = (said.transactions(), self.missing_in(said));
+        if !missing.is_empty() {
+            return Err(ServerFault::Lacking { what: missing }.into());
+        }
+        self.probed(tenant, transactions).await
     }
 
-    async fn probed(mut self, tenant: &Tenant) -> Result<Self> {
+    /// `transactions` is whether the server says that it takes some.
+    async fn probed(mut self, tenant: &Tenant, transactions: bool) -> Result<Self> {
         let name = format!("fhir-devices-probe-{:016x}", random_number()? >> 64);
-        let found = Probe { server: &self, tenant, name: name.clone() }.run().await;
+        let found = Probe { server: &self, tenant, name: name.clone() }.run(transactions).await;
         // What it did is undone whatever it came to.
         let tidied = Probe { server: &self, tenant, name }.tidy().await;
         self.options = found?;
@@ -94,15 +99,18 @@ impl Probe<'_> {
         Ok(Key::new(ResourceType::Device, format!("{}-{of}", self.name).as_str())?)
     }
 
-    fn device(&self, of: &str, model: &str) -> String {
+    /// What is sent of a device.
+    fn device(&self, of: &str, model: &str) -> Result<String> {
         let identifier = json!([{"system": "urn:fhir-devices:probe", "value": format!("{}-Aa", self.name)}]);
         let id = format!("{}-{of}", self.name);
-        json!({"resourceType": "Device", "id": id, "identifier": identifier, "model": model}).to_string()
+        let json = json!({"resourceType": "Device", "id": id, "identifier": identifier, "model": model}).to_string();
+        let options = &self.server.options;
+        options.dialect.outgoing(&self.key(of)?, json.as_bytes(), None, &options.canonical)
     }
 
     async fn put(&self, of: &str, model: &str, when: Option<(&'static str, String)>) -> Result<ServerResponse> {
-        let key = self.key(of)?.to_string();
-        self.server.send(self.tenant, OutgoingRequest::put(&key, when, &self.device(of, model))).await
+        let address = self.server.address(&self.key(of)?);
+        self.server.send(self.tenant, OutgoingRequest::put(&address, when, &self.device(of, model)?)).await
     }
 
     /// Returns whether a conditional request was refused; an error where it failed for another reason.
@@ -126,7 +134,7 @@ impl Probe<'_> {
         }
     }
 
-    async fn run(&self) -> Result<Options> {
+    async fn run(&self, transactions: bool) -> Result<Options> {
         let mut options = self.server.options.clone();
         self.keeps_what_is_written().await?;
         options.creation = self.creation().await?;
@@ -139,7 +147,10 @@ impl Probe<'_> {
         options.minds_case |= !self.finds_folded().await?;
         options.reads_own_writes = self.finds_at_once().await?;
         self.keeps_versions().await?;
-        let (atomic, deletes) = self.transactions(options.creation).await?;
+        let (atomic, deletes) = match transactions && options.creation != Creation::Unproven {
+            true => self.transactions(options.creation).await?,
+            false => (false, false),
+        };
         options.max_writes = if atomic { TRANSACTION_WRITES } else { 1 };
         options.transaction_may_delete = !deletes;
         Ok(options)
@@ -260,7 +271,8 @@ impl Probe<'_> {
         let (bundle, _) = self.server.bundle(self.tenant, OutgoingRequest::get(&link)).await?;
         let key = self.key(of)?;
         let is_key = |json: &RawValue| {
-            incoming(ResourceType::Device, json.get().as_bytes()).is_ok_and(|found| found.id == key.id().as_str())
+            let found = self.server.options.dialect.incoming(ResourceType::Device, json.get().as_bytes());
+            found.is_ok_and(|found| found.is_some_and(|found| found.id == key.id().as_str()))
         };
         Ok(bundle.entry.iter().any(|entry| entry.is_match() && entry.resource.as_deref().is_some_and(is_key)))
     }
@@ -300,15 +312,12 @@ impl Probe<'_> {
     /// Returns whether a transaction is refused as a whole where a condition of one entry does not hold; and whether that of a
     /// deletion is such a condition.
     async fn transactions(&self, creation: Creation) -> Result<(bool, bool)> {
-        if creation == Creation::Unproven || !self.server.says_transactions(self.tenant).await? {
-            return Ok((false, false));
-        }
         self.put("e", "1", None).await?;
         self.put("f", "1", None).await?;
         let (e, f) = (self.living("e").await?, self.living("f").await?);
         let entry = |of: &str, model: &str, condition: (&str, String)| -> Result<serde_json::Value> {
             let resource: serde_json::Value =
-                serde_json::from_str(&self.device(of, model)).map_err(|error| unproven(error.to_string()))?;
+                serde_json::from_str(&self.device(of, model)?).map_err(|error| unproven(error.to_string()))?;
             let (name, value) = condition;
             Ok(
                 json!({"resource": resource, "request": {"method": "PUT", "url": self.key(of)?.to_string(), name: value}}),
@@ -354,7 +363,9 @@ impl Probe<'_> {
             ["a", "b", "c", "d", "e", "f", "never"].into_iter().map(|of| self.key(of)).collect::<Result<Vec<_>>>()?;
         for key in devices.into_iter().chain([kept]) {
             if let CurrentState::Living(found) = self.server.look(self.tenant, &key).await? {
-                self.server.send(self.tenant, OutgoingRequest::delete(&key.to_string(), found.version)).await?;
+                self.server
+                    .send(self.tenant, OutgoingRequest::delete(&self.server.address(&key), found.version))
+                    .await?;
             }
         }
         Ok(())

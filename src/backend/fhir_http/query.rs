@@ -42,7 +42,7 @@ pub(super) fn asked(kind: ResourceType, criterion: &Criterion, minds_case: bool)
             CriterionQuery::Pair((parameter.to_string(), escaped(start)))
         }
         Criterion::Begins(..) => CriterionQuery::Here,
-        Criterion::AnyOf(any) => any_of(kind, any, minds_case),
+        Criterion::AnyOf(any) => any_of(any, |one| asked(kind, one, minds_case)),
     }
 }
 
@@ -51,10 +51,10 @@ fn has(kind: ResourceType, parameter: Parameter) -> bool {
 }
 
 /// Several values of one parameter are asked for together.
-fn any_of(kind: ResourceType, any: &[Criterion], minds_case: bool) -> CriterionQuery {
+pub(super) fn any_of(any: &[Criterion], asked: impl Fn(&Criterion) -> CriterionQuery) -> CriterionQuery {
     let mut whole = CriterionQuery::Never;
     for criterion in any {
-        whole = match (whole, asked(kind, criterion, minds_case)) {
+        whole = match (whole, asked(criterion)) {
             (whole, CriterionQuery::Never) => whole,
             (CriterionQuery::Never, one) => one,
             (CriterionQuery::Pair((of, mut values)), CriterionQuery::Pair((name, value))) if of == name => {

@@ -1,7 +1,7 @@
 //! Reads, and how an answer becomes a version.
 
 use super::FhirServer;
-use super::content::{Content, WriteMark, incoming};
+use super::content::{Content, WriteMark};
 use super::fault::{ServerFault, refusal};
 use super::wire::{OutgoingRequest, ServerResponse};
 use crate::store::{Key, Result, StoreError, Tenant, Version, VersionId};
@@ -34,18 +34,6 @@ pub(super) struct MarkedVersion {
     pub(super) mark: Option<WriteMark>,
 }
 
-/// Returns a resource as an answer or an entry shows it; `told` and `modified` are what is said of it outside.
-pub(super) fn content_of(
-    key: &Key,
-    json: &[u8],
-    told: Option<&str>,
-    modified: Option<OffsetDateTime>,
-) -> Result<MarkedVersion> {
-    let content = incoming(key.resource_type(), json).map_err(|why| ServerFault::Unreadable { why })?;
-    let version = version_of(key, &content, told, modified)?;
-    Ok(MarkedVersion { version, mark: content.mark })
-}
-
 /// Returns a version as a server sent it.
 pub(super) fn version_of(
     key: &Key,
@@ -67,27 +55,52 @@ pub(super) fn version_of(
     Ok(Version { key: key.clone(), version, last_updated, write_id, body })
 }
 
-pub(super) fn in_answer(key: &Key, answer: &ServerResponse) -> Result<MarkedVersion> {
-    content_of(key, answer.json()?, answer.version.as_deref(), answer.modified)
-}
-
 impl FhirServer {
+    /// Returns a resource as an answer or an entry shows it; `told` and `modified` are what is said of it outside.
+    ///
+    /// # Errors
+    /// `NotFound` where it is of another type, as a component among the Devices of R4.
+    pub(super) fn content_of(
+        &self,
+        key: &Key,
+        json: &[u8],
+        told: Option<&str>,
+        modified: Option<OffsetDateTime>,
+    ) -> Result<MarkedVersion> {
+        let content = self.options.dialect.incoming(key.resource_type(), json);
+        let content = content.map_err(|why| ServerFault::Unreadable { why })?.ok_or_else(StoreError::not_found)?;
+        let version = version_of(key, &content, told, modified)?;
+        Ok(MarkedVersion { version, mark: content.mark })
+    }
+
+    pub(super) fn in_answer(&self, key: &Key, answer: &ServerResponse) -> Result<MarkedVersion> {
+        self.content_of(key, answer.json()?, answer.version.as_deref(), answer.modified)
+    }
+
+    /// The address of a resource below that of the tenant.
+    pub(super) fn address(&self, key: &Key) -> String {
+        self.options.dialect.address(key)
+    }
+
     /// Returns the newest version with its mark, if it has a body.
     pub(super) async fn look_marked(&self, tenant: &Tenant, key: &Key) -> Result<Option<MarkedVersion>> {
-        let answer = self.send(tenant, OutgoingRequest::get(&key.to_string())).await?;
-        if answer.is_success() { in_answer(key, &answer).map(Some) } else { Ok(None) }
+        let answer = self.send(tenant, OutgoingRequest::get(&self.address(key))).await?;
+        if answer.is_success() { self.in_answer(key, &answer).map(Some) } else { Ok(None) }
     }
 
     pub(super) async fn look(&self, tenant: &Tenant, key: &Key) -> Result<CurrentState> {
-        let answer = self.send(tenant, OutgoingRequest::get(&key.to_string())).await?;
+        let answer = self.send(tenant, OutgoingRequest::get(&self.address(key))).await?;
         match answer.status {
             404 => Ok(CurrentState::Never),
             410 => Ok(CurrentState::Gone(answer.number())),
-            _ if answer.is_success() => {
-                let found = in_answer(key, &answer)?.version;
-                self.known.add(tenant, &found);
-                Ok(CurrentState::Living(found))
-            }
+            _ if answer.is_success() => match self.in_answer(key, &answer) {
+                Ok(found) => {
+                    self.known.add(tenant, &found.version);
+                    Ok(CurrentState::Living(found.version))
+                }
+                Err(StoreError::NotFound { .. }) => Ok(CurrentState::Never),
+                Err(error) => Err(error),
+            },
             _ => Err(refusal(&answer, false, self.options.max_body)),
         }
     }
@@ -111,11 +124,12 @@ impl FhirServer {
     }
 
     pub(super) async fn vread_marked(&self, tenant: &Tenant, key: &Key, version: VersionId) -> Result<MarkedVersion> {
-        let answer = self.send(tenant, OutgoingRequest::get(&format!("{key}/_history/{version}"))).await?;
+        let answer =
+            self.send(tenant, OutgoingRequest::get(&format!("{}/_history/{version}", self.address(key)))).await?;
         match answer.status {
             410 => {}
             _ if answer.is_success() => {
-                let found = in_answer(key, &answer)?;
+                let found = self.in_answer(key, &answer)?;
                 let right = found.version.version == version;
                 let what = || format!("in place of version {version} of `{key}` came {}", found.version.version);
                 return if right { Ok(found) } else { Err(StoreError::corrupt(what())) };
@@ -123,11 +137,12 @@ impl FhirServer {
             _ => return Err(refusal(&answer, false, self.options.max_body)),
         }
         let before = VersionId::new(version.get().saturating_sub(1)).ok_or(ServerFault::TimeMissing)?;
-        let answer = self.send(tenant, OutgoingRequest::get(&format!("{key}/_history/{before}"))).await?;
+        let answer =
+            self.send(tenant, OutgoingRequest::get(&format!("{}/_history/{before}", self.address(key)))).await?;
         match answer.status {
             404 | 410 => Err(ServerFault::TimeMissing.into()),
             _ if answer.is_success() => {
-                let version = deletion(in_answer(key, &answer)?.version, version);
+                let version = deletion(self.in_answer(key, &answer)?.version, version);
                 Ok(MarkedVersion { version, mark: None })
             }
             _ => Err(refusal(&answer, false, self.options.max_body)),

@@ -2,10 +2,9 @@
 
 use super::super::checks::{check_order, to_usize};
 use super::FhirServer;
-use super::content::incoming;
 use super::fault::{ServerFault, is_too_large};
 use super::place::{Entry, PAGE_ANSWER, PAGE_BYTES, Place, RawBundle, encoded, fewer};
-use super::query::{CriterionQuery, Pair, asked};
+use super::query::{CriterionQuery, Pair};
 use super::read::version_of;
 use super::wire::OutgoingRequest;
 use crate::search::IndexEntries;
@@ -53,12 +52,13 @@ impl FhirServer {
     fn question(&self, search: &Search) -> Option<Vec<Pair>> {
         let mut pairs = Vec::new();
         for criterion in &search.all_of {
-            match asked(search.resource_type, criterion, self.options.minds_case) {
+            match self.options.dialect.asked(search.resource_type, criterion, self.options.minds_case) {
                 CriterionQuery::Pair(pair) => pairs.push(pair),
                 CriterionQuery::Here => {}
                 CriterionQuery::Never => return None,
             }
         }
+        pairs.extend(self.options.dialect.of_type(search.resource_type));
         // The order of the criteria does not count for the token.
         pairs.sort();
         pairs.push(("_sort".into(), "_id".into()));
@@ -71,7 +71,8 @@ impl FhirServer {
         let opened = search.after.as_ref().map(|token| self.options.pages.open(tenant, query, token)).transpose()?;
         let Some(asked) = self.question(search) else { return Ok(Page { items: Vec::new(), next: None }) };
         let limit = to_usize(search.limit).min(MOST);
-        let question = format!("{}?{}&_count=", search.resource_type, encoded(&asked));
+        let of = self.options.dialect.type_of(search.resource_type);
+        let question = format!("{of}?{}&_count=", encoded(&asked));
         let first = format!("{question}{limit}");
         let is_own = |link: &str| {
             link.strip_prefix(&question).is_some_and(|count| count.bytes().all(|byte| byte.is_ascii_digit()))
@@ -152,7 +153,7 @@ impl FhirServer {
         started: bool,
         within: usize,
     ) -> Result<(RawBundle, Option<String>)> {
-        let form = format!("{}/_search", search.resource_type);
+        let form = format!("{}/_search", self.options.dialect.type_of(search.resource_type));
         let ask = match link.split_once('?') {
             // The server knows how long its own links may be.
             Some((_, query)) if own && query.len() > LONGEST => OutgoingRequest::form(&form, query.to_owned()),
@@ -173,7 +174,8 @@ impl FhirServer {
         for entry in bundle.entry.into_iter().filter(Entry::is_match) {
             let Some(json) = &entry.resource else { continue };
             let unreadable = |why: String| ServerFault::Unreadable { why };
-            let content = incoming(search.resource_type, json.get().as_bytes()).map_err(unreadable)?;
+            let content = self.options.dialect.incoming(search.resource_type, json.get().as_bytes());
+            let Some(content) = content.map_err(unreadable)? else { continue };
             let key = Key::new(search.resource_type, content.id.as_str())?;
             let version = version_of(&key, &content, entry.version(), entry.modified())?;
             self.known.add(tenant, &version);

@@ -11,17 +11,19 @@ use serde::Deserialize;
 ///
 /// ```
 /// use fhir_devices::backend::fhir_http::MissingCapability;
-/// let other = MissingCapability::Version { found: "4.0.1".into() };
+/// let other = MissingCapability::Version { found: "4.0.1".into(), wanted: "3.0" };
 /// assert_eq!(other.to_string(), "the server has FHIR `4.0.1`, wanted 3.0");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MissingCapability {
     /// It speaks another version of FHIR.
-    #[error("the server has FHIR `{found}`, wanted 3.0")]
+    #[error("the server has FHIR `{found}`, wanted {wanted}")]
     Version {
         /// The version.
         found: String,
+        /// How the version begins that is wanted.
+        wanted: &'static str,
     },
     /// It does not write JSON.
     #[error("the server writes no JSON")]
@@ -59,7 +61,7 @@ pub enum MissingCapability {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Statement {
+pub(super) struct Statement {
     resource_type: String,
     #[serde(default)]
     fhir_version: String,
@@ -98,6 +100,13 @@ fn has(interactions: &[Code], code: &str) -> bool {
     interactions.iter().any(|known| known.code == code)
 }
 
+impl Statement {
+    /// Returns whether the server says that it takes transactions.
+    pub(super) fn transactions(&self) -> bool {
+        self.rest.iter().any(|rest| rest.mode == "server" && has(&rest.interaction, "transaction"))
+    }
+}
+
 impl FhirServer {
     /// Returns what the server of a tenant lacks of what this store needs, by its CapabilityStatement: to be asked
     /// once, before a server is relied upon. What it does not say at all is not held against it.
@@ -116,16 +125,20 @@ impl FhirServer {
     /// # Errors
     /// [`StoreError::Backend`](crate::store::StoreError::Backend) when the server gives no statement; otherwise as a read.
     pub async fn missing_capabilities(&self, tenant: &Tenant) -> Result<Vec<MissingCapability>> {
-        let said = self.statement(tenant).await?;
+        Ok(self.missing_in(self.statement(tenant).await?))
+    }
+
+    pub(super) fn missing_in(&self, said: Statement) -> Vec<MissingCapability> {
         let mut missing_capabilities = Vec::new();
-        if !said.fhir_version.starts_with("3.0") {
-            missing_capabilities.push(MissingCapability::Version { found: said.fhir_version });
+        let wanted = self.options.dialect.release();
+        if !said.fhir_version.starts_with(wanted) {
+            missing_capabilities.push(MissingCapability::Version { found: said.fhir_version, wanted });
         }
         if !said.format.is_empty() && !said.format.iter().any(|format| format.contains("json")) {
             missing_capabilities.push(MissingCapability::Json);
         }
         let rest = said.rest.into_iter().find(|rest| rest.mode == "server").unwrap_or_default();
-        for of in ResourceType::ALL {
+        for &of in self.options.dialect.types() {
             match rest.resource.iter().find(|resource| resource.r#type == of.as_str()) {
                 Some(resource) => missing_capabilities.extend(self.lacks_of(of, resource)),
                 None => missing_capabilities.push(MissingCapability::Type { of }),
@@ -134,16 +147,10 @@ impl FhirServer {
         if self.options.max_writes > 1 && !has(&rest.interaction, "transaction") {
             missing_capabilities.push(MissingCapability::Transactions);
         }
-        Ok(missing_capabilities)
+        missing_capabilities
     }
 
-    /// Returns whether the server says that it takes transactions.
-    pub(super) async fn says_transactions(&self, tenant: &Tenant) -> Result<bool> {
-        let said = self.statement(tenant).await?;
-        Ok(said.rest.iter().any(|rest| rest.mode == "server" && has(&rest.interaction, "transaction")))
-    }
-
-    async fn statement(&self, tenant: &Tenant) -> Result<Statement> {
+    pub(super) async fn statement(&self, tenant: &Tenant) -> Result<Statement> {
         let answer = self.send(tenant, OutgoingRequest::get("metadata")).await?;
         if answer.status == 404 || answer.status == 410 {
             return Err(ServerFault::UnexpectedStatus { status: answer.status, text: answer.text() }.into());

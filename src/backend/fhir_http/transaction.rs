@@ -3,9 +3,9 @@
 use super::super::checks::{Newest, check};
 use super::FhirServer;
 use super::fault::{ServerFault, invalid, refusal, since_applied, unknown};
-use super::options::Creation;
+use super::options::{Creation, Options};
 use super::place::{Entry, read};
-use super::read::{content_of, deletion};
+use super::read::deletion;
 use super::wire::{OutgoingRequest, ServerResponse};
 use super::write::{Draft, NO_VERSION, overtaken};
 use crate::store::{CommitError, Precondition, Result, StoreError, Tenant, Version, VersionId, Write};
@@ -59,7 +59,7 @@ struct Request {
     if_none_match: Option<&'static str>,
 }
 
-fn request(write: &Write, before: &Before, creation: Creation) -> Request {
+fn request(write: &Write, before: &Before, address: String, creation: Creation) -> Request {
     let method = if write.body.is_some() { "PUT" } else { "DELETE" };
     let known = match before {
         Before::Living(found) => Some(found.version),
@@ -82,7 +82,7 @@ fn request(write: &Write, before: &Before, creation: Creation) -> Request {
         None => None,
     };
     let if_none_match = (creates && creation != Creation::IfMatch).then_some("*");
-    Request { method, url: write.key.to_string(), if_match, if_none_match }
+    Request { method, url: address, if_match, if_none_match }
 }
 
 impl FhirServer {
@@ -104,7 +104,7 @@ impl FhirServer {
             let before = self.before(tenant, writes, tries > 0).await?;
             let now: Vec<_> = before.iter().map(|before| before.newest().map(|newest| newest.version)).collect();
             others |= seen.replace(now.clone()).is_some_and(|seen| seen != now);
-            let bundle = bundle(writes, &drafts, &before, self.options.creation)?;
+            let bundle = bundle(writes, &drafts, &before, &self.options)?;
             let answer = self.send(tenant, OutgoingRequest::bundle(bundle)).await?;
             match answer.status {
                 _ if answer.is_success() => return self.all_made(tenant, writes, &drafts, before, &answer).await,
@@ -206,7 +206,7 @@ impl FhirServer {
         let shown = entry.resource.as_ref().filter(|_| !entry.is_outcome());
         let shown = match shown {
             Some(json) => {
-                content_of(draft.key, json.get().as_bytes(), told, entry.modified()).map_err(since_applied)?
+                self.content_of(draft.key, json.get().as_bytes(), told, entry.modified()).map_err(since_applied)?
             }
             None => {
                 let number = told.ok_or_else(|| unknown(ServerFault::VersionMissing))?;
@@ -245,12 +245,13 @@ impl FhirServer {
     }
 }
 
-fn bundle(writes: &[Write], drafts: &[Option<Draft<'_>>], before: &[Before], creation: Creation) -> Result<String> {
+fn bundle(writes: &[Write], drafts: &[Option<Draft<'_>>], before: &[Before], options: &Options) -> Result<String> {
     let wrong = |error: serde_json::Error| StoreError::invalid(format!("the bundle: {error}"));
     let mut entry = Vec::with_capacity(writes.len());
     for ((write, draft), before) in writes.iter().zip(drafts).zip(before) {
         let resource = draft.as_ref().map(|draft| serde_json::from_str::<&RawValue>(&draft.body)).transpose();
-        entry.push(SentEntry { resource: resource.map_err(wrong)?, request: request(write, before, creation) });
+        let request = request(write, before, options.dialect.address(&write.key), options.creation);
+        entry.push(SentEntry { resource: resource.map_err(wrong)?, request });
     }
     serde_json::to_string(&Bundle { resource_type: "Bundle", r#type: "transaction", entry }).map_err(wrong)
 }

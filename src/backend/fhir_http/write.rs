@@ -2,10 +2,10 @@
 
 use super::super::checks::check_writes;
 use super::FhirServer;
-use super::content::{WriteMark, outgoing};
+use super::content::WriteMark;
 use super::fault::{ServerFault, invalid, refusal, since_applied, unknown};
 use super::options::{Creation, Deletion};
-use super::read::{CurrentState, MarkedVersion, deletion, in_answer};
+use super::read::{CurrentState, MarkedVersion, deletion};
 use super::wire::{OutgoingRequest, ServerResponse};
 use crate::store::{CommitError, Key, Precondition, Result, StoreError, Tenant, Version, VersionId, Write, WriteId};
 
@@ -24,6 +24,7 @@ pub(super) fn overtaken() -> StoreError {
 /// A resource to send.
 pub(super) struct Draft<'a> {
     pub(super) key: &'a Key,
+    pub(super) address: String,
     pub(super) body: String,
     mark: Option<WriteMark>,
 }
@@ -48,8 +49,8 @@ impl FhirServer {
     pub(super) fn draft<'a>(&self, key: &'a Key, body: &[u8], write_id: Option<WriteId>) -> Result<Draft<'a>> {
         let marked = write_id.is_some() || self.options.marks;
         let mark = marked.then(|| WriteMark::new(write_id)).transpose()?;
-        let body = outgoing(key, body, mark.as_ref(), &self.options.canonical)?;
-        Ok(Draft { key, body, mark })
+        let body = self.options.dialect.outgoing(key, body, mark.as_ref(), &self.options.canonical)?;
+        Ok(Draft { key, address: self.address(key), body, mark })
     }
 
     pub(super) async fn commit_now(&self, tenant: &Tenant, writes: Vec<Write>) -> Result<Vec<Version>, CommitError> {
@@ -101,8 +102,7 @@ impl FhirServer {
                 },
                 (Creation::IfMatch, _) => Some(("if-match", NO_VERSION.into())),
             };
-            let answer =
-                self.send(tenant, OutgoingRequest::put(&draft.key.to_string(), condition, &draft.body)).await?;
+            let answer = self.send(tenant, OutgoingRequest::put(&draft.address, condition, &draft.body)).await?;
             match answer.status {
                 409 | 412 if tries >= MAX_REFUSED_TRIES => return Err(invalid(&answer)),
                 // What another made meanwhile is there, unless it is gone again.
@@ -135,8 +135,7 @@ impl FhirServer {
         }
         for tries in 1.. {
             let condition = if_match(version);
-            let answer =
-                self.send(tenant, OutgoingRequest::put(&draft.key.to_string(), condition, &draft.body)).await?;
+            let answer = self.send(tenant, OutgoingRequest::put(&draft.address, condition, &draft.body)).await?;
             if !matches!(answer.status, 404 | 409 | 410 | 412) {
                 let made = self.made(tenant, draft, &answer).await?;
                 if made.version != version.next() && !self.options.gaps {
@@ -160,7 +159,7 @@ impl FhirServer {
 
     /// Whatever is there.
     async fn put(&self, tenant: &Tenant, draft: &Draft<'_>) -> Result<Version> {
-        let answer = self.send(tenant, OutgoingRequest::put(&draft.key.to_string(), None, &draft.body)).await?;
+        let answer = self.send(tenant, OutgoingRequest::put(&draft.address, None, &draft.body)).await?;
         match answer.status {
             // Some servers want a version, and some know no blind write that another may overtake.
             409 | 412 | 428 => {}
@@ -197,8 +196,8 @@ impl FhirServer {
                 (Err(error), _) => return Err(error),
             };
             let address = match self.options.deletion {
-                Deletion::Address => format!("{key}/_history/{}", living.version),
-                Deletion::Unproven | Deletion::IfMatch => key.to_string(),
+                Deletion::Address => format!("{}/_history/{}", self.address(key), living.version),
+                Deletion::Unproven | Deletion::IfMatch => self.address(key),
             };
             let answer = self.send(tenant, OutgoingRequest::delete(&address, living.version)).await?;
             match answer.status {
@@ -256,7 +255,7 @@ impl FhirServer {
         if !answer.is_success() {
             return Err(refusal(answer, true, self.options.max_body));
         }
-        let shown = match (in_answer(draft.key, answer), answer.number()) {
+        let shown = match (self.in_answer(draft.key, answer), answer.number()) {
             (Ok(shown), _) => shown,
             (Err(wrong @ StoreError::Corrupt { .. }), _) => return Err(since_applied(wrong)),
             // The answer shows no resource, or not all of it.

@@ -1,0 +1,99 @@
+//! A FHIR R4 server that others have written, where `FHIR_R4_URL` leads to one, with `{tenant}` for a tenant.
+
+use super::client::{Form, Service};
+use super::dressed::Dressed;
+use super::foreign::{clauses_hold, url_in};
+use super::{RUNTIME, block_on};
+use fhir_devices::backend::Memory;
+use fhir_devices::backend::fhir_http::Options;
+use fhir_devices::convert::{self, Components, IdPolicy, Version};
+use fhir_devices::search::ResourceType;
+use fhir_devices::server::{DEFAULT_MAX_UPLOAD, Stores, UpdateServer};
+use fhir_devices::store::*;
+use fhir_devices::testkit::history;
+use fhir_devices::{Device, Valid};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn r4(conversion: convert::Options) -> Options {
+    Options::new().fhir_version(Version::R4).conversion(conversion)
+}
+
+/// Components and devices have ids of their own.
+fn apart() -> Options {
+    r4(convert::Options::default().ids(IdPolicy::Prefix("dc-".to_owned())))
+}
+
+#[test]
+fn contract_holds_over_a_foreign_r4_server() {
+    let Some(url) = url_in("FHIR_R4_URL") else { return };
+    clauses_hold(apart(), &url);
+}
+
+#[test]
+fn histories_over_a_foreign_r4_server_are_linearizable() {
+    let Some(url) = url_in("FHIR_R4_URL") else { return };
+    let store = RUNTIME.block_on(apart().connect(&url, &"foreign".parse().unwrap())).unwrap();
+    let store: Arc<dyn ResourceStore> = Arc::new(Dressed(store));
+    history::resources(&store, &block_on, 0..5).unwrap();
+}
+
+#[test]
+fn other_versions_are_refused() {
+    for version in [Version::R4B, Version::R5] {
+        let refused = Options::new().fhir_version(version).at("https://fhir.example/{tenant}");
+        assert!(matches!(refused, Err(StoreError::Invalid { .. })));
+    }
+}
+
+/// The hospital's own devices, as they stand in its server: a pump, and a VMD that is known by its code alone.
+#[test]
+fn native_devices_of_r4_get_updates() {
+    let Some(url) = url_in("FHIR_R4_URL") else { return };
+    RUNTIME.block_on(async {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        let tenant: Tenant = format!("native-{now}").parse().unwrap();
+        let parsed = url::Url::parse(&url.replace("{tenant}", tenant.as_str())).unwrap();
+        let address = format!("{}:{}", parsed.host_str().unwrap(), parsed.port().unwrap()).parse().unwrap();
+        let hospital = Service { address };
+        let pump = json!({"resourceType": "Device", "id": "pump", "modelNumber": "P9",
+            "deviceName": [{"name": "Flow", "type": "user-friendly-name"}], "safety": [{"text": "MR safe"}]});
+        let vmd = json!({"resourceType": "Device", "id": "vmd", "parent": {"reference": "Device/pump"},
+            "type": {"coding": [{"system": "urn:iso:std:iso:11073:10101", "code": "69710"}]},
+            "deviceName": [{"name": "Oximeter", "type": "user-friendly-name"}]});
+        for native in [&pump, &vmd] {
+            let path = format!("{}/Device/{}", parsed.path(), native["id"].as_str().unwrap());
+            let made = hospital.json("PUT", &path, &[], &native.to_string()).await;
+            assert_eq!(made.status, 201, "{}", made.text());
+        }
+        let shown = async |id: &str| -> Value { hospital.get(&format!("{}/Device/{id}", parsed.path())).await.json() };
+        let links = convert::LinkPolicy::Source;
+        let conversion = convert::Options::default().components(Components::ByLevel).links(links);
+        let resources = Arc::new(r4(conversion).connect(&url, &tenant).await.unwrap());
+
+        // What is read and written again keeps what STU3 has no place for.
+        let store = TenantResources::new(resources.clone(), tenant.clone());
+        let (mut device, version) = store.get::<Device>("pump").await.unwrap();
+        device.lot_number = Some(fhir_devices::primitive::Text::new("7").unwrap().into());
+        store.put(&Valid::new(device).unwrap(), Precondition::Version(version.version)).await.unwrap();
+        let now = shown("pump").await;
+        assert_eq!(
+            (&now["deviceName"], &now["safety"], &now["modelNumber"]),
+            (&pump["deviceName"], &pump["safety"], &pump["modelNumber"])
+        );
+        assert_eq!(now["lotNumber"], "7");
+        let devices = store.all(Search::new(ResourceType::Device)).await.unwrap();
+        assert_eq!(devices.iter().map(|found| found.key.to_string()).collect::<Vec<_>>(), ["Device/pump"]);
+
+        // The VMD is a component here, and gets an update.
+        let here = Arc::new(Memory::new());
+        let stores = Stores { resources, blobs: here.clone(), ledger: here };
+        let service = Service::with(|base| UpdateServer::over(stores, base, DEFAULT_MAX_UPLOAD).unwrap()).await;
+        let form = Form::of("pump").field("Component", "vmd").file("flow.bin", b"firmware");
+        let made = service.upload(tenant.as_str(), &[], &form).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        let now = shown("vmd").await;
+        assert_eq!(now["deviceName"], vmd["deviceName"], "{now}");
+        assert!(now["extension"].to_string().contains("flow.bin"), "{now}");
+    });
+}
