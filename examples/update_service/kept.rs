@@ -119,7 +119,7 @@ async fn in_fhir_server(server: &ForeignServer, canonical: &CanonicalBase) -> Re
     use fhir_devices::backend::fhir_http::Options;
     use fhir_devices::store::StoreError;
     let read = |name: &str, path: &Path| std::fs::read(path).map_err(|error| failed(name, path.display(), &error));
-    let mut options = Options::new().with_canonical_base(canonical.clone());
+    let mut options = Options::new().fhir_version(server.version).with_canonical_base(canonical.clone());
     if let Some(path) = &server.roots {
         options = options
             .with_roots(&read("--fhir-ca", path)?)

@@ -1,5 +1,6 @@
 //! What the command line says.
 
+use fhir_devices::convert::Version;
 use fhir_devices::primitive::CanonicalBase;
 use fhir_devices::publish::RegionId;
 use fhir_devices::rest::{Handling, Limits, ReferencedDeletion};
@@ -40,6 +41,7 @@ where things are kept (by default everything is in memory, and ends with the ser
   --fhir URL           the resources in a FHIR STU3 server of somebody else's, at an address in which `{tenant}` stands for
                        the tenant (feature `fhir-http`); update files and ledger stay here. It is tried out at the start, with
                        resources that are deleted again, and refused where it lacks what is needed
+  --fhir-version stu3|r4  the version of FHIR that it speaks (default stu3). In R4 a component is a Device with a tag
   --fhir-probe TENANT  the tenant in which it is tried out (default demo)
   --fhir-token FILE    the token that the server wants, as `Authorization: Bearer`; read again for each request
   --fhir-cert FILE     the certificate that this service shows to the server, PEM, with its private key
@@ -136,6 +138,7 @@ pub(crate) struct Settings {
 pub(crate) struct ForeignServer {
     /// With `{tenant}` for the tenant.
     pub(crate) url: String,
+    pub(crate) version: Version,
     pub(crate) probe: Tenant,
     pub(crate) token: Option<PathBuf>,
     pub(crate) certificate: Option<PathBuf>,
@@ -186,7 +189,8 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         log_json: false,
     };
     let (mut certificate, mut key) = (None, None);
-    let (mut fhir, mut probe, mut fhir_token, mut fhir_cert, mut fhir_ca) = (None, None, None, None, None);
+    let (mut fhir, mut version, mut probe, mut fhir_token, mut fhir_cert, mut fhir_ca) =
+        (None, None, None, None, None, None);
     let mut given = lexopt::Parser::from_args(given);
     while let Some(argument) = given.next().map_err(|error| error.to_string())? {
         let name = match argument {
@@ -230,6 +234,13 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
             "--postgres" => settings.postgres = Some(value()?),
             "--postgres-ca" => settings.postgres_ca = Some(value()?.into()),
             "--fhir" => fhir = Some(fhir_url(value()?)?),
+            "--fhir-version" => {
+                version = Some(match value()?.as_str() {
+                    "stu3" => Version::Stu3,
+                    "r4" => Version::R4,
+                    other => return Err(format!("`{other}` is not offered, only `stu3` and `r4` are")),
+                });
+            }
             "--fhir-probe" => probe = Some(value()?.parse::<Tenant>().map_err(|error| error.to_string())?),
             "--fhir-token" => fhir_token = Some(PathBuf::from(value()?)),
             "--fhir-cert" => fhir_cert = Some(PathBuf::from(value()?)),
@@ -302,11 +313,19 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
     if settings.postgres_ca.is_some() && settings.postgres.is_none() {
         return Err("`--postgres-ca` goes with `--postgres`".to_owned());
     }
-    let with_fhir = probe.is_some() || fhir_token.is_some() || fhir_cert.is_some() || fhir_ca.is_some();
+    let with_fhir =
+        version.is_some() || probe.is_some() || fhir_token.is_some() || fhir_cert.is_some() || fhir_ca.is_some();
     settings.fhir = match fhir {
         Some(url) => {
             let probe = probe.map_or_else(|| "demo".parse().map_err(|error| format!("{error}")), Ok)?;
-            Some(ForeignServer { url, probe, token: fhir_token, certificate: fhir_cert, roots: fhir_ca })
+            Some(ForeignServer {
+                url,
+                version: version.unwrap_or(Version::Stu3),
+                probe,
+                token: fhir_token,
+                certificate: fhir_cert,
+                roots: fhir_ca,
+            })
         }
         None if with_fhir => {
             return Err("`--fhir-probe`, `--fhir-token`, `--fhir-cert` and `--fhir-ca` go with `--fhir`".to_owned());

@@ -162,6 +162,13 @@ fn failed_start_explains_and_exits_with_2() {
         ("", "--colour", "`--colour` is not known"),
         ("", "--listen 0.0.0.0:0 --tls-cert c --tls-key k --tokens t", "--base-url"),
         ("", "--tokens /nowhere/tokens", "/nowhere/tokens"),
+        (
+            "",
+            "--fhir https://fhir.example/stu3",
+            "`--fhir https://fhir.example/stu3`: it does not say where the tenant goes",
+        ),
+        ("", "--fhir https://u:secret@fhir.example/{tenant}", "`--fhir fhir.example/{tenant}`: wanted http or https"),
+        ("", "--fhir-token /nowhere/token", "go with `--fhir`"),
         ("ulimit -n 20;", "", "ulimit -n"),
         ("ulimit -n 64;", "--max-connections 60", "--max-connections 60"),
     ] {
