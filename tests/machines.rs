@@ -4,6 +4,8 @@
 
 #[path = "machines/blob.rs"]
 mod blob;
+#[path = "machines/lanes.rs"]
+mod lanes;
 #[path = "machines/records.rs"]
 mod records;
 #[path = "machines/release.rs"]

@@ -5,6 +5,13 @@
 //! it in a program; what follows does it over HTTP, with a service that was started by
 //! `cargo run --release --features server --example update_service`.
 //!
+//! An *upload* is for one component, which shows it as an available update at once; nothing else
+//! happens. A *release* is for any number of components, and reaches them by rollouts, which prove what they did. An upload that
+//! is attached becomes a release without copying by
+//! [`release_upload`](crate::service::RolloutService::release_upload), as to try it on one device first. Its component goes on
+//! showing the upload as `current`: that is the newest update that is meant for it, whether it runs it or not; what it runs stands in its
+//! `productionSpecification`.
+//!
 //! # 1. Release
 //!
 //! ```text
@@ -13,7 +20,9 @@
 //! ```
 //!
 //! `Level` (`mds`, `vmd` or `channel`) or `Type` (a code of ISO/IEEE 11073-10101) says which components it is for. `Sequence` is
-//! its place among the updates of a component: one that is not higher than what a component accepted is not offered there.
+//! its place among the updates of a component, uploads and releases together. A component that accepted the same number or a higher
+//! one for another update is not offered this one: its deployment ends as `superseded`. Attempts, later rollouts of the same release, and
+//! the upload that a release was made of, count as one update.
 //! `Reports` says which production specification shows its version, `VersionScheme` how versions are compared, `Sha256` what the
 //! file has to be.
 //!
@@ -75,6 +84,7 @@
 //! | `DELETE /TENANT/releases/ID?reason=..` | withdraws a release: its rollouts are cancelled first |
 //! | `GET /TENANT/fhir/Task/ID` | a deployment as a FHIR Task |
 //! | `GET /TENANT/fhir/AuditEvent?entity=Task/ID` | the audit records of a deployment |
+//! | `GET /TENANT/fhir/Provenance?entity=Task/ID` | which version of the component the report of its device made |
 //!
 //! `halting`, `pausing` and `cancelling` say what is wanted; `halted`, `paused` and `cancelled` that every lane has done it. After
 //! them no device gets a byte, whatever a region forgets or repeats, and `already_out` counts exactly those that had some. A
@@ -92,7 +102,8 @@
 //! | `rolled-back` | the device was started after the installation, and runs something else |
 //! | `timed-out` | it never asked for the bytes |
 //! | `unproven` | it had the bytes, and nobody knows what it runs: somebody has to look |
-//! | `withdrawn`, `cancelled`, `superseded` | the rollout ended first |
+//! | `withdrawn`, `cancelled` | the rollout ended first |
+//! | `superseded` | a newer rollout took the place of this one, or the component accepted a sequence number that is as high or higher |
 //! | `retired` | the component is gone |
 //!
 //! # Several processes

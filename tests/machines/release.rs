@@ -26,6 +26,7 @@ fn drafted() -> Release {
         files: vec![file],
         target: Target { level: None, code: Some(69_985) },
         reported_as: ProductionSpec::Software,
+        upload: None,
     };
     Release::draft(ReleaseId(7), request, "author".parse().unwrap(), NOW, Duration::HOUR).unwrap().0
 }

@@ -236,7 +236,6 @@ fn deployment_answers_every_input_in_every_state() {
     for wanted in [
         "NotOpen",
         "NotDue",
-        "NotAdmitted",
         "AlreadyOffered",
         "NoSuchAttempt",
         "Gone",

@@ -211,7 +211,8 @@ async fn one_of_two_releases_is_lower_and_is_not_offered() {
     fleet.settle().await;
     let page = fleet.service.deployments(&fleet.tenant, rollout, DeploymentFilter::default(), PAGE, None).await;
     let why = fleet.service.explain(&fleet.tenant, rollout, page.unwrap().items[0].id).await.unwrap();
-    assert_eq!(why.reasons[0].0, Blocked::Sequence, "{why:?}");
+    let reasons: Vec<_> = why.reasons.iter().map(|(reason, _)| *reason).collect();
+    assert_eq!(reasons, [Blocked::Ended, Blocked::Sequence], "{why:?}");
     assert_eq!(fleet.version_of("pump-0").await, "3.0");
 }
 

@@ -4,6 +4,7 @@ use super::fleet::{Fleet, Manner, by, device_name, note};
 use fhir_devices::containment::Selector;
 use fhir_devices::service::{RolloutError, Submission};
 use fhir_devices::store::{BlobRef, BlobStore, stream};
+use fhir_devices::update::deployment::OutcomeClass;
 use fhir_devices::update::release::{InvalidRelease, State};
 use fhir_devices::update::rollout::Status;
 use std::time::Duration;
@@ -81,4 +82,22 @@ async fn a_release_that_cannot_be_is_refused_before_its_bytes() {
     wanted.sha256 = Some(fhir_devices::store::Sha256::of(b"other"));
     let refused = fleet.service.release(&fleet.tenant, wanted, &by("author"), stream::once("firmware")).await;
     assert!(matches!(refused, Err(RolloutError::Bytes(_))));
+}
+
+#[tokio::test]
+async fn component_that_has_the_upload_is_offered_the_release_made_of_it() {
+    let mut fleet = Fleet::new(2).await;
+    let (file, kind) = ("pump.bin".parse().unwrap(), "application/octet-stream".parse().unwrap());
+    let mut submission = Submission::new("pump-0".parse().unwrap(), file, kind);
+    submission.target = Selector::Component("pump-0-mds".parse().unwrap());
+    submission.sequence = Some(6);
+    let updates = fleet.service.updates();
+    let upload = updates.receive(&fleet.tenant, submission, stream::once("firmware")).await.unwrap().update.id;
+    let wanted = Fleet::<fhir_devices::backend::Memory>::submission("2.0", 6);
+    let release = fleet.service.release_upload(&fleet.tenant, upload, wanted, &by("author")).await.unwrap();
+    let rollout = fleet.start(Fleet::request(&release)).await;
+    fleet.settle().await;
+    let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
+    assert_eq!((view.rollout.status, view.ended(OutcomeClass::Succeeded)), (Status::Completed, 2));
+    fleet.check_audit(rollout).await;
 }

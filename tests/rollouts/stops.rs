@@ -7,7 +7,7 @@ use fhir_devices::publish::{
 use fhir_devices::service::{DeploymentFilter, RolloutError};
 use fhir_devices::store::{BoxFuture, Tenant};
 use fhir_devices::update::deployment::{OutcomeClass, Refusal};
-use fhir_devices::update::rollout::{RolloutRequest, Status, StopCriterion};
+use fhir_devices::update::rollout::{RolloutId, RolloutRequest, Status, StopCriterion};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,6 +118,8 @@ struct Moody {
     below: Arc<fhir_devices::backend::Memory>,
     down: Arc<AtomicBool>,
     forgets: Arc<AtomicBool>,
+    /// The device whose slots cannot be written.
+    broken: Option<&'static str>,
 }
 
 impl Publisher for Moody {
@@ -134,6 +136,9 @@ impl Publisher for Moody {
     ) -> BoxFuture<'a, Result<Receipt, PublishError>> {
         if self.down.load(Ordering::Relaxed) {
             return Box::pin(async { Err(PublishError::Unavailable { retry_after: None, source: None }) });
+        }
+        if self.broken == Some(slot.device.as_str()) {
+            return Box::pin(async { Err(PublishError::Backend { source: "a bad sector".into() }) });
         }
         if self.forgets.load(Ordering::Relaxed) {
             return Box::pin(async { Ok(Receipt { version: SlotVersion::new("1"), durable: false }) });
@@ -157,7 +162,7 @@ impl Publisher for Moody {
 async fn a_region_that_is_down_holds_up_no_other() {
     let mut fleet = Fleet::new(12).await;
     let (down, forgets) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
-    let moody = Moody { below: Arc::clone(&fleet.memory), down: Arc::clone(&down), forgets };
+    let moody = Moody { below: Arc::clone(&fleet.memory), down: Arc::clone(&down), forgets, broken: None };
     fleet.service = fleet.service.with_region(region(REGIONS[0]), Arc::new(moody));
     for (device, manner) in &mut fleet.manners {
         let number: usize = device.rsplit('-').next().unwrap().parse().unwrap();
@@ -186,7 +191,7 @@ async fn a_region_that_is_down_holds_up_no_other() {
 async fn an_offer_that_a_region_lost_is_put_again() {
     let mut fleet = Fleet::new(1).await;
     let (down, forgets) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
-    let moody = Moody { below: Arc::clone(&fleet.memory), down, forgets: Arc::clone(&forgets) };
+    let moody = Moody { below: Arc::clone(&fleet.memory), down, forgets: Arc::clone(&forgets), broken: None };
     fleet.service = fleet.service.with_region(region(REGIONS[0]), Arc::new(moody));
     let release = fleet.release("2.0", 1).await;
     let rollout = fleet.start(Fleet::request(&release)).await;
@@ -197,4 +202,48 @@ async fn an_offer_that_a_region_lost_is_put_again() {
     assert_eq!((verified.read, verified.mended), (1, 1));
     fleet.settle().await;
     assert_eq!(fleet.service.rollout(&fleet.tenant, rollout).await.unwrap().status, Status::Completed);
+}
+
+#[tokio::test]
+async fn a_slot_that_fails_holds_up_no_other() {
+    let mut fleet = Fleet::new(12).await;
+    let (down, forgets) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let broken = Some("pump-3");
+    let moody = Moody { below: Arc::clone(&fleet.memory), down, forgets, broken };
+    fleet.service = fleet.service.with_region(region(REGIONS[0]), Arc::new(moody));
+    let release = fleet.release("2.0", 1).await;
+    let rollout = fleet.start(Fleet::request(&release)).await;
+    fleet.settle().await;
+    let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
+    assert_eq!((view.ended(OutcomeClass::Succeeded), view.counts.offering), (11, 1));
+}
+
+#[tokio::test]
+async fn a_rollout_that_takes_the_place_of_one_that_ended_starts() {
+    let mut fleet = Fleet::new(3).await;
+    let (first, second) = (fleet.release("2.0", 1).await, fleet.release("3.0", 2).await);
+    let first = fleet.start(Fleet::request(&first)).await;
+    fleet.settle().await;
+    let second = fleet.start(RolloutRequest { supersedes: Some(first), ..Fleet::request(&second) }).await;
+    fleet.settle().await;
+    assert_eq!(fleet.service.rollout(&fleet.tenant, first).await.unwrap().status, Status::Completed);
+    assert_eq!(fleet.service.rollout(&fleet.tenant, second).await.unwrap().status, Status::Completed);
+    let release = fleet.release("4.0", 3).await;
+    let unknown = RolloutRequest { supersedes: Some(RolloutId(1)), ..Fleet::request(&release) };
+    let refused = fleet.service.create(&fleet.tenant, unknown, &by("author")).await;
+    assert!(matches!(refused, Err(RolloutError::NoSuchRollout { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_component_that_accepted_a_higher_number_ends_as_superseded() {
+    let mut fleet = Fleet::new(3).await;
+    let (older, newer) = (fleet.release("2.0", 1).await, fleet.release("3.0", 2).await);
+    let newer = fleet.start(Fleet::request(&newer)).await;
+    fleet.settle().await;
+    assert_eq!(fleet.service.rollout(&fleet.tenant, newer).await.unwrap().status, Status::Completed);
+    let older = fleet.start(Fleet::request(&older)).await;
+    fleet.settle().await;
+    let view = fleet.service.view(&fleet.tenant, older).await.unwrap();
+    assert_eq!((view.rollout.status, view.ended(OutcomeClass::Superseded)), (Status::Completed, 3));
+    fleet.check_audit(older).await;
 }

@@ -2,7 +2,7 @@
 
 use super::step::{Ask, At, Stepped};
 use super::{RolloutError, RolloutService};
-use crate::audit::Actor;
+use crate::audit::{Actor, RecordContext};
 use crate::manifest::{ActorId, ArtifactName};
 use crate::primitive::{Code, Id};
 use crate::publish::OfferKey;
@@ -35,8 +35,8 @@ pub struct Granted {
 }
 
 /// Who a device is in audit records.
-pub(super) fn device_actor(device: &Id) -> Option<Actor> {
-    ActorId::new(format!("device/{device}")).ok().map(Actor::device)
+pub(super) fn device_context(device: &Id) -> Option<RecordContext> {
+    ActorId::new(format!("device/{device}")).ok().map(Actor::device).map(RecordContext::by)
 }
 
 impl<R, B, L> RolloutService<R, B, L>
@@ -83,8 +83,8 @@ where
             },
         };
         let input = Input::ClaimRequested { attempt: key.attempt, closed, expired: false };
-        let actor = device_actor(&seen.device);
-        let granted = match self.step(at, Ask::Input(&input, actor.as_ref())).await? {
+        let context = device_context(&seen.device);
+        let granted = match self.step(at, Ask::Input(&input, context.as_ref())).await? {
             Stepped::To(transition) => transition.grants,
             Stepped::Granted(_) => true,
             Stepped::Unchanged(_) => false,

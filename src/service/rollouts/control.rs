@@ -13,7 +13,8 @@ use crate::store::{BlobStore, Ledger, ResourceStore, Sha256, StoreError, Tenant}
 use crate::update::deployment::OutcomeClass;
 use crate::update::release::State;
 use crate::update::rollout::{
-    self, Counts, LaneHead, Rollout, RolloutId, RolloutInput, RolloutRequest, RolloutStep, Spec, Status, Tally,
+    self, Counts, LaneHead, Rollout, RolloutId, RolloutInput, RolloutRefusal, RolloutRequest, RolloutStep, Spec,
+    Status, Tally,
 };
 use std::collections::BTreeMap;
 
@@ -61,7 +62,8 @@ where
     ///
     /// # Errors
     /// [`RolloutError::InvalidSpec`], [`RolloutError::UnknownRegion`], [`RolloutError::InvalidSearch`];
-    /// [`RolloutError::NoSuchRelease`], [`RolloutError::NotReleased`]; [`RolloutError::Store`].
+    /// [`RolloutError::NoSuchRelease`], [`RolloutError::NotReleased`]; [`RolloutError::NoSuchRollout`] where there is none to take
+    /// the place of; [`RolloutError::Store`].
     pub async fn create(
         &self,
         tenant: &Tenant,
@@ -74,6 +76,9 @@ where
         if let Some(search) = &request.search {
             let checked = self.searcher(tenant).check_scan(search, ResourceType::DeviceComponent);
             checked.map_err(|problem| RolloutError::InvalidSearch { why: said(&problem) })?;
+        }
+        if let Some(earlier) = request.supersedes {
+            self.rollout_record(tenant, earlier).await?;
         }
         let spec = Spec::new(request)?;
         let session = self.updates.session(tenant);
@@ -238,14 +243,29 @@ where
         self.rollout(tenant, earlier).await
     }
 
-    /// Ends the rollout whose place this one takes, once it is ready.
     async fn supersede_earlier(&self, tenant: &Tenant, rollout: Rollout) -> Result<Rollout, RolloutError> {
-        if rollout.status == Status::Ready
-            && let Some(earlier) = self.plan(tenant, rollout.id).await?.spec.supersedes
-        {
-            self.supersede(tenant, earlier, rollout.id).await?;
+        if let Some(earlier) = self.end_earlier(tenant, &rollout).await? {
+            self.drive_rollout(tenant, earlier).await?;
         }
         Ok(rollout)
+    }
+
+    /// Tells the rollout whose place this one takes that it ends, once this one is ready. Gives that rollout, where it was told:
+    /// one that has ended by itself is left as it is.
+    pub(super) async fn end_earlier(
+        &self,
+        tenant: &Tenant,
+        rollout: &Rollout,
+    ) -> Result<Option<RolloutId>, RolloutError> {
+        if rollout.status != Status::Ready {
+            return Ok(None);
+        }
+        let Some(earlier) = self.plan(tenant, rollout.id).await?.spec.supersedes else { return Ok(None) };
+        match self.step_rollout(tenant, earlier, &RolloutInput::Superseded { by: rollout.id }).await {
+            Ok(_) => Ok(Some(earlier)),
+            Err(RolloutError::Rollout(RolloutRefusal::Ended)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Lets a rollout take a step from whatever state it is in by now.

@@ -26,7 +26,7 @@ const STEPS: usize = 64;
 pub struct Pass {
     /// How many steps were taken. Where there were none, there is nothing to do until somebody says something, or a time comes.
     pub steps: usize,
-    /// The error of the region at which its part stopped.
+    /// The error of the region: that at which its part stopped, or the first of a slot that failed alone.
     pub region: Option<PublishError>,
     /// The rollouts that could not be continued, and why. They do not block others.
     pub failed: Vec<(RolloutId, RolloutError)>,
@@ -85,11 +85,11 @@ where
                 None => break,
             }
         }
-        let (steps, error) = self.work_region(tenant, region, publisher, budget).await?;
-        pass.steps += steps;
-        if error.is_some() {
+        let run = self.work_region(tenant, region, publisher, budget).await?;
+        pass.steps += run.steps;
+        if run.rests {
             // What is offered now would wait.
-            pass.region = error;
+            pass.region = run.error;
             return Ok(pass);
         }
         for rollout in running {
@@ -98,9 +98,9 @@ where
                 Err(error) => pass.failed.push((rollout.id, error)),
             }
         }
-        let (steps, error) = self.work_region(tenant, region, publisher, budget).await?;
-        pass.steps += steps;
-        pass.region = error;
+        let run = self.work_region(tenant, region, publisher, budget).await?;
+        pass.steps += run.steps;
+        pass.region = run.error;
         Ok(pass)
     }
 
@@ -194,6 +194,8 @@ where
         let plan = self.plan(tenant, id).await?;
         let mut steps = 0;
         let mut seen = self.rollout_record(tenant, id).await?;
+        // Whoever submitted it may have ended before the earlier one was told. That one goes on by itself.
+        self.end_earlier(tenant, &seen.value).await?;
         while steps < STEPS {
             match seen.value.status {
                 Status::Drafted | Status::AwaitingApproval | Status::Denied => return Ok(steps),

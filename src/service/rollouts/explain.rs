@@ -3,7 +3,7 @@
 use super::{RolloutError, RolloutService};
 use crate::store::{BlobStore, Ledger, ResourceStore, Tenant};
 use crate::support::names;
-use crate::update::deployment::{Deployment, State, StopRequest};
+use crate::update::deployment::{Deployment, Outcome, State, StopRequest};
 use crate::update::rollout::{DeploymentId, LaneStatus, RolloutId, Status};
 use time::OffsetDateTime;
 
@@ -161,11 +161,14 @@ where
                     }
                 }
             }
+        }
+        let is_superseded = matches!(deployment.state, State::Done { outcome: Outcome::Superseded, .. });
+        if is_superseded || matches!(deployment.state, State::Planned { .. } | State::Held { .. }) {
             let accepted = self.updates.accepted(tenant, &deployment.component).await?;
             let provider = super::step::provider(&plan.release);
-            let by_release = crate::manifest::IngestId(plan.release.id.0);
-            if let Some(before) = accepted.of(provider.as_ref())
-                && before.by != by_release
+            let before = accepted.of(provider.as_ref());
+            if let Some(before) = before
+                && before.by != plan.release.accepted_for(Some(before))
                 && before.highest >= plan.release.request.sequence
             {
                 let words = format!(

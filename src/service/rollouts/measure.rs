@@ -2,16 +2,18 @@
 
 use super::keys;
 use super::offer::is_version;
-use super::{RolloutError, RolloutService};
+use super::rollout_service::Plan;
+use super::{FieldTimes, RolloutError, RolloutService};
 use crate::audit::AuditRecord;
 use crate::manifest::ReleaseId;
 use crate::primitive::Id;
 use crate::resource::DeviceComponent;
 use crate::store::{BlobStore, Ledger, LedgerKey, PageToken, ResourceStore, StoreError, Stored as _, Tenant};
-use crate::update::deployment::{Outcome, OutcomeClass, State};
-use crate::update::rollout::{After, Counts, Event, Lane, RolloutId, Tally};
+use crate::update::deployment::{Outcome, OutcomeClass, State, Transition};
+use crate::update::rollout::{Action, After, Counts, Event, Lane, RolloutId, Tally};
 use std::cmp::Ordering;
 use std::num::NonZeroU32;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 /// The time from the release to the version report, over the components that succeeded.
@@ -73,6 +75,21 @@ pub struct Measures {
     pub time_to_field: Option<TimeToField>,
 }
 
+/// The deployments that are past the time at which something should have been heard.
+///
+/// ```
+/// use fhir_devices::service::Overdue;
+/// assert_eq!(Overdue::default().count, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Overdue {
+    /// The number of them.
+    pub count: u32,
+    /// For how long the oldest of them is.
+    pub longest: Option<Duration>,
+}
+
 /// A component whose reported version is below that of a release, or unknown.
 ///
 /// ```
@@ -114,7 +131,7 @@ where
                 let page = self.lane_lines(tenant, rollout, Lane(lane), PAGE, after.as_ref()).await?;
                 for line in page.items.iter().filter(|line| line.contains("\"succeeded\"")) {
                     let event = AuditRecord::from_line(line).ok().and_then(|record| Event::of_audit(&record.draft));
-                    let Some(Event { at, action: crate::update::rollout::Action::Done, after, .. }) = event else {
+                    let Some(Event { at, action: Action::Done, after, .. }) = event else {
                         continue;
                     };
                     let After::Deployment(deployment) = after else { continue };
@@ -131,38 +148,62 @@ where
         }
         let ended = OutcomeClass::ALL.iter().fold(0_u64, |sum, class| sum + u64::from(view.tally.of(*class)));
         let all = ended + u64::from(view.counts.open());
-        let (late, oldest) = self.overdue(tenant, rollout).await?;
+        let overdue = self.overdue_of(tenant, Some(rollout)).await?;
         Ok(Measures {
             done_permille: u16::try_from((ended * 1_000).checked_div(all).unwrap_or(1_000)).unwrap_or(1_000),
             unproven: view.tally.of(OutcomeClass::Unproven),
             counts: view.counts,
             tally: view.tally,
-            late,
-            oldest,
+            late: overdue.count,
+            oldest: overdue.longest,
             time_to_field: TimeToField::of(times),
         })
     }
 
-    /// Returns how many deployments of a rollout are past their time, and how long the one that is so longest.
-    async fn overdue(&self, tenant: &Tenant, rollout: RolloutId) -> Result<(u32, Option<Duration>), RolloutError> {
+    /// Returns how many deployments of a tenant are past the time at which something should have been heard.
+    ///
+    /// # Errors
+    /// [`RolloutError::Store`].
+    pub async fn overdue(&self, tenant: &Tenant) -> Result<Overdue, RolloutError> {
+        self.overdue_of(tenant, None).await
+    }
+
+    async fn overdue_of(&self, tenant: &Tenant, rollout: Option<RolloutId>) -> Result<Overdue, RolloutError> {
         let (ledger, folder) = (self.ledger(tenant), LedgerKey::new(keys::DUE).map_err(StoreError::from)?);
         let now = keys::minute(self.now());
-        let (mut late, mut oldest, mut after): (u32, _, Option<PageToken>) = (0, None, None);
+        let (mut overdue, mut after): (Overdue, Option<PageToken>) = (Overdue::default(), None);
         loop {
             let page = ledger.scan(&folder, PAGE, after.as_ref()).await?;
             for record in page.items {
                 let minute = record.key.as_str().split('/').nth(1).and_then(|text| u64::from_str_radix(text, 16).ok());
-                let Some(minute) = minute.filter(|minute| *minute < now) else { return Ok((late, oldest)) };
-                let own = keys::Place::from_bytes(&record.value).is_some_and(|place| place.rollout == rollout);
-                if own {
-                    late = late.saturating_add(1);
-                    oldest = oldest.or(Some(Duration::from_secs(now.saturating_sub(minute).saturating_mul(60))));
+                let Some(minute) = minute.filter(|minute| *minute < now) else { return Ok(overdue) };
+                let place = keys::Place::from_bytes(&record.value);
+                if rollout.is_none() || place.map(|place| place.rollout) == rollout {
+                    overdue.count = overdue.count.saturating_add(1);
+                    let time = Duration::from_secs(now.saturating_sub(minute).saturating_mul(60));
+                    overdue.longest = overdue.longest.or(Some(time));
                 }
             }
             match page.next {
                 Some(next) => after = Some(next),
-                None => return Ok((late, oldest)),
+                None => return Ok(overdue),
             }
+        }
+    }
+
+    /// Returns the times from release to proof, of the components that succeeded in this process.
+    #[must_use]
+    pub fn field_times(&self) -> FieldTimes {
+        *self.field_times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a component that succeeded.
+    pub(super) fn count_field_time(&self, plan: &Plan, transition: &Transition) {
+        let ended = matches!(transition.deployment.state, State::Done { outcome: Outcome::Succeeded { .. }, .. });
+        let released = plan.release.released_at.filter(|_| ended && transition.action == Action::Done);
+        if let Some(released) = released {
+            let time = Duration::try_from(transition.at - released).unwrap_or_default();
+            self.field_times.lock().unwrap_or_else(PoisonError::into_inner).count(time);
         }
     }
 

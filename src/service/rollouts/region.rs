@@ -19,6 +19,9 @@ const LOOKS: usize = 16;
 /// How many records are read at a time.
 pub(super) const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
+/// How many slots in a row may fail before the region is given a rest.
+const MAX_FAILED: usize = 8;
+
 /// For how long a region is asked for no more, where it does not say.
 const REST: Duration = Duration::from_secs(1);
 
@@ -37,6 +40,17 @@ pub struct Verified {
     pub mended: usize,
     /// The number of slots that could not be read.
     pub failed: usize,
+}
+
+/// What was written into the slots of a region.
+#[derive(Debug, Default)]
+pub(super) struct RegionRun {
+    /// How many steps were taken.
+    pub(super) steps: usize,
+    /// The first error of the region, or the one at which it stopped.
+    pub(super) error: Option<PublishError>,
+    /// Whether the region is given a rest: nothing more is to be asked of it now.
+    pub(super) rests: bool,
 }
 
 pub(super) fn slot(deployment: &Deployment) -> Result<Slot, StoreError> {
@@ -123,47 +137,57 @@ where
         }))
     }
 
-    /// Carries out what is to be written into the slots of a region. Gives how many steps were taken, and the error of the region
-    /// at which it stopped.
+    /// Writes the contents that are due into the slots of a region. A slot that fails holds up no other, unless many in a row do.
     pub(super) async fn work_region(
         &self,
         tenant: &Tenant,
         region: &RegionId,
         publisher: &dyn Publisher,
         budget: usize,
-    ) -> Result<(usize, Option<PublishError>), RolloutError> {
+    ) -> Result<RegionRun, RolloutError> {
         let (ledger, folder) = (self.ledger(tenant), keys::todo(region)?);
-        let (mut steps, mut after): (usize, Option<PageToken>) = (0, None);
+        let (mut run, mut after): (RegionRun, Option<PageToken>) = (RegionRun::default(), None);
+        let mut failed_in_row = 0;
         loop {
             let page = ledger.scan(&folder, PAGE, after.as_ref()).await?;
             for record in page.items {
-                if steps >= budget {
-                    return Ok((steps, None));
+                if run.steps >= budget {
+                    return Ok(run);
                 }
                 let Some(place) = Place::from_bytes(&record.value) else { continue };
                 let Some(id) = keys::last_id(&record.key) else { continue };
                 let plan = self.plan(tenant, place.rollout).await?;
                 let at = At { tenant, plan: &plan, place, id };
-                match self.carry_out(at, publisher).await? {
-                    Ok(went_on) => steps += usize::from(went_on),
-                    Err(error) => {
-                        let wait = match &error {
-                            PublishError::Throttled { retry_after } | PublishError::Unavailable { retry_after, .. } => {
-                                retry_after.unwrap_or(REST)
-                            }
-                            // It is of this slot alone.
-                            PublishError::Changed => continue,
-                            _ => REST,
-                        };
-                        let until = self.now().saturating_add(time::Duration::try_from(wait).unwrap_or_default());
-                        self.tell_lane(tenant, place, LaneInput::RegionRested { until }).await?;
-                        return Ok((steps, Some(error)));
+                let error = match self.carry_out(at, publisher).await? {
+                    Ok(went_on) => {
+                        run.steps += usize::from(went_on);
+                        failed_in_row = 0;
+                        continue;
                     }
-                }
+                    // It is of this slot alone.
+                    Err(PublishError::Changed) => continue,
+                    Err(error) => error,
+                };
+                let wait = match &error {
+                    PublishError::Throttled { retry_after } | PublishError::Unavailable { retry_after, .. } => {
+                        *retry_after
+                    }
+                    // Perhaps it is of this slot alone, and the others are not to wait for it.
+                    _ if failed_in_row < MAX_FAILED => {
+                        failed_in_row += 1;
+                        run.error = run.error.or(Some(error));
+                        continue;
+                    }
+                    _ => None,
+                };
+                let until =
+                    self.now().saturating_add(time::Duration::try_from(wait.unwrap_or(REST)).unwrap_or_default());
+                self.tell_lane(tenant, place, LaneInput::RegionRested { until }).await?;
+                return Ok(RegionRun { error: Some(error), rests: true, ..run });
             }
             match page.next {
                 Some(next) => after = Some(next),
-                None => return Ok((steps, None)),
+                None => return Ok(run),
             }
         }
     }

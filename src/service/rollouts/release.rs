@@ -101,6 +101,7 @@ impl ReleaseSubmission {
             files: vec![ReleasedFile::new(self.file_name.clone(), self.media_type.clone(), blob)],
             target: self.target,
             reported_as: self.reported_as,
+            upload: None,
         }
     }
 }
@@ -203,7 +204,8 @@ where
         Ok(seen.value)
     }
 
-    /// Creates a release from the bytes of an attached upload. They are not copied.
+    /// Creates a release from the bytes of an attached upload. They are not copied. The component of the upload is offered the release
+    /// too: it accepted the sequence number for the same update. Every other component has to have accepted lower ones.
     ///
     /// # Errors
     /// [`RolloutError::NothingAttached`] where the upload has no bytes that a component refers to;
@@ -224,7 +226,7 @@ where
         let Some((blob, generation)) = found.value.state.held().filter(|_| attached) else {
             return Err(RolloutError::NothingAttached);
         };
-        let request = submission.request(blob);
+        let request = Request { upload: Some(upload), ..submission.request(blob) };
         request.check()?;
         let (seen, ..) = self.draft(&session, request, blob, by, Some(generation)).await?;
         let id = seen.value.id;

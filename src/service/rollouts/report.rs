@@ -1,16 +1,17 @@
 //! Reports of devices, through any interface.
 
-use super::claim::device_actor;
+use super::claim::device_context;
 use super::keys::Place;
 use super::offer::{is_reported_as, is_version};
 use super::step::{Ask, At, Stepped, TRIES};
 use super::{RolloutError, RolloutService};
+use crate::audit::RecordContext;
 use crate::manifest::ProductionSpec;
 use crate::primitive::{Id, Instant};
 use crate::publish::OfferKey;
 use crate::resource::DeviceComponent;
 use crate::resource::device_component::SpecType;
-use crate::store::{BlobStore, Ledger, ResourceStore, Sha256, StoreError, Tenant, ValidWrite, WriteId};
+use crate::store::{BlobStore, Ledger, ResourceStore, Sha256, StoreError, Tenant, ValidWrite, VersionId, WriteId};
 use crate::update::deployment::{Input, OutcomeClass, Phase, Runs};
 use crate::update::rollout::{DeploymentId, FailureCode};
 use serde::{Deserialize, Serialize};
@@ -198,20 +199,23 @@ where
         if seen.device != *device {
             return Err(none());
         }
-        self.device_said(tenant, device, place, key.deployment, &input).await
+        self.device_said(tenant, device, (place, key.deployment), &input, None).await
     }
 
     async fn device_said(
         &self,
         tenant: &Tenant,
         device: &Id,
-        place: Place,
-        id: DeploymentId,
+        (place, id): (Place, DeploymentId),
         input: &Input,
+        made: Option<(VersionId, VersionId)>,
     ) -> Result<ReportAnswer, RolloutError> {
         let plan = self.plan(tenant, place.rollout).await?;
-        let actor = device_actor(device);
-        match self.step(At { tenant, plan: &plan, place, id }, Ask::Input(input, actor.as_ref())).await? {
+        let context = device_context(device).map(|context| match made {
+            Some((before, written)) => RecordContext { before: Some(before), written: Some(written), ..context },
+            None => context,
+        });
+        match self.step(At { tenant, plan: &plan, place, id }, Ask::Input(input, context.as_ref())).await? {
             Stepped::To(transition) => {
                 if transition.trips {
                     // Others find it too; to look at once keeps the time short in which others fail.
@@ -237,14 +241,16 @@ where
         restarted: bool,
         items: &[ReportedVersion],
     ) -> Result<ReportAnswer, RolloutError> {
-        let mut answer = ReportAnswer::Known;
+        let (mut answer, mut made) = (ReportAnswer::Known, Vec::with_capacity(items.len()));
         for item in items {
-            if self.observed(tenant, device, item).await? {
+            let versions = self.observed(tenant, device, item).await?;
+            if versions.is_some() {
                 answer = ReportAnswer::Taken;
             }
+            made.push(versions);
         }
         let locks = self.locks(tenant, device).await?.value;
-        for item in items {
+        for (item, made) in items.iter().zip(made) {
             let live = locks.live.iter().filter(|lock| lock.component == item.component);
             for id in live.map(|lock| lock.deployment) {
                 let Some(place) = self.place(tenant, id).await? else { continue };
@@ -261,7 +267,7 @@ where
                     restarted,
                     confirmed: item.confirmed,
                 };
-                match self.device_said(tenant, device, place, id, &input).await? {
+                match self.device_said(tenant, device, (place, id), &input, made).await? {
                     ReportAnswer::Known => {}
                     other => answer = other,
                 }
@@ -270,8 +276,14 @@ where
         Ok(answer)
     }
 
-    /// Writes the version that a component runs into its record, where that says another; whether it was written.
-    async fn observed(&self, tenant: &Tenant, device: &Id, item: &ReportedVersion) -> Result<bool, RolloutError> {
+    /// Writes the version that a component runs into its record, where that says another. Returns the version of the record before and
+    /// after that, where it was written.
+    async fn observed(
+        &self,
+        tenant: &Tenant,
+        device: &Id,
+        item: &ReportedVersion,
+    ) -> Result<Option<(VersionId, VersionId)>, RolloutError> {
         let resources = self.updates.resources_of(tenant);
         let none = || RolloutError::NoSuchComponent { device: device.clone(), component: item.component.clone() };
         let invalid = |why: &dyn std::fmt::Display| RolloutError::InvalidVersion {
@@ -294,14 +306,14 @@ where
                 return Err(none());
             }
             if component.production_spec(kind) == Some(item.version.as_str()) {
-                return Ok(false);
+                return Ok(None);
             }
             component.set_production_spec(kind, &item.version).map_err(|error| invalid(&error))?;
             component.last_system_change = Instant::try_from(self.now()).ok().map(Into::into);
             // Another program may have stored what is not valid: that is no reason to forget what runs.
             let write = ValidWrite::over(&version, &component)?.with_id(WriteId(self.updates.ids.next_id()?.0));
             match resources.write_resolved(write).await {
-                Ok(_) => return Ok(true),
+                Ok(written) => return Ok(Some((version.version, written.version))),
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -2,11 +2,11 @@
 
 use super::super::UpdateService;
 use super::super::async_mutex::AsyncMutex;
-use super::RolloutError;
 use super::gates::GateProvider;
 use super::keys;
 use super::keys::Place;
 use super::read::LaneSeen;
+use super::{FieldTimes, RolloutError};
 use crate::manifest::{ActorId, ArtifactName};
 use crate::primitive::Uri;
 use crate::publish::{OfferKey, Publisher, RegionId};
@@ -88,6 +88,8 @@ pub struct RolloutService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobSto
     /// One at a time works on a lane within this process. Others are noticed by the revisions of what is written.
     lanes: Arc<Mutex<HashMap<(Tenant, LaneName), LaneSlot>>>,
     plans: Arc<Mutex<HashMap<(Tenant, RolloutId), Plan>>>,
+    /// How long it took until the components that succeeded here ran the update.
+    pub(super) field_times: Arc<Mutex<FieldTimes>>,
 }
 
 /// A lane of a rollout, as the key of a map.
@@ -113,6 +115,7 @@ where
             gates: None,
             lanes: Arc::default(),
             plans: Arc::default(),
+            field_times: Arc::default(),
         }
     }
 
@@ -215,6 +218,7 @@ impl<R: ?Sized, B: ?Sized, L: ?Sized> Clone for RolloutService<R, B, L> {
             gates: self.gates.clone(),
             lanes: Arc::clone(&self.lanes),
             plans: Arc::clone(&self.plans),
+            field_times: Arc::clone(&self.field_times),
         }
     }
 }

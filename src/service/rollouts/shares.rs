@@ -12,21 +12,28 @@ use crate::update::rollout::{Fold, LaneHead, LaneStatus, LaneStep, MAX_CRITERIA,
 /// How many moves one pass makes at most.
 const MOVES: usize = 64;
 
+/// Whether a lane has components that are not done in the waves that have begun. Those of later waves need nothing yet: a lane
+/// that kept shares for them would keep them from the lanes for which those waves wait.
+fn has_work(head: &LaneHead) -> bool {
+    head.open_until(head.wave) > 0 || head.counts.in_flight() > 0
+}
+
 /// Whether a lane could offer more, if it had more to share in.
 fn is_hungry(head: &LaneHead) -> bool {
-    head.status == LaneStatus::Open && head.counts.planned > 0 && head.counts.in_flight() >= head.cap_share
+    let full = head.counts.in_flight() >= head.cap_share;
+    head.status == LaneStatus::Open && head.counts.planned > 0 && has_work(head) && full
 }
 
 /// How much of the cap a lane has that it needs for nothing.
 fn spare_cap(head: &LaneHead) -> u32 {
     let needed = head.counts.in_flight().max(u32::from(head.counts.planned + head.counts.held > 0));
-    if head.counts.planned > 0 { 0 } else { head.cap_share.saturating_sub(needed) }
+    if head.counts.planned > 0 && has_work(head) { 0 } else { head.cap_share.saturating_sub(needed) }
 }
 
 /// How many failures a lane may have beyond what it needs.
 fn spare_failures(head: &LaneHead, criterion: usize) -> u32 {
-    let at_work = u32::from(head.counts.open() > 0);
-    head.allowances.get(criterion).map_or(0, |own| own.share.saturating_sub(own.failures.saturating_add(at_work)))
+    let kept = u32::from(has_work(head));
+    head.allowances.get(criterion).map_or(0, |own| own.share.saturating_sub(own.failures.saturating_add(kept)))
 }
 
 impl<R, B, L> RolloutService<R, B, L>
@@ -50,7 +57,7 @@ where
                 let used_up = |lane: &LaneSeen| {
                     let head = &lane.kept.head;
                     let own = head.allowances.get(criterion).is_some_and(|own| own.is_used_up());
-                    own && head.counts.open() > 0 && head.status == LaneStatus::Open
+                    own && has_work(head) && head.status == LaneStatus::Open
                 };
                 let Some(to) = lanes.iter().position(used_up).filter(|_| moves < MOVES) else { break };
                 let spare = |lane: &LaneSeen| spare_failures(&lane.kept.head, criterion);

@@ -7,7 +7,7 @@ use super::rollout_service::Plan;
 use super::{RolloutError, RolloutService};
 use crate::audit::{Actor, AuditRecord, RecordContext};
 use crate::containment::TreeBuilder;
-use crate::manifest::{IngestId, accept};
+use crate::manifest::accept;
 use crate::primitive::{Id, Text};
 use crate::resource::{DeviceComponent, Resource};
 use crate::search::ResourceType;
@@ -37,8 +37,8 @@ pub(super) struct At<'a> {
 /// What a deployment is asked.
 #[derive(Clone, Copy)]
 pub(super) enum Ask<'a> {
-    /// Something that happened, and who did it where that is a device.
-    Input(&'a Input, Option<&'a Actor>),
+    /// Something that happened, and what its record says of it where that is a device's word.
+    Input(&'a Input, Option<&'a RecordContext>),
     /// Whether it may be offered the update now.
     Offer { epoch: Epoch, one_per_device: bool },
 }
@@ -87,8 +87,8 @@ where
             };
             let mut accepted = None;
             let offer;
-            let (input, actor) = match ask {
-                Ask::Input(input, actor) => (input, actor),
+            let (input, record_context) = match ask {
+                Ask::Input(input, record_context) => (input, record_context),
                 Ask::Offer { epoch, one_per_device } => {
                     let admission = self.admission(at, &seen.value.component).await?;
                     let line = match locks.value.live.iter().any(|lock| lock.deployment != at.id) {
@@ -131,8 +131,11 @@ where
                 changes.push(Change { key, expected: revision, value: Some(Accepted::to_bytes(&next).into()) });
             }
             let events = [transition.event()];
-            if let Some(next) = self.write_lane(at.tenant, &lane, transition.lane, &events, actor, changes).await? {
+            if let Some(next) =
+                self.write_lane(at.tenant, &lane, transition.lane, &events, record_context, changes).await?
+            {
                 held.set(next);
+                self.count_field_time(at.plan, &transition);
                 return Ok(Stepped::To(Box::new(transition)));
             }
             remembers = false;
@@ -170,11 +173,11 @@ where
         seen: &LaneSeen,
         head: LaneHead,
         events: &[Event],
-        actor: Option<&Actor>,
+        context: Option<&RecordContext>,
         changes: Vec<Change>,
     ) -> Result<Option<Option<LaneSeen>>, StoreError> {
         let kept = seen.kept.with(head);
-        let (kept, mut all, records) = self.chained(tenant, &kept, events, actor)?;
+        let (kept, mut all, records) = self.chained(tenant, &kept, events, context)?;
         let own = Change::replace(seen.key.clone(), seen.revision.clone(), kept.to_bytes());
         all.insert(0, own);
         all.extend(changes);
@@ -191,14 +194,14 @@ where
         tenant: &Tenant,
         kept: &KeptLane,
         events: &[Event],
-        actor: Option<&Actor>,
+        context: Option<&RecordContext>,
     ) -> Result<(KeptLane, Vec<Change>, Vec<AuditRecord>), StoreError> {
         let mut kept = kept.clone();
         let (mut changes, mut records) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
         let (rollout, lane) = (kept.head.rollout, kept.head.lane);
         for event in events {
-            let by = actor.cloned().unwrap_or_else(|| Actor::service(self.actor()));
-            let added = kept.chain(tenant).append(event.draft(), RecordContext::by(by));
+            let by = context.cloned().unwrap_or_else(|| RecordContext::by(Actor::service(self.actor())));
+            let added = kept.chain(tenant).append(event.draft(), by);
             changes.push(Change::create(keys::lane_record(rollout, lane, kept.count)?, added.line));
             (kept.count, kept.root) = (added.head.count(), added.head.root());
             records.push(added.record);
@@ -250,8 +253,7 @@ where
         let seen = self.updates.session(at.tenant).accepted(component).await?;
         let provider = provider(release);
         let before = seen.value.of(provider.as_ref());
-        // The names of uploads and of releases are of one kind, and none comes twice.
-        let by = IngestId(release.id.0);
+        let by = release.accepted_for(before);
         let Ok(next) = accept(before, provider.as_ref(), release.request.sequence, by, None, self.now()) else {
             return Ok(None);
         };

@@ -84,7 +84,7 @@ pub enum Input {
         line: Vec<Id>,
         /// Whether the region takes one offer a device.
         one_per_device: bool,
-        /// Whether the manifest, or what was accepted before, allows it.
+        /// Whether the component takes the sequence number, by those that it accepted. Where not, the deployment ends.
         admitted: bool,
     },
     /// The slot was written.
@@ -311,9 +311,6 @@ pub enum Refusal {
     /// Another deployment has a lock, or the numbers of offers are exhausted.
     #[error(transparent)]
     NotFree(#[from] NotFree),
-    /// The manifest or an accepted sequence number forbids it.
-    #[error("the component may not have the update now")]
-    NotAdmitted,
     /// The time has not come.
     #[error("the time has not come")]
     NotDue,

@@ -310,8 +310,9 @@ impl At<'_> {
         if self.lane.is_tripped(self.spec) {
             return Err(Refusal::Tripped);
         }
+        // The accepted sequence numbers only rise, unless somebody lowers them, who then starts another rollout.
         if !admitted {
-            return Err(Refusal::NotAdmitted);
+            return self.done(Outcome::Superseded);
         }
         let lane = self.lane.refilled(self.spec, self.now);
         let has_rate = self.spec.regions.get(&self.deployment.region).is_some_and(|region| region.rate.is_some());

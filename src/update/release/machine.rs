@@ -164,7 +164,7 @@ pub fn resume(release: &Release) -> Option<Effect> {
 /// # let request = Request {
 /// #     provider: Some("acme".parse()?), name: "pump/main".parse()?, version: "2.4.0".parse()?, scheme: VersionScheme::Semver,
 /// #     sequence: 6, manifest: None, files: vec![ReleasedFile::new("pump.bin".parse()?, "application/zip".parse()?, blob)],
-/// #     target: Target { level: Some(Level::Mds), code: None }, reported_as: ProductionSpec::Software,
+/// #     target: Target { level: Some(Level::Mds), code: None }, reported_as: ProductionSpec::Software, upload: None,
 /// # };
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let (release, _) = Release::draft(ReleaseId(7), request, "biomed/j.doe".parse()?, now, time::Duration::HOUR)?;

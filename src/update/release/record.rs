@@ -3,7 +3,9 @@
 use super::super::rollout::record;
 use super::super::rollout::{Action, After, Event};
 use super::{ReleaseId, Unreadable};
-use crate::manifest::{ActorId, ArtifactName, ProductionSpec, ProviderId, UpdateName, VersionLabel, VersionScheme};
+use crate::manifest::{
+    Acceptance, ActorId, ArtifactName, IngestId, ProductionSpec, ProviderId, UpdateName, VersionLabel, VersionScheme,
+};
 use crate::nomenclature::Level;
 use crate::primitive::{Code, moment};
 use crate::store::{BlobRef, Generation, InvalidText, Sha256, hex};
@@ -119,7 +121,7 @@ impl ReleasedFile {
 ///     manifest: None,
 ///     files: vec![file],
 ///     target: Target { level: Some(Level::Mds), code: None },
-///     reported_as: ProductionSpec::Software,
+///     reported_as: ProductionSpec::Software, upload: None,
 /// };
 /// assert_eq!(request.check(), Ok(()));
 /// assert_eq!(Request { files: Vec::new(), ..request }.check(), Err(InvalidRelease::NoFile));
@@ -147,6 +149,10 @@ pub struct Request {
     pub target: Target,
     /// The production specification that shows the version of the update.
     pub reported_as: ProductionSpec,
+    /// The upload whose bytes these are, where they were uploaded for one component first. A component that accepted the sequence
+    /// number for that upload accepts it for the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<IngestId>,
 }
 
 /// Why a release is invalid.
@@ -233,7 +239,7 @@ pub enum State {
 /// # let request = Request {
 /// #     provider: Some("acme".parse()?), name: "pump/main".parse()?, version: "2.4.0".parse()?, scheme: VersionScheme::Semver,
 /// #     sequence: 6, manifest: None, files: vec![file], target: Target { level: Some(Level::Mds), code: None },
-/// #     reported_as: ProductionSpec::Software,
+/// #     reported_as: ProductionSpec::Software, upload: None,
 /// # };
 /// let now = time::macros::datetime!(2017-04-19 10:00 UTC);
 /// let (release, _) = Release::draft(ReleaseId(7), request, "biomed/j.doe".parse()?, now, time::Duration::HOUR)?;
@@ -256,6 +262,16 @@ pub struct Release {
 }
 
 impl Release {
+    /// Returns for whom a component accepts the sequence number of the release: where it accepted the same number for the upload that the
+    /// release was created from, it stays with that.
+    #[must_use]
+    pub fn accepted_for(&self, before: Option<&Acceptance>) -> IngestId {
+        let same =
+            |before: &&Acceptance| before.highest == self.request.sequence && Some(before.by) == self.request.upload;
+        // The ids of uploads and of releases are of one kind, and none comes twice.
+        before.filter(same).map_or(IngestId(self.id.0), |before| before.by)
+    }
+
     /// Creates the record of a new release.
     ///
     /// # Errors

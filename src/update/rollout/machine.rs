@@ -640,12 +640,11 @@ impl At<'_> {
         if met {
             return Ok(RolloutStep::Transition(self.to(Action::RolloutHalting, self.ordered(Status::Halting))));
         }
-        let may_grow = !rollout.planned.done || self.spec.scope.is_dynamic();
-        let over = match self.spec.scope {
-            super::Scope::Static => rollout.planned.done,
-            super::Scope::Dynamic { until, .. } => rollout.planned.done && self.now >= until,
+        let may_grow = match self.spec.scope {
+            super::Scope::Static => !rollout.planned.done,
+            super::Scope::Dynamic { until, .. } => !rollout.planned.done || self.now < until,
         };
-        if over && fold.counts.open() == 0 {
+        if !may_grow && fold.counts.open() == 0 {
             let done = Rollout { status: Status::Completed, already_out: Some(fold.granted), ..rollout.clone() };
             return Ok(RolloutStep::Transition(self.to(Action::RolloutCompleted, done)));
         }
