@@ -151,6 +151,7 @@ pub(super) async fn show(State(app): State<Shared>) -> Answer {
         "text/plain; version=0.0.4",
         app.metrics.text()
             + &app.maintenance.text()
+            + &app.rollout_gauges.text(&app.rollouts().field_times())
             + &app.connections.text()
             + &app.sign_ins.text()
             + &app.subscriptions.as_ref().map(|subscribed| subscribed.text()).unwrap_or_default()

@@ -164,6 +164,7 @@ pub struct UpdateServer {
     regions: BTreeMap<RegionId, Arc<dyn Publisher>>,
     rollouts: OnceLock<RolloutService>,
     wake: rollouts::Wake,
+    rollout_gauges: rollouts::Gauges,
     /// Where else the files are given out.
     cdn: Option<Url>,
     /// The origins of pages that may use the service, beside its own.
@@ -227,6 +228,7 @@ impl UpdateServer {
             regions,
             rollouts: OnceLock::new(),
             wake: rollouts::Wake::default(),
+            rollout_gauges: rollouts::Gauges::default(),
             cdn: None,
             cors_origins: Vec::new(),
             handling: rest::Handling::default(),

@@ -93,6 +93,14 @@ async fn rollout_goes_from_release_to_proof() {
         // Planned, to be offered, offered, claimed, at work, done.
         assert!(events.json()["total"].as_u64().unwrap() >= 6, "{}", events.text());
         fhir_devices::Resource::from_json(&events.body).unwrap();
+        let provenances = service.get(&format!("/demo/fhir/Provenance?entity=Task/{id}")).await;
+        let provenance = &provenances.json()["entry"][0]["resource"];
+        let target = provenance["target"][0]["reference"].as_str().unwrap().to_owned();
+        assert!(target.starts_with(&format!("DeviceComponent/{component}/_history/")), "{provenance}");
+        let made = service.get(&format!("/demo/fhir/{target}")).await.text();
+        assert!(made.contains("\"productionSpec\":\"9.0\""), "{made}");
+        let who = &provenance["agent"][0]["whoReference"]["identifier"]["value"];
+        assert_eq!(*who, json!(format!("device/{device}")), "{provenance}");
         let late = post(&service, &reports, &installing).await;
         assert_eq!(late.json(), json!([{ "answer": "late", "outcome": "succeeded" }]));
         let shown = service.get(&format!("/demo/fhir/DeviceComponent/{component}")).await.text();
@@ -102,6 +110,13 @@ async fn rollout_goes_from_release_to_proof() {
     assert_eq!((&view["counts"]["succeeded"], &view["already_out"]), (&json!(all), &json!(all)));
     let behind = service.get(&format!("/demo/releases/{release}/behind")).await.json();
     assert_eq!(behind["components"], json!([]));
+    let metrics = service.get("/metrics").await.text();
+    for line in [
+        format!("update_service_time_to_observed_seconds_count {all}"),
+        "update_service_time_to_observed_quantile_seconds{quantile=\"0.95\"} 60".to_owned(),
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+    }
     let measures = service.get(&format!("/demo/rollouts/{id}/measures")).await.json();
     assert_eq!((&measures["done_permille"], &measures["time_to_field"]["count"]), (&json!(1_000), &json!(all)));
 }

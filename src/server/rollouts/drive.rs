@@ -61,6 +61,9 @@ async fn work(app: Arc<UpdateServer>, region: Option<RegionId>) {
                 None => break,
             }
         }
+        if region.is_none() {
+            app.rollout_gauges.count(&app).await;
+        }
         if steps > 0 {
             // The others go on with what this one did.
             app.wake.now();
@@ -92,7 +95,6 @@ async fn look(app: &UpdateServer, tenant: &Tenant, region: Option<&RegionId>) ->
             }
             if let Some(error) = &pass.region {
                 tracing::warn!(%tenant, %region, %error, "the region does not take what it is to show");
-                return 0;
             }
             pass.steps
         }

@@ -4,12 +4,14 @@
 mod device;
 mod drive;
 mod duration;
+mod gauges;
 mod releases;
 mod request;
 mod steer;
 mod task;
 
 pub(super) use drive::{Wake, run};
+pub(super) use gauges::Gauges;
 
 use super::answer::{Problem, Result};
 use super::place::AtTenant;
@@ -51,6 +53,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/{tenant}/offers/{key}/{file}", get(device::gate))
         .route("/{tenant}/fhir/Task/{deployment}", get(task::read))
         .route("/{tenant}/fhir/AuditEvent", get(task::events))
+        .route("/{tenant}/fhir/Provenance", get(task::provenances))
 }
 
 /// Returns the region that the tags of a device name.
