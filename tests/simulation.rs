@@ -21,6 +21,8 @@ mod invariants;
 mod net;
 #[path = "simulation/restored.rs"]
 mod restored;
+#[path = "simulation/rollouts.rs"]
+mod rollouts;
 #[path = "simulation/signed.rs"]
 mod signed;
 #[path = "simulation/world.rs"]
@@ -40,27 +42,30 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// Runs a world, and gives its result and its choices.
+type Simulation<'a> = &'a (dyn Fn(Choices) -> (Result<(), String>, Vec<u32>) + Sync);
+
 /// Tells of a seed that fails by the shortest list of choices that fails too.
-fn fail(seed: u64, fault: &str, made: Vec<u32>) -> ! {
+fn fail_by(seed: u64, fault: &str, made: Vec<u32>, simulate: Simulation<'_>) -> ! {
     let whole = made.len();
     let short = shrunk(made, Duration::from_secs(30), |list| {
-        let (outcome, made) = simulate(Choices::given(list), None);
+        let (outcome, made) = simulate(Choices::given(list));
         outcome.err().map(|_| made)
     });
-    let (outcome, _) = simulate(Choices::given(&short), None);
+    let (outcome, _) = simulate(Choices::given(&short));
     let last = outcome.err().unwrap_or_default();
     panic!("seed {seed}: {fault}\nof {whole} choices {} are left: {last}\n{short:?}", short.len());
 }
 
-#[test]
-fn random_schedules_lose_and_leave_nothing() {
+/// Runs the worlds of so many seeds, or those that the environment names.
+fn each_seed(seeds: u64, simulate: impl Fn(Choices) -> (Result<(), String>, Vec<u32>) + Sync) {
     if let Some(seed) = number("SIMULATION_SEED") {
-        let (outcome, made) = simulate(Choices::seeded(seed), None);
+        let (outcome, made) = simulate(Choices::seeded(seed));
         return if let Err(fault) = outcome {
-            fail(seed, &fault, made)
+            fail_by(seed, &fault, made, &simulate)
         };
     }
-    let (from, seeds) = (number("SIMULATION_FROM").unwrap_or(0), number("SIMULATION_SEEDS").unwrap_or(SEEDS));
+    let (from, seeds) = (number("SIMULATION_FROM").unwrap_or(0), number("SIMULATION_SEEDS").unwrap_or(seeds));
     let (next, begun) = (AtomicU64::new(from), Instant::now());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -71,10 +76,10 @@ fn random_schedules_lose_and_leave_nothing() {
                     if seed >= from + seeds {
                         break;
                     }
-                    let (outcome, made) = simulate(Choices::seeded(seed), None);
+                    let (outcome, made) = simulate(Choices::seeded(seed));
                     if let Err(fault) = outcome {
                         next.store(from + seeds, Ordering::Relaxed);
-                        fail(seed, &fault, made);
+                        fail_by(seed, &fault, made, &simulate);
                     }
                 }
             });
@@ -82,6 +87,11 @@ fn random_schedules_lose_and_leave_nothing() {
     });
     let rate = seeds as f64 / begun.elapsed().as_secs_f64();
     println!("{seeds} worlds from {from}, {rate:.0} a second");
+}
+
+#[test]
+fn random_schedules_lose_and_leave_nothing() {
+    each_seed(SEEDS, |choices| simulate(choices, None));
 }
 
 #[test]

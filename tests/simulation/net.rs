@@ -55,13 +55,22 @@ pub(crate) struct Net {
     mutant: Option<Mutant>,
     /// Whether there was a call since it was last asked.
     touched: AtomicBool,
+    /// Whether something was written to the ledger, or may have been, since it was last asked.
+    wrote: AtomicBool,
     /// What was last read of each record of an upload.
     known: Mutex<HashMap<LedgerKey, Option<LedgerRecord>>>,
 }
 
 impl Net {
     pub(crate) fn new(below: Arc<Faulty<Memory>>, choices: Choices, mutant: Option<Mutant>) -> Self {
-        Self { below, choices, mutant, touched: AtomicBool::new(true), known: Mutex::default() }
+        Self {
+            below,
+            choices,
+            mutant,
+            touched: AtomicBool::new(true),
+            wrote: AtomicBool::new(true),
+            known: Mutex::default(),
+        }
     }
 
     pub(crate) fn mutant(&self) -> Option<Mutant> {
@@ -70,6 +79,10 @@ impl Net {
 
     pub(crate) fn touched(&self) -> bool {
         self.touched.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn wrote(&self) -> bool {
+        self.wrote.swap(false, Ordering::Relaxed)
     }
 
     async fn turn(&self) {
@@ -214,6 +227,7 @@ impl Ledger for Net {
     ) -> BoxFuture<'a, Result<Vec<Revision>, CommitError>> {
         Box::pin(async move {
             self.turn().await;
+            self.wrote.store(true, Ordering::Relaxed);
             let memory = self.below.below();
             match self.mutant {
                 Some(Mutant::BlindLedger) => {
@@ -234,6 +248,7 @@ impl Ledger for Net {
                     for change in changes {
                         made.extend(memory.apply(tenant, vec![change]).await?);
                         turn().await;
+                        self.wrote.store(true, Ordering::Relaxed);
                     }
                     return Ok(made);
                 }
