@@ -23,6 +23,8 @@ mod load;
 mod operation;
 #[path = "kill_service/proof.rs"]
 mod proof;
+#[path = "kill_service/rollouts.rs"]
+mod rollouts;
 #[path = "kill_service/stores.rs"]
 mod stores;
 
