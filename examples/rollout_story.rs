@@ -7,7 +7,7 @@
 mod story;
 
 use fhir_devices::backend::{Memory, Slots};
-use fhir_devices::manifest::{ActorId, VersionScheme};
+use fhir_devices::manifest::{ActorId, IngestId, VersionScheme};
 use fhir_devices::publish::RegionId;
 use fhir_devices::service::{
     DeploymentFilter, DeviceReport, ReleaseSubmission, ReportedVersion, RolloutError, RolloutService, UpdateService,
@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use story::say;
 use time::{Duration, OffsetDateTime};
@@ -72,7 +73,11 @@ impl Story {
         let clock = StoryClock(Arc::new(Mutex::new(OffsetDateTime::UNIX_EPOCH + Duration::days(20_000))));
         let own = clock.clone();
         let updates = UpdateService::new(Arc::clone(&memory), Arc::clone(&memory), Arc::clone(&memory))?;
-        let mut service = RolloutService::new(updates.with_clock(move || own.now())).with_region_of(|_, device| {
+        // Which components are the canaries depends on the ids: the story is the same each time it is told.
+        let ids = AtomicU64::new(1);
+        let updates = updates.with_clock(move || own.now());
+        let updates = updates.with_ids(move || IngestId(ids.fetch_add(1, Ordering::Relaxed).into()));
+        let mut service = RolloutService::new(updates).with_region_of(|_, device| {
             let number: usize = device.id.as_ref()?.get()?.as_str().rsplit('-').next()?.parse().ok()?;
             REGIONS.get(number % REGIONS.len())?.parse().ok()
         });
