@@ -35,6 +35,8 @@ mod keeping;
 mod kept;
 #[path = "update_service/lives.rs"]
 mod lives;
+#[path = "update_service/logs.rs"]
+mod logs;
 #[path = "update_service/mounted.rs"]
 mod mounted;
 #[cfg(all(feature = "postgres", feature = "redb"))]

@@ -13,7 +13,7 @@ use crate::manifest::IngestId;
 use crate::primitive::Id;
 use crate::resource::{DeviceComponent, Resource};
 use crate::store::{Precondition, ResourceStore, ValidWrite, Version, typed};
-use crate::update::{AvailableUpdate, UpdateStatus, is_available_update, update_id};
+use crate::update::{AvailableUpdate, UpdateStatus, is_available_update, remove_damage, update_id};
 use crate::validate::Valid;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -67,6 +67,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// what it sent is exactly what the service that owns them may write.
     async fn keep_updates(&self, component: &mut DeviceComponent, stored: Option<&Version>) -> Result<()> {
         self.spent.may_read(stored.map_or(0, size))?;
+        // A component that was read shows damage to a file, which is not part of it.
+        component.extension.iter_mut().filter(|sent| is_update(sent)).for_each(remove_damage);
         let stored = match stored.map(typed).transpose() {
             Ok(Some(Resource::DeviceComponent(stored))) => stored.extension,
             Ok(_) => Vec::new(),

@@ -249,6 +249,11 @@ impl AvailableUpdate {
     }
 }
 
+/// Takes out of the extension of an update what is shown of its file, and never stored: that it is damaged.
+pub(crate) fn remove_damage(update: &mut Extension) {
+    update.extension.retain(|part| part.url.as_str() != "damaged");
+}
+
 /// Whether the JSON of a component may have an available update: it names one, or has an escape in which one could hide.
 pub(crate) fn may_have_updates(json: &[u8]) -> bool {
     std::str::from_utf8(json).is_ok_and(|json| json.contains("available-update") || json.contains("\\u"))

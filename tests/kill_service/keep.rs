@@ -95,7 +95,7 @@ fn left(name: &str, options: &[&str], is_done: impl Fn(&(Vec<String>, usize, usi
     let begun = Instant::now();
     loop {
         let uploads = get(&service, "/ward/updates?_count=100");
-        let uploads = uploads["uploads"].as_array().unwrap().len();
+        let uploads = uploads["updates"].as_array().unwrap().len();
         let versions = get(&service, &format!("{COMPONENT}/_history?_count=100"));
         let versions = versions["entry"].as_array().unwrap().len();
         let found = (statuses(&service), files(data), uploads, versions);
