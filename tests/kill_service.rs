@@ -19,6 +19,8 @@ mod binary;
 mod keep;
 #[path = "kill_service/load.rs"]
 mod load;
+#[path = "kill_service/notifications.rs"]
+mod notifications;
 #[path = "kill_service/operation.rs"]
 mod operation;
 #[path = "kill_service/proof.rs"]

@@ -91,6 +91,9 @@
 //! `Sec-Fetch-Site`, `Referer`), and a request with two `Host` or `Authorization` headers, or whose target is another host
 //! than `Host` says, is refused with 400.
 //!
+//! An address of more than 32 KiB is answered with 414 and an OperationOutcome; one of more than 64 KiB, and a head of more than
+//! that, are answered by the HTTP library below the service, with 414 or 431 and no body.
+//!
 //! # Metrics and alarms
 //!
 //! `GET /metrics` has them in the Prometheus text format, each with its help.
@@ -110,6 +113,7 @@
 //! | `uploads_repaired_total` | |
 //! | `withdrawn_removed_total`, `records_removed_total`, `versions_removed_total`, `entries_removed_total`, `manifests_removed_total` | |
 //! | `references_reattached_total`, `uploads_lost_total`, `unknown_references_removed_total` | it rises: somebody changes components behind the service |
+//! | `subscriptions`, `notifications_sent_total`, `notifications_failed_total`, `subscriptions_turned_off_total` | the failures rise for hours: an endpoint is away; see the `error` of its Subscription |
 //! | `unknown_references` | above 0: components have updates that the service does not know |
 //!
 //! Alarm also on `/readyz` other than 200 for a minute, on a restart with status 3, and on each line of the log with the level

@@ -385,7 +385,7 @@ async fn unsupported_interaction_is_reported() {
     let service = Service::start().await;
     for (method, path) in [
         ("GET", "/demo/fhir/Device/x/$everything"),
-        ("GET", "/demo/fhir/$meta"),
+        ("GET", "/demo/fhir/$graphql"),
         ("POST", "/demo/fhir/Device/$expunge"),
         ("POST", "/demo/fhir/$validate"),
     ] {

@@ -1,5 +1,6 @@
 //! Resources and ledger records in one file: the durable store of a single process.
 
+mod changes;
 mod file;
 mod ledger;
 mod options;
@@ -10,14 +11,15 @@ mod writer;
 use super::checks::{TimePlace, check_writes, to_usize};
 use super::oneshot::oneshot;
 use crate::store::{
-    AtomicScope, BoxError, BoxFuture, Capabilities, Clock, CommitError, Key, Page, PageKey, PageQuery, PageToken,
-    ResourceStore, Result, Search, SearchOrder, StoreError, Tenant, Version, VersionId, Write, random_bytes,
+    AtomicScope, BoxError, BoxFuture, Capabilities, Changes, Clock, CommitError, Key, Page, PageKey, PageQuery,
+    PageToken, ResourceStore, Result, Search, SearchOrder, StoreError, Tenant, Version, VersionId, Write, random_bytes,
     version_place,
 };
 use ::redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition,
     WriteTransaction,
 };
+use changes::ChangePlace;
 use file::{OpenDatabase, Reopen};
 use options::Limits;
 pub use options::Options;
@@ -182,6 +184,14 @@ impl Redb {
         Ok(Page { items, next })
     }
 
+    fn changes_now(&self, transaction: &ReadTransaction, tenant: &Tenant, changes: &Changes) -> Result<Page<Version>> {
+        let query = PageQuery::Changes(changes);
+        let place = self.pages.place(tenant, query, changes.after.as_ref(), |bytes| ChangePlace::decode(&bytes))?;
+        let (items, next) = changes::page(transaction, tenant, changes, place.as_ref())?;
+        let next = next.map(|place| self.pages.seal(tenant, query, &place.encode())).transpose()?;
+        Ok(Page { items, next })
+    }
+
     fn history_now(
         &self,
         transaction: &ReadTransaction,
@@ -242,6 +252,7 @@ impl ResourceStore for Redb {
         capabilities.durable_ack = true;
         capabilities.history_pruning = true;
         capabilities.search_by_time = true;
+        capabilities.changes = true;
         capabilities
     }
 
@@ -273,6 +284,10 @@ impl ResourceStore for Redb {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<Version>>> {
         Box::pin(async move { self.reading(|read| self.history_now(read, tenant, key, limit, after)) })
+    }
+
+    fn changes<'a>(&'a self, tenant: &'a Tenant, changes: &'a Changes) -> BoxFuture<'a, Result<Page<Version>>> {
+        Box::pin(async move { self.reading(|read| self.changes_now(read, tenant, changes)) })
     }
 
     fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
