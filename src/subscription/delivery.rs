@@ -247,15 +247,15 @@ impl Delivery {
 #[derive(Serialize, Deserialize)]
 struct Record {
     form: u32,
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::primitive::moment")]
     settled: OffsetDateTime,
     #[serde(default)]
     sent: String,
     #[serde(default)]
     failures: u32,
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "crate::primitive::moment::optional", skip_serializing_if = "Option::is_none")]
     failing_since: Option<OffsetDateTime>,
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "crate::primitive::moment::optional", skip_serializing_if = "Option::is_none")]
     retry_at: Option<OffsetDateTime>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     holder: Option<Holder>,
@@ -264,7 +264,7 @@ struct Record {
 #[derive(Serialize, Deserialize)]
 struct Holder {
     id: String,
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::primitive::moment")]
     until: OffsetDateTime,
 }
 

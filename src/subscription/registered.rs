@@ -34,7 +34,7 @@ pub(crate) struct Registered {
 struct Record<'r> {
     form: u32,
     version: u64,
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::primitive::moment")]
     changed: OffsetDateTime,
     #[serde(borrow)]
     resource: &'r RawValue,
