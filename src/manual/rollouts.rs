@@ -69,7 +69,8 @@
 //!
 //! The last one is the proof. A device may say that it is `done` before the new software was started once, so that this alone
 //! proves nothing. The version is written into the `productionSpecification` of the component, whatever becomes of the rollout.
-//! Reports that are repeated or come late are answered with 200.
+//! Reports that are repeated or come late are answered with 200. A device whose reports may overtake each other gives those of versions
+//! a `number` that rises: one that is lower than the last changes nothing.
 //!
 //! # 4. Look, stop, go on
 //!

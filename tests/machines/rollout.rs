@@ -130,7 +130,7 @@ fn inputs() -> Vec<Input> {
             [(true, true, true), (true, false, true), (true, true, false), (false, true, true)]
         {
             let report = Sha256::of(b"{}");
-            all.push(Input::VersionReported { report, authenticated, runs, restarted, confirmed });
+            all.push(Input::VersionReported { number: None, report, authenticated, runs, restarted, confirmed });
         }
     }
     all
@@ -162,7 +162,7 @@ const TIMES: [Duration; 3] = [Duration::ZERO, Duration::seconds(60), Duration::d
 
 #[test]
 fn deployment_answers_every_input_in_every_state() {
-    let offers = DeviceOffers { last: ActionNumber(5), live: Vec::new() };
+    let offers = DeviceOffers { last: ActionNumber(5), live: Vec::new(), reported: None };
     let (mut reached, mut refused, mut outcomes) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for proof in Proof::ALL {
         let spec = spec(RolloutRequest { proof: *proof, ..RolloutRequest::from(gated()) });
@@ -585,6 +585,7 @@ impl World {
             4 => Input::FailureReported { attempt, transient: which.is_multiple_of(3), code: "x".parse().unwrap() },
             5 => Input::PhaseReported { attempt, number: None, phase: Phase::Installing },
             6 => Input::VersionReported {
+                number: None,
                 report: Sha256::of(b""),
                 authenticated: true,
                 runs: if which.is_multiple_of(4) { Runs::Target } else { Runs::Other },

@@ -290,6 +290,7 @@ impl Lanes {
             let epoch = self.heads.get(world.lanes[lane]).epoch;
             let (attempt, action) = (deployment.state.attempt(), deployment.state.action());
             let report = |runs, restarted| Input::VersionReported {
+                number: None,
                 report: Sha256::of(b"{}"),
                 authenticated: true,
                 runs,

@@ -476,7 +476,14 @@ impl Slots {
                 let waits = matches!(device, Device::Installed { .. });
                 let restarted = !waits || self.is_out(SlotRule::Restart);
                 let report = Sha256::of(b"{}");
-                let input = Input::VersionReported { report, authenticated: true, runs, restarted, confirmed: true };
+                let input = Input::VersionReported {
+                    number: None,
+                    report,
+                    authenticated: true,
+                    runs,
+                    restarted,
+                    confirmed: true,
+                };
                 if let Some((to, _)) = self.tell(world, one, &input) {
                     moved(self, &format!("reports what it runs, to {one}"), to, device, true, None);
                 }

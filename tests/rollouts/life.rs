@@ -249,3 +249,34 @@ async fn a_search_says_which_components_are_meant() {
         assert!(matches!(refused, Err(RolloutError::InvalidSearch { .. })), "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn a_version_report_that_comes_late_says_nothing() {
+    let fleet = Fleet::new(1).await;
+    let release = fleet.release("2.0", 1).await;
+    let rollout = fleet.start(Fleet::request(&release)).await;
+    fleet.work().await;
+    let device = device_name(0).parse().unwrap();
+    let offer = fleet.service.offers(&fleet.tenant, &device).await.unwrap().remove(0);
+    fleet.service.claim(&fleet.tenant, offer.key, &offer.files[0].name, None).await.unwrap();
+    fleet.report("pump-0", DeviceReport::Phase { key: offer.key, number: None, phase: Phase::Installing }).await;
+    let report = |number, version: &str, confirmed| {
+        let mut runs = ReportedVersion::new("pump-0-mds".parse().unwrap(), version);
+        runs.confirmed = confirmed;
+        DeviceReport::Versions { restarted: true, number: Some(number), items: vec![runs] }
+    };
+    let say = async |report| fleet.service.report(&fleet.tenant, &device, report).await.unwrap();
+    assert_eq!(say(report(7, "2.0", false)).await, ReportAnswer::Taken);
+    // What it ran before the installation: neither the component goes back, nor was the update undone.
+    assert_eq!(say(report(6, "1.0", true)).await, ReportAnswer::Known);
+    assert_eq!(fleet.version_of("pump-0").await, "2.0");
+    assert_eq!(fleet.service.view(&fleet.tenant, rollout).await.unwrap().counts.claimed, 1);
+    assert_eq!(say(report(8, "2.0", true)).await, ReportAnswer::Taken);
+    assert_eq!(say(report(8, "2.0", true)).await, ReportAnswer::Known);
+    assert_eq!(say(report(7, "1.0", true)).await, ReportAnswer::Known);
+    assert_eq!(fleet.version_of("pump-0").await, "2.0");
+    fleet.work().await;
+    let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
+    assert_eq!((view.rollout.status, view.ended(OutcomeClass::Succeeded)), (Status::Completed, 1));
+    fleet.check_audit(rollout).await;
+}

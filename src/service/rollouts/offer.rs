@@ -110,7 +110,7 @@ where
             Some((component, version)) if runs(&at.plan.release, &component) == Runs::Target => {
                 let report = Sha256::of(version.body.as_deref().unwrap_or_default());
                 let (authenticated, runs) = (true, Runs::Target);
-                Input::VersionReported { report, authenticated, runs, restarted: true, confirmed: true }
+                Input::VersionReported { number: None, report, authenticated, runs, restarted: true, confirmed: true }
             }
             Some((component, _)) => {
                 let of = (&*at.plan.spec, &*at.plan.release);

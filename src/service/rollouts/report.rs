@@ -1,5 +1,6 @@
 //! Reports of devices, through any interface.
 
+use super::super::entries::Seen;
 use super::claim::device_context;
 use super::keys::Place;
 use super::offer::{is_reported_as, is_version};
@@ -11,8 +12,11 @@ use crate::primitive::{Id, Instant};
 use crate::publish::OfferKey;
 use crate::resource::DeviceComponent;
 use crate::resource::device_component::SpecType;
-use crate::store::{BlobStore, Ledger, ResourceStore, Sha256, StoreError, Tenant, ValidWrite, VersionId, WriteId};
-use crate::update::deployment::{Input, OutcomeClass, Phase, Runs};
+use crate::store::{
+    Applied, BlobStore, Change, CommitError, Ledger, ResourceStore, Sha256, StoreError, Tenant, ValidWrite, Version,
+    VersionId, WriteId,
+};
+use crate::update::deployment::{DeviceOffers, Input, OutcomeClass, Phase, Runs};
 use crate::update::rollout::{DeploymentId, FailureCode};
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +67,7 @@ impl ReportedVersion {
 /// let json = r#"{"kind":"versions","restarted":true,"items":[{"component":"mds","version":"2.4.0"}]}"#;
 /// let report: DeviceReport = serde_json::from_str(json)?;
 /// let runs = ReportedVersion::new("mds".parse()?, "2.4.0");
-/// assert_eq!(report, DeviceReport::Versions { restarted: true, items: vec![runs] });
+/// assert_eq!(report, DeviceReport::Versions { restarted: true, number: None, items: vec![runs] });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +116,10 @@ pub enum DeviceReport {
         /// Whether it was started since it installed anything.
         #[serde(default)]
         restarted: bool,
+        /// The number of the report, where the device numbers its reports of versions: one with a lower number than the last says
+        /// nothing any more. Without it, a report that comes late is taken for what runs now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<u64>,
         /// What each component runs.
         items: Vec<ReportedVersion>,
     },
@@ -120,7 +128,7 @@ pub enum DeviceReport {
 impl DeviceReport {
     /// Creates a report of the running versions of components.
     pub fn versions(items: impl IntoIterator<Item = ReportedVersion>) -> Self {
-        Self::Versions { restarted: true, items: items.into_iter().collect() }
+        Self::Versions { restarted: true, number: None, items: items.into_iter().collect() }
     }
 
     fn key(&self) -> Option<OfferKey> {
@@ -177,8 +185,8 @@ where
         report: DeviceReport,
     ) -> Result<ReportAnswer, RolloutError> {
         let input = match &report {
-            DeviceReport::Versions { restarted, items } => {
-                return self.versions_reported(tenant, device, *restarted, items).await;
+            DeviceReport::Versions { restarted, number, items } => {
+                return self.versions_reported(tenant, device, (*restarted, *number), items).await;
             }
             DeviceReport::Phase { key, number, phase } => {
                 Input::PhaseReported { attempt: key.attempt, number: *number, phase: *phase }
@@ -238,12 +246,18 @@ where
         &self,
         tenant: &Tenant,
         device: &Id,
-        restarted: bool,
+        (restarted, number): (bool, Option<u64>),
         items: &[ReportedVersion],
     ) -> Result<ReportAnswer, RolloutError> {
+        if let (Some(number), Some(item)) = (number, items.first()) {
+            self.component_of(tenant, device, item).await?;
+            if !self.note_number(tenant, device, number).await? {
+                return Ok(ReportAnswer::Known);
+            }
+        }
         let (mut answer, mut made) = (ReportAnswer::Known, Vec::with_capacity(items.len()));
         for item in items {
-            let versions = self.observed(tenant, device, item).await?;
+            let versions = self.observed(tenant, device, number, item).await?;
             if versions.is_some() {
                 answer = ReportAnswer::Taken;
             }
@@ -261,6 +275,7 @@ where
                 let text = serde_json::to_vec(&(device, restarted, item)).unwrap_or_default();
                 let runs = if is_version(&plan.release, &item.version) { Runs::Target } else { Runs::Other };
                 let input = Input::VersionReported {
+                    number,
                     report: Sha256::of(&text),
                     authenticated: true,
                     runs,
@@ -276,16 +291,53 @@ where
         Ok(answer)
     }
 
+    /// Returns the component of a report, which has to be the device's.
+    async fn component_of(
+        &self,
+        tenant: &Tenant,
+        device: &Id,
+        item: &ReportedVersion,
+    ) -> Result<(DeviceComponent, Version), RolloutError> {
+        let none = || RolloutError::NoSuchComponent { device: device.clone(), component: item.component.clone() };
+        match self.updates.resources_of(tenant).get::<DeviceComponent>(item.component.as_str()).await {
+            Ok(found) if self.device_of(tenant, &found.0).as_ref() == Some(device) => Ok(found),
+            Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Err(none()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes the number of a report before what it says. Returns whether the report is to be taken: the last one may be repeated.
+    async fn note_number(&self, tenant: &Tenant, device: &Id, number: u64) -> Result<bool, RolloutError> {
+        for _ in 0..TRIES {
+            let Seen { key, revision, value } = self.locks(tenant, device).await?;
+            if value.reported >= Some(number) {
+                return Ok(value.reported == Some(number));
+            }
+            let next = DeviceOffers { reported: Some(number), ..value };
+            let change = Change { key, expected: revision, value: Some(next.to_bytes().into()) };
+            match self.ledger(tenant).apply(vec![change]).await {
+                Ok(_) => return Ok(true),
+                Err(CommitError { error, .. }) => match error {
+                    StoreError::Conflict { .. } | StoreError::AlreadyExists { .. } => {}
+                    // The next look tells.
+                    error if error.applied() == Applied::Unknown => {}
+                    error => return Err(error.into()),
+                },
+            }
+        }
+        Err(RolloutError::Contended { attempts: TRIES })
+    }
+
     /// Writes the version that a component runs into its record, where that says another. Returns the version of the record before and
     /// after that, where it was written.
     async fn observed(
         &self,
         tenant: &Tenant,
         device: &Id,
+        number: Option<u64>,
         item: &ReportedVersion,
     ) -> Result<Option<(VersionId, VersionId)>, RolloutError> {
         let resources = self.updates.resources_of(tenant);
-        let none = || RolloutError::NoSuchComponent { device: device.clone(), component: item.component.clone() };
         let invalid = |why: &dyn std::fmt::Display| RolloutError::InvalidVersion {
             component: item.component.clone(),
             why: why.to_string(),
@@ -297,15 +349,12 @@ where
             _ => SpecType::SoftwareRevision,
         };
         for _ in 0..TRIES {
-            let (mut component, version) = match resources.get::<DeviceComponent>(item.component.as_str()).await {
-                Ok(found) => found,
-                Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => return Err(none()),
-                Err(error) => return Err(error.into()),
-            };
-            if self.device_of(tenant, &component).as_ref() != Some(device) {
-                return Err(none());
-            }
+            let (mut component, version) = self.component_of(tenant, device, item).await?;
             if component.production_spec(kind) == Some(item.version.as_str()) {
+                return Ok(None);
+            }
+            // After the component: a later report changes that only once its number is written.
+            if number.is_some() && self.locks(tenant, device).await?.value.reported > number {
                 return Ok(None);
             }
             component.set_production_spec(kind, &item.version).map_err(|error| invalid(&error))?;

@@ -156,6 +156,8 @@ pub enum Input {
     },
     /// The device reported which version the component runs.
     VersionReported {
+        /// The number of the report, where the device numbers them. One with a lower number than the last comes late.
+        number: Option<u64>,
         /// The digest of the report.
         report: Sha256,
         /// Whether it is known that the report is the device's.

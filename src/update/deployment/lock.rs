@@ -44,6 +44,9 @@ pub struct DeviceOffers {
     /// The components that are being updated.
     #[serde(default)]
     pub live: Vec<Lock>,
+    /// The number of the last report of versions, where the device numbers them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<u64>,
 }
 
 /// Why a component cannot be locked for an update.
@@ -98,7 +101,7 @@ impl DeviceOffers {
     #[must_use]
     pub fn release(&self, deployment: DeploymentId) -> Self {
         let live = self.live.iter().filter(|lock| lock.deployment != deployment).cloned().collect();
-        Self { last: self.last, live }
+        Self { live, ..*self }
     }
 
     /// Returns the stored form.

@@ -173,7 +173,9 @@ pub fn step(deployment: &Deployment, context: Context<'_>, input: &Input, now: O
         Input::DoneReported { attempt } => at.done_reported(*attempt),
         Input::StopAcknowledged { attempt } => at.stop_acknowledged(*attempt),
         Input::VersionReported { authenticated: false, .. } => Err(Refusal::NotAuthenticated),
-        Input::VersionReported { report, authenticated: true, runs, restarted, confirmed } => {
+        // It says what the component ran once.
+        Input::VersionReported { number: Some(number), .. } if context.offers.reported > Some(*number) => UNCHANGED,
+        Input::VersionReported { report, authenticated: true, runs, restarted, confirmed, .. } => {
             at.version_reported(*report, *runs, *restarted, *confirmed)
         }
         Input::StopRequested => at.stop_requested(),

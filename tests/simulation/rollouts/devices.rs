@@ -75,6 +75,8 @@ pub(super) struct Pump {
     seen: Vec<Offer>,
     /// What it said, to be said again where the answer was lost.
     said: Vec<DeviceReport>,
+    /// The number of its last report of versions.
+    number: u64,
 }
 
 impl Pump {
@@ -89,7 +91,7 @@ impl Pump {
         let parts = names.iter().take(parts).map(part).collect();
         // Most devices do what they should.
         let manner = if choices.pick(2) == 0 { Manner::Good } else { MANNERS[choices.pick(MANNERS.len())] };
-        Self { tenant, id, parts, manner, seen: Vec::new(), said: Vec::new() }
+        Self { tenant, id, parts, manner, seen: Vec::new(), said: Vec::new(), number: 0 }
     }
 }
 
@@ -243,18 +245,18 @@ impl Actor {
                 runs.confirmed = confirmed;
                 runs
             });
-            DeviceReport::versions(items.collect::<Vec<_>>())
+            let items = items.collect();
+            pump.number += 1;
+            DeviceReport::Versions { restarted: true, number: Some(pump.number), items }
         });
         self.report(at, report).await;
     }
 
-    /// A device says once more what it said before: the answer was lost. What it runs it says as it is.
+    /// A device says once more what it said before: the answer was lost, or the report comes late.
     pub(super) async fn repeat(&self, at: usize) {
         let again = self.pump(at, |pump| {
-            let reports: Vec<_> =
-                pump.said.iter().filter(|report| !matches!(report, DeviceReport::Versions { .. })).collect();
-            let report = reports.get(self.choices.pick(reports.len().max(1)))?;
-            Some((pump.tenant, pump.id.clone(), (*report).clone()))
+            let report = pump.said.get(self.choices.pick(pump.said.len().max(1)))?;
+            Some((pump.tenant, pump.id.clone(), report.clone()))
         });
         if let Some((t, id, report)) = again {
             self.send(t, &id, report).await;
