@@ -73,6 +73,8 @@ pub(super) struct Attribute<'a> {
     pub(super) local: &'a str,
     /// The value with its references.
     pub(super) raw: &'a str,
+    /// Whether the value is written as it is, without a reference and white space other than blanks.
+    is_plain: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,10 +120,15 @@ pub(super) struct Markup<'a> {
     is_single_quoted: Option<bool>,
 }
 
-impl Attribute<'_> {
+impl<'a> Attribute<'a> {
     /// The name as it stands.
     pub(super) fn name(&self) -> String {
         if self.prefix.is_empty() { self.local.to_owned() } else { format!("{}:{}", self.prefix, self.local) }
+    }
+
+    /// The value: its references resolved, and white space that is written as itself made blanks.
+    pub(super) fn value(&self) -> Result<Cow<'a, str>, Fault> {
+        if self.is_plain { Ok(Cow::Borrowed(self.raw)) } else { decoded(self.raw, self.offset) }
     }
 }
 
@@ -257,21 +264,20 @@ impl<'a> Markup<'a> {
         let content = self.text.get(start + 1..self.offset().saturating_sub(closing)).unwrap_or_default();
         self.depth += 1;
         self.is_in_empty = closing == 2;
-        let end = content.bytes().position(is_space).unwrap_or(content.len());
-        let (name, rest) = content.split_at(end);
+        let (prefix, local, rest) = take_name(content, start)?;
         self.attributes.clear();
         if !rest.is_empty() {
-            self.read_attributes(rest, start + 1 + end)?;
+            self.read_attributes(rest, start + 1 + content.len() - rest.len())?;
         }
-        let (prefix, local) = split_name(name, start)?;
         let namespace = self.resolve(prefix, start)?;
         Ok(Token::Open(Tag { offset: start, local, namespace, is_empty: self.is_in_empty }))
     }
 
     fn read_attributes(&mut self, text: &'a str, start: usize) -> Result<(), Fault> {
         let mut rest = text;
+        let mut has_prefix = false;
         loop {
-            let trimmed = rest.trim_start_matches(|c: char| c.is_ascii() && is_space(c as u8));
+            let trimmed = rest.trim_ascii_start();
             let offset = start + text.len() - trimmed.len();
             if trimmed.is_empty() {
                 break;
@@ -279,31 +285,32 @@ impl<'a> Markup<'a> {
             if trimmed.len() == rest.len() {
                 return Err(Fault::xml(offset, "wanted white space between attributes"));
             }
-            let end = trimmed.bytes().position(|byte| byte == b'=' || is_space(byte)).unwrap_or(trimmed.len());
-            let (name, after) = trimmed.split_at(end);
-            let after = after.trim_ascii_start();
-            let value = after.strip_prefix('=').map(str::trim_ascii_start).unwrap_or_default();
-            let Some(quote @ ('"' | '\'')) = value.chars().next() else {
-                return Err(Fault::xml(offset, format!("the attribute `{}` has no value in quotes", shown(name))));
+            let (prefix, local, after) = take_name(trimmed, offset)?;
+            let name = || trimmed.get(..trimmed.len() - after.len()).unwrap_or_default();
+            let value = after.trim_ascii_start().strip_prefix('=').map(str::trim_ascii_start).unwrap_or_default();
+            let Some(quote @ (b'"' | b'\'')) = value.as_bytes().first().copied() else {
+                return Err(Fault::xml(offset, format!("the attribute `{}` has no value in quotes", shown(name()))));
             };
-            self.is_single_quoted.get_or_insert(quote == '\'');
+            self.is_single_quoted.get_or_insert(quote == b'\'');
             let value = value.get(1..).unwrap_or_default();
-            let Some(end) = value.find(quote) else {
-                return Err(Fault::xml(offset, format!("the value of `{}` has no closing quote", shown(name))));
+            let Some((end, is_plain)) = value_end(value.as_bytes(), quote) else {
+                return Err(Fault::xml(offset, format!("the value of `{}` has no closing quote", shown(name()))));
             };
-            let (raw, after) = value.split_at(end);
+            let (raw, after) = value.split_at_checked(end).unwrap_or_default();
             rest = after.get(1..).unwrap_or_default();
-            if raw.contains('<') {
-                return Err(Fault::xml(offset, format!("found `<` in the value of `{}`, wanted `&lt;`", shown(name))));
+            if !is_plain && raw.contains('<') {
+                return Err(Fault::xml(
+                    offset,
+                    format!("found `<` in the value of `{}`, wanted `&lt;`", shown(name())),
+                ));
             }
-            let (prefix, local) = split_name(name, offset)?;
             if prefix == "xmlns" || (prefix.is_empty() && local == "xmlns") {
                 self.bind(if prefix.is_empty() { "" } else { local }, raw, offset)?;
                 continue;
             }
             let twice = |other: &Attribute<'_>| other.local == local && other.prefix == prefix;
             if self.attributes.iter().any(twice) {
-                return Err(Fault::xml(offset, format!("found the attribute `{name}` a second time")));
+                return Err(Fault::xml(offset, format!("found the attribute `{}` a second time", name())));
             }
             if self.attributes.len() >= MOST {
                 return Err(Fault::limit(
@@ -312,9 +319,10 @@ impl<'a> Markup<'a> {
                     format!("found more than {MOST} attributes of an element"),
                 ));
             }
-            self.attributes.push(Attribute { offset, prefix, local, raw });
+            has_prefix |= !prefix.is_empty();
+            self.attributes.push(Attribute { offset, prefix, local, raw, is_plain });
         }
-        self.check_prefixes()
+        if has_prefix { self.check_prefixes() } else { Ok(()) }
     }
 
     /// Attributes with a prefix: each is declared, and no two are the same by their namespaces.
@@ -465,6 +473,69 @@ fn bad_character(text: &str) -> Option<(usize, char)> {
     rest.char_indices().find(|(_, c)| !is_character(*c)).map(|(at, c)| (start + at, c))
 }
 
+/// The prefix and the local part of the name that a text begins with, and what comes after it.
+fn take_name(text: &str, offset: usize) -> Result<(&str, &str, &str), Fault> {
+    let bytes = text.as_bytes();
+    let plain = bytes.iter().take_while(|byte| is_plain_name(**byte)).count();
+    let is_whole = bytes.get(plain).is_none_or(|byte| *byte == b'=' || is_space(*byte));
+    // Names of FHIR are of letters and digits.
+    if is_whole && bytes.first().is_some_and(u8::is_ascii_alphabetic) {
+        let (name, rest) = text.split_at_checked(plain).unwrap_or_default();
+        return Ok(("", name, rest));
+    }
+    let end = bytes.iter().position(|byte| *byte == b'=' || is_space(*byte)).unwrap_or(bytes.len());
+    let (name, rest) = text.split_at_checked(end).unwrap_or_default();
+    let (prefix, local) = split_name(name, offset)?;
+    Ok((prefix, local, rest))
+}
+
+/// Whether a byte may stand in a name, but at its beginning perhaps.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "a byte is an index of a table of 256")]
+const fn is_plain_name(byte: u8) -> bool {
+    PLAIN_NAME[byte as usize]
+}
+
+#[expect(clippy::indexing_slicing, reason = "the index stays below the length of the table")]
+const PLAIN_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'_' | b'-' | b'.');
+        byte += 1;
+    }
+    table
+};
+
+/// Where the value of an attribute ends, and whether it is written as it is.
+fn value_end(bytes: &[u8], quote: u8) -> Option<(usize, bool)> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    let quotes = ONES * u64::from(quote);
+    let mut rest = bytes;
+    let mut is_plain = true;
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        let [quote, and, less] = [quotes, ONES * 0x26, ONES * 0x3c].map(|one| word ^ one);
+        // Each term has the top bit of a byte set where that byte is the one sought, and perhaps above such a byte.
+        let hits = (quote.wrapping_sub(ONES) & !quote)
+            | (and.wrapping_sub(ONES) & !and)
+            | (less.wrapping_sub(ONES) & !less)
+            | (word.wrapping_sub(ONES * 0x20) & !word);
+        if hits & TOPS != 0 {
+            break;
+        }
+        rest = after;
+    }
+    for (at, byte) in rest.iter().enumerate() {
+        if *byte == quote {
+            return Some((bytes.len() - rest.len() + at, is_plain));
+        }
+        is_plain &= !matches!(byte, b'&' | b'<' | 0..b' ');
+    }
+    None
+}
+
 /// The prefix and the local part of a name.
 fn split_name(name: &str, offset: usize) -> Result<(&str, &str), Fault> {
     let (prefix, local) = name.split_once(':').unwrap_or(("", name));
@@ -572,7 +643,7 @@ pub(super) fn decoded(raw: &str, offset: usize) -> Result<Cow<'_, str>, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Markup, Token, bad_character, decoded, is_name};
+    use super::{Markup, Token, bad_character, decoded, is_name, value_end};
 
     fn fault(text: &str) -> Option<&'static str> {
         let mut markup = match Markup::new(text) {
@@ -595,6 +666,10 @@ mod tests {
             ("<a xmlns='u' b='1'\n c=\"2\"></a >", None),
             ("<a b='1'c='2'/>", Some("xml")),
             ("<a b=1/>", Some("xml")),
+            ("<a='1'/>", Some("xml")),
+            ("<a b = '1' />", None),
+            ("<a 1='1'/>", Some("xml")),
+            ("<a b:='1'/>", Some("xml")),
             ("<a b/>", Some("xml")),
             ("<a b='1' b='2'/>", Some("xml")),
             ("<a b='<'/>", Some("xml")),
@@ -623,6 +698,25 @@ mod tests {
         ] {
             assert_eq!(fault(text), wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn value_ends_at_its_quote_wherever_that_stands() {
+        for length in 0..30 {
+            for special in [None, Some('&'), Some('<'), Some('\t'), Some('\''), Some('\u{e9}')] {
+                for at in 0..=length {
+                    let mut value = "a".repeat(length);
+                    value.extend(special.filter(|_| at == length));
+                    if let (Some(special), true) = (special, at < length) {
+                        value.insert(at, special);
+                    }
+                    let is_plain = !matches!(special, Some('&' | '<' | '\t'));
+                    let text = format!("{value}\" b=\"&\"");
+                    assert_eq!(value_end(text.as_bytes(), b'"'), Some((value.len(), is_plain)), "{text}");
+                }
+            }
+        }
+        assert_eq!(value_end(b"a value that does not end", b'"'), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The JSON form of a document in XML, made in one pass by the rows of its types.
 
 use super::element_types::{ElementType, ElementTypes, Row, RowKind};
-use super::markup::{Attribute, Fault, MOST, Markup, Namespace, Tag, Token, decoded, is_blank};
+use super::markup::{Attribute, Fault, MOST, Markup, Namespace, Tag, Token, is_blank};
 use super::narrative;
 use crate::element::{MAX_DEPTH, Origin, push_string};
 use crate::issue::{Issue, IssueType, Path, Report, Severity};
@@ -313,7 +313,7 @@ impl<'a> Transcriber<'a> {
     fn attributes(&mut self, at: &Path<'_>, of: &ElementType, is_primitive: bool) -> Read<()> {
         for index in 0..self.markup.attributes.len().min(MOST) {
             let Some(attribute) = self.markup.attributes.get(index).copied() else { break };
-            let value = decoded(attribute.raw, attribute.offset)?;
+            let value = attribute.value()?;
             if attribute.prefix.is_empty() {
                 if is_primitive && attribute.local == "value" {
                     continue;
@@ -547,7 +547,7 @@ impl<'a> Transcriber<'a> {
 
     /// A value as the JSON token of its type, or as a string where it is none.
     fn value(&mut self, at: &Path<'_>, kind: RowKind, attribute: &Attribute<'a>) -> Read<()> {
-        let value = decoded(attribute.raw, attribute.offset)?;
+        let value = attribute.value()?;
         let is_token = kind.is_token(&value);
         let wanted = match kind {
             RowKind::Boolean => "`true` or `false`",
@@ -657,14 +657,14 @@ impl<'a> Transcriber<'a> {
             && value.prefix.is_empty()
             && value.local == "value"
         {
-            push_string(&decoded(value.raw, value.offset)?, &mut self.out.json);
+            push_string(&value.value()?, &mut self.out.json);
             self.depth = self.depth.saturating_sub(1);
             return Ok(());
         }
         self.out.json.push('{');
         for attribute in attributes {
             self.out.key("@", &attribute.name());
-            push_string(&decoded(attribute.raw, attribute.offset)?, &mut self.out.json);
+            push_string(&attribute.value()?, &mut self.out.json);
         }
         let mut stray = String::new();
         let mut open: Option<&str> = None;
