@@ -26,8 +26,10 @@ fn check_uri(text: &str) -> Result<(), &'static str> {
         return Err("wants at least one character");
     }
     // What stands before a colon in the first part of a path is a scheme, or the text is no reference (RFC 3986, section 4.2).
-    let first = text.find([':', '/', '?', '#']).map(|end| text.split_at(end));
-    if first.is_some_and(|(_, rest)| rest.starts_with(':')) && !is_absolute(text) {
+    let bytes = text.as_bytes();
+    let end = bytes.iter().position(|byte| matches!(byte, b':' | b'/' | b'?' | b'#'));
+    let first = end.and_then(|end| bytes.split_at_checked(end));
+    if first.is_some_and(|(scheme, rest)| rest.first() == Some(&b':') && !is_scheme(scheme)) {
         return Err("wants a scheme before the first colon: a letter, and letters, digits, `+`, `-` and `.`");
     }
     // Almost every uri ends here; the rest looks at escapes and at characters beyond ASCII. A fold has no early end,
@@ -90,7 +92,8 @@ pub(crate) fn urn_fault(text: &str) -> Option<&'static str> {
 /// Returns whether a uri has a bracket where RFC 3986 has none: brackets are for the address of a host alone.
 pub(crate) fn has_loose_bracket(text: &str) -> bool {
     let is_bracket = |c: char| matches!(c, '[' | ']');
-    if !text.contains(is_bracket) {
+    // Hardly any uri has one; a fold has no early end, so that many bytes are judged at once.
+    if !text.bytes().fold(false, |found, byte| found | (byte == b'[') | (byte == b']')) {
         return false;
     }
     let (before, rest) = text.split_once("//").unwrap_or((text, ""));
@@ -103,10 +106,14 @@ pub(crate) fn has_loose_bracket(text: &str) -> bool {
 
 /// Returns whether the text begins with a scheme.
 pub(crate) fn is_absolute(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(scheme, _)| {
-        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-    })
+    let bytes = text.as_bytes();
+    let scheme = bytes.iter().position(|byte| *byte == b':').and_then(|end| bytes.get(..end));
+    scheme.is_some_and(is_scheme)
+}
+
+fn is_scheme(text: &[u8]) -> bool {
+    text.first().is_some_and(u8::is_ascii_alphabetic)
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
 text_form! {
