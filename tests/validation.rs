@@ -454,8 +454,11 @@ fn rules_and_fixtures_match() {
     assert!(fixtures().iter().all(|one| !one.breaks.is_empty() && !one.keeps.is_empty()));
 }
 
-/// The rules whose findings name the entries, the resources and the references that break them.
-const SAID_WITH_SUBJECTS: [&str; 6] = ["bdl-7", "dom-1", "dom-2", "dom-3", "dom-4", "ref-1"];
+/// The rules whose findings name the entries, the values, the resources and the references that break them.
+const SAID_WITH_SUBJECTS: [&str; 24] = [
+    "bdl-1", "bdl-2", "bdl-3", "bdl-4", "bdl-5", "bdl-7", "bdl-8", "bdl-9", "dom-1", "dom-2", "dom-3", "dom-4",
+    "per-1", "ref-1", "rng-2", "tim-1", "tim-10", "tim-2", "tim-4", "tim-5", "tim-6", "tim-7", "tim-8", "tim-9",
+];
 
 #[test]
 fn document_breaking_one_rule_has_one_issue() {

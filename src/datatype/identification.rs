@@ -1,7 +1,7 @@
 //! Identifiers, codings, concepts and periods.
 
 use super::code_checks::{BCP_47, UCUM, check_language, check_unit};
-use super::{Primitive, Reference, target};
+use super::{Primitive, Reference, shown, target};
 use crate::code::{IdentifierUse, has_code};
 use crate::element::{Facts, Value};
 use crate::issue::{Issue, IssueType, Path, Report, Severity};
@@ -202,7 +202,9 @@ datatype! {
         end "end" [0..1] Primitive<DateTime>;
     }
     rules {
-        "per-1", "a period does not end before it starts", |period| !ends_before_start(period);
+        "per-1", "a period does not end before it starts", |period| !ends_before_start(period), said |period| {
+            format!("the period ends {}, before it starts {}", shown(period.end.as_ref()), shown(period.start.as_ref()))
+        };
     }
 }
 

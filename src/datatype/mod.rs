@@ -68,6 +68,7 @@ pub use identification::{CodeableConcept, Coding, Identifier, Period};
 pub use literal::Literal;
 pub(crate) use literal::plain_id;
 pub use meta::{Meta, Narrative, TXT_1, TXT_2};
+pub(crate) use primitive::shown;
 pub use primitive::{Extras, Primitive};
 pub use quantity::{Age, Count, Distance, Duration, Money, Quantity, Range, Ratio, SampledData, SimpleQuantity};
 pub use reference::{REF_1, Reference, WrongTarget};

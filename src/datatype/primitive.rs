@@ -84,6 +84,15 @@ impl<S> Primitive<S> {
     }
 }
 
+/// A value as messages show it; cut where it is long.
+pub(crate) fn shown<S: Scalar>(primitive: Option<&Primitive<S>>) -> String {
+    let Some(value) = primitive.and_then(Primitive::get) else { return "no value".to_owned() };
+    let mut text = String::new();
+    value.push_text(&mut text);
+    let cut: String = text.chars().take(64).collect();
+    format!("`{cut}`")
+}
+
 impl<S> Default for Primitive<S> {
     fn default() -> Self {
         Self { value: None, extras: None }

@@ -1,7 +1,7 @@
 //! Measured and counted amounts.
 
-use super::Primitive;
 use super::code_checks::{UCUM, check_unit};
+use super::{Primitive, shown};
 use crate::code::QuantityComparator;
 use crate::element::Value;
 use crate::issue::{Path, Report};
@@ -137,7 +137,10 @@ datatype! {
         high "high" [0..1] SimpleQuantity;
     }
     rules {
-        "rng-2", "the low limit of a range is not above the high one", |range| !is_upside_down(range);
+        "rng-2", "the low limit of a range is not above the high one", |range| !is_upside_down(range), said |range| {
+            let of = |limit: &Option<SimpleQuantity>| shown(limit.as_ref().and_then(|limit| limit.value.as_ref()));
+            format!("the low limit {} is above the high limit {}", of(&range.low), of(&range.high))
+        };
     }
 }
 

@@ -1,6 +1,6 @@
 //! Schedules of events.
 
-use super::{CodeableConcept, Duration, Period, Primitive, Range};
+use super::{CodeableConcept, Duration, Period, Primitive, Range, shown};
 use crate::code::{DaysOfWeek, EventTiming, UnitsOfTime};
 use crate::primitive::{DateTime, Decimal, Integer, Time, UnsignedInt};
 
@@ -66,17 +66,27 @@ datatype! {
     }
     rules {
         "tim-9", "an offset needs an event in `when`, and one other than C, CM, CD and CV",
-            |repeat| repeat.offset.is_none() || (!repeat.when.is_empty() && !at_a_meal(repeat));
-        "tim-5", "a period is not negative", |repeat| !is_negative(&repeat.period);
-        "tim-6", "a `periodMax` needs a `period`", |repeat| repeat.period_max.is_none() || repeat.period.is_some();
+            |repeat| repeat.offset.is_none() || (!repeat.when.is_empty() && !at_a_meal(repeat)), said offset_fault;
+        "tim-5", "a period is not negative", |repeat| !is_negative(&repeat.period),
+            said |repeat| format!("the period {} is negative, wanted 0 or more", shown(repeat.period.as_ref()));
+        "tim-6", "a `periodMax` needs a `period`", |repeat| repeat.period_max.is_none() || repeat.period.is_some(),
+            said |repeat| format!("found the `periodMax` {} without a `period`", shown(repeat.period_max.as_ref()));
         "tim-7", "a `durationMax` needs a `duration`",
-            |repeat| repeat.duration_max.is_none() || repeat.duration.is_some();
-        "tim-8", "a `countMax` needs a `count`", |repeat| repeat.count_max.is_none() || repeat.count.is_some();
-        "tim-1", "a duration needs its unit", |repeat| repeat.duration.is_none() || repeat.duration_unit.is_some();
+            |repeat| repeat.duration_max.is_none() || repeat.duration.is_some(),
+            said |repeat| format!("found the `durationMax` {} without a `duration`", shown(repeat.duration_max.as_ref()));
+        "tim-8", "a `countMax` needs a `count`", |repeat| repeat.count_max.is_none() || repeat.count.is_some(),
+            said |repeat| format!("found the `countMax` {} without a `count`", shown(repeat.count_max.as_ref()));
+        "tim-1", "a duration needs its unit", |repeat| repeat.duration.is_none() || repeat.duration_unit.is_some(),
+            said |repeat| format!("the duration {} has no `durationUnit`", shown(repeat.duration.as_ref()));
         "tim-10", "`timeOfDay` and `when` exclude each other",
-            |repeat| repeat.time_of_day.is_empty() || repeat.when.is_empty();
-        "tim-2", "a period needs its unit", |repeat| repeat.period.is_none() || repeat.period_unit.is_some();
-        "tim-4", "a duration is not negative", |repeat| !is_negative(&repeat.duration);
+            |repeat| repeat.time_of_day.is_empty() || repeat.when.is_empty(), said |repeat| {
+                let (time, event) = (shown(repeat.time_of_day.first()), shown(repeat.when.first()));
+                format!("found the `timeOfDay` {time} beside the event {event} in `when`, wanted one of them")
+            };
+        "tim-2", "a period needs its unit", |repeat| repeat.period.is_none() || repeat.period_unit.is_some(),
+            said |repeat| format!("the period {} has no `periodUnit`", shown(repeat.period.as_ref()));
+        "tim-4", "a duration is not negative", |repeat| !is_negative(&repeat.duration),
+            said |repeat| format!("the duration {} is negative, wanted 0 or more", shown(repeat.duration.as_ref()));
     }
 }
 
@@ -85,11 +95,28 @@ fn is_negative(number: &Option<Primitive<Decimal>>) -> bool {
     value.is_some_and(|value| value.is_negative() && !value.is_zero())
 }
 
-/// Returns whether the event is a meal itself, which has no before and after.
-fn at_a_meal(repeat: &Repeat) -> bool {
+fn offset_fault(repeat: &Repeat) -> String {
+    let offset = shown(repeat.offset.as_ref());
+    match repeat.when.iter().find(|event| event.value.as_ref().is_some_and(is_meal)) {
+        Some(event) => {
+            let event = shown(Some(event));
+            format!(
+                "found the offset {offset} with the event {event} in `when`, wanted an event before or after the meal"
+            )
+        }
+        None => format!("found the offset {offset} without an event in `when`"),
+    }
+}
+
+/// Returns whether an event is a meal itself, which has no before and after.
+fn is_meal(event: &EventTiming) -> bool {
     use EventTiming::{Breakfast, Dinner, Lunch, Meal};
-    let meal = |when: &EventTiming| matches!(when, Meal | Breakfast | Lunch | Dinner);
-    repeat.when.iter().filter_map(|when| when.value.as_ref()).any(meal)
+    matches!(event, Meal | Breakfast | Lunch | Dinner)
+}
+
+/// Returns whether one of the events is a meal.
+fn at_a_meal(repeat: &Repeat) -> bool {
+    repeat.when.iter().filter_map(|when| when.value.as_ref()).any(is_meal)
 }
 
 impl Timing {

@@ -161,13 +161,24 @@ macro_rules! rule_place {
     };
 }
 
+/// The message of a broken rule: that of the rule, or what it says of the value that breaks it.
+macro_rules! rule_message {
+    ($value:expr, $message:literal) => {
+        $message
+    };
+    ($value:expr, $message:literal, $said:expr) => {{
+        let said: fn(&Self) -> String = $said;
+        said($value)
+    }};
+}
+
 macro_rules! element {
     (
         $(#[$meta:meta])*
         pub struct $Name:ident $(<$T:ident: $bound:ident>)? is $type:literal at $path:literal $(resource $resource:literal)? {
             $( $(#[$row_meta:meta])* $field:ident $wire:literal $card:tt $ty:ty; )*
         }
-        $( rules { $( $key:literal $(at $place:literal)? , $message:literal, $check:expr; )* } )?
+        $( rules { $( $key:literal $(at $place:literal)? , $message:literal, $check:expr $(, said $said:expr)?; )* } )?
         $( walked $($walked:path),+ ; )?
         $( facts $facts:expr; )?
         $( also $also:expr; )?
@@ -333,7 +344,8 @@ macro_rules! element {
                     $( $(
                         let rule: fn(&Self) -> bool = $check;
                         if !rule(self) {
-                            $crate::element::broken($key, $message, $path, &rule_place!(at $($place)?), report);
+                            let message = rule_message!(self, $message $(, $said)?);
+                            $crate::element::broken($key, &message, $path, &rule_place!(at $($place)?), report);
                         }
                     )* )?
                     $(

@@ -2,7 +2,7 @@
 
 use super::Resource;
 use crate::code::{BundleType, HttpVerb, SearchEntryMode};
-use crate::datatype::{Identifier, Meta, Primitive, Signature};
+use crate::datatype::{Identifier, Meta, Primitive, Signature, shown};
 use crate::element::{Facts, Value};
 use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::primitive::{Code, Decimal, Id, Instant, Text, UnsignedInt, Uri};
@@ -49,22 +49,29 @@ element! {
         "bdl-9", "a document has an identifier with a system and a value", |bundle| {
             let identified = |id: &Identifier| id.system.is_some() && id.value.is_some();
             bundle.r#type.value != Some(BundleType::Document) || bundle.identifier.as_ref().is_some_and(identified)
+        }, said |bundle| match &bundle.identifier {
+            None => "the document has no `identifier`".to_owned(),
+            Some(id) if id.system.is_some() => "the identifier of the document has no `value`".to_owned(),
+            Some(id) => format!("the identifier {} of the document has no `system`", shown(id.value.as_ref())),
         };
         "bdl-3", "`entry.request` is for batches, transactions and histories alone", |bundle| {
             is(bundle, &[BundleType::Batch, BundleType::Transaction, BundleType::History])
                 || bundle.entry.iter().all(|entry| entry.request.is_none())
-        };
+        }, said |bundle| misplaced(bundle, "request", |entry| entry.request.is_some());
         // A history has it too: from R4 on the rule says so, and without it no entry tells when something was deleted.
         "bdl-4", "`entry.response` is for histories and the responses to batches and transactions alone", |bundle| {
             is(bundle, &[BundleType::BatchResponse, BundleType::TransactionResponse, BundleType::History])
                 || bundle.entry.iter().all(|entry| entry.response.is_none())
-        };
+        }, said |bundle| misplaced(bundle, "response", |entry| entry.response.is_some());
         "bdl-1", "`total` is for search sets and histories alone", |bundle| {
             bundle.total.is_none() || is(bundle, &[BundleType::Searchset, BundleType::History])
+        }, said |bundle| {
+            let (total, of) = (shown(bundle.total.as_ref()), shown(Some(&bundle.r#type)));
+            format!("found the `total` {total} in a Bundle of type {of}: it is for search sets and histories alone")
         };
         "bdl-2", "`entry.search` is for search sets alone", |bundle| {
             is(bundle, &[BundleType::Searchset]) || bundle.entry.iter().all(|entry| entry.search.is_none())
-        };
+        }, said |bundle| misplaced(bundle, "search", |entry| entry.search.is_some());
     }
     facts |bundle| Facts::Resource {
         resource_type: "Bundle",
@@ -93,6 +100,18 @@ impl Bundle {
 
 fn is(bundle: &Bundle, types: &[BundleType]) -> bool {
     bundle.r#type.value.as_ref().is_none_or(|own| types.contains(own))
+}
+
+/// Names the first entry with a member that the type of the bundle does not allow.
+fn misplaced(bundle: &Bundle, member: &str, has: fn(&Entry) -> bool) -> String {
+    let index = bundle.entry.iter().position(has).unwrap_or_default();
+    let types = match member {
+        "search" => "search sets",
+        "request" => "batches, transactions and histories",
+        _ => "histories and the responses to batches and transactions",
+    };
+    let of = shown(Some(&bundle.r#type));
+    format!("entry[{index}] has `{member}` in a Bundle of type {of}: it is for {types} alone")
 }
 
 /// Returns the address of an entry, where it has one.
@@ -213,9 +232,15 @@ backbone! {
         "bdl-8", "`fullUrl` does not name a version", |entry| {
             let url = entry.full_url.as_ref().and_then(|url| url.value.as_ref());
             url.is_none_or(|url| !url.as_str().contains("/_history/"))
+        }, said |entry| {
+            format!("the `fullUrl` {} names a version, wanted it without `/_history/`", shown(entry.full_url.as_ref()))
         };
         "bdl-5", "an entry has a resource, a request or a response",
-            |entry| entry.resource.is_some() || entry.request.is_some() || entry.response.is_some();
+            |entry| entry.resource.is_some() || entry.request.is_some() || entry.response.is_some(),
+            said |entry| {
+                let whose = entry.full_url.as_ref().map(|url| format!(" of {}", shown(Some(url)))).unwrap_or_default();
+                format!("the entry{whose} has neither a resource nor a request nor a response, wanted one of them")
+            };
     }
     facts |entry| Facts::Entry {
         full_url: entry.full_url.as_ref().and_then(|url| url.value.as_ref()).map(Uri::as_str),
