@@ -1,6 +1,6 @@
 //! JSON as a tree that borrows from its text: members in their order, numbers and literals as they are written.
 
-use crate::element::{Read, ReadMode, Reader, Writer};
+use crate::element::{Read, ReadMode, Reader, Writer, first_special};
 use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 /// character.
 #[derive(Clone, Debug)]
 pub(crate) enum Json<'a> {
-    /// A number, a boolean or null, as it is written.
+    /// A number, a boolean or null, as it is written; or an object or array that is kept as it is written.
     Token(Cow<'a, str>),
     Text(Cow<'a, str>),
     Array(Vec<Json<'a>>),
@@ -41,8 +41,14 @@ impl<'a> Json<'a> {
 
     /// The same with at most `memory` bytes for the tree, beside its text. Reading stops where it would take more.
     pub(crate) fn read_within(text: &'a str, root: &str, memory: usize) -> Result<Self, Report> {
+        Self::read_keeping(text, root, memory, &[])
+    }
+
+    /// The same of a text that is known to be valid: members of resources with these names are kept as they are written,
+    /// where nothing in them is an extension or a reference.
+    pub(crate) fn read_keeping(text: &'a str, root: &str, memory: usize, kept: &[&str]) -> Result<Self, Report> {
         let mut r = Reader::new(text, ReadMode::Strict).with_memory(memory).with_more_depth(CARRIED);
-        let json = read_value(&mut r, &Path::root(root)).and_then(|json| r.end().map(|()| json));
+        let json = read_value(&mut r, &Path::root(root), kept).and_then(|json| r.end().map(|()| json));
         let report = r.into_report(root);
         match json {
             Ok(json) if !report.has_errors() => Ok(json),
@@ -291,9 +297,10 @@ impl<'a> Object<'a> {
     }
 }
 
-fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>) -> Read<Json<'a>> {
+fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>, kept: &[&str]) -> Read<Json<'a>> {
     match r.peek() {
         Some(b'{') => {
+            let is_resource = !kept.is_empty() && is_resource(at);
             r.enter()?;
             // A resource has more members than an element.
             let room = if at.parent().is_none() { IN_RESOURCE } else { AT_FIRST };
@@ -307,12 +314,21 @@ fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>) -> Read<Json<'a>> {
                 if members.len() >= room {
                     r.charge(2 * MEMBER)?;
                 }
-                if is_there(&members, &mut names, &name) {
+                // A valid text has none twice.
+                if kept.is_empty() && is_there(&members, &mut names, &name) {
                     let message = "found the member a second time";
                     let here = at.child(&name);
                     r.find_as(Severity::Error, offset, "duplicate-member", IssueType::Structure, &here, message);
                 }
-                let value = read_value(r, &at.child(&name))?;
+                let may_be_kept = is_resource && matches!(r.peek(), Some(b'{' | b'[')) && kept.contains(&&*name);
+                let plain = if may_be_kept { plain_text(r.rest()) } else { None };
+                let value = match plain {
+                    Some(text) => {
+                        r.step_over(text);
+                        Json::Token(Cow::Borrowed(text))
+                    }
+                    None => read_value(r, &at.child(&name), kept)?,
+                };
                 members.push((name, value));
             }
             Ok(Json::Object(Object { members }))
@@ -322,7 +338,7 @@ fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>) -> Read<Json<'a>> {
             let mut items = Vec::new();
             while r.more(b']', items.is_empty())? {
                 r.charge(2 * size_of::<Json<'a>>())?;
-                let item = read_value(r, &at.indexed(items.len()))?;
+                let item = read_value(r, &at.indexed(items.len()), kept)?;
                 items.push(item);
             }
             Ok(Json::Array(items))
@@ -332,6 +348,56 @@ fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>) -> Read<Json<'a>> {
             let start = r.offset();
             r.skip(at)?;
             Ok(Json::Token(Cow::Borrowed(r.text_since(start))))
+        }
+    }
+}
+
+/// Whether an object at that place is a resource.
+fn is_resource(at: &Path<'_>) -> bool {
+    at.parent().is_none() || at.name() == "resource" || at.name() == "contained"
+}
+
+/// The deepest nesting that is kept as it is written.
+const PLAIN_DEPTH: u32 = 8;
+
+/// The object or array that a valid text begins with, where it is compact, not deep, and has no member for extensions or
+/// references.
+fn plain_text(text: &str) -> Option<&str> {
+    let mut depth = 0_u32;
+    let mut rest = text.as_bytes();
+    loop {
+        let (byte, after) = rest.split_first()?;
+        rest = after;
+        match byte {
+            b'"' => {
+                let start = rest;
+                loop {
+                    let end = first_special(rest)?;
+                    let (_, from) = rest.split_at_checked(end)?;
+                    match from {
+                        [b'"', after @ ..] => {
+                            rest = after;
+                            break;
+                        }
+                        [b'\\', _, after @ ..] => rest = after,
+                        _ => return None,
+                    }
+                }
+                let string = start.get(..start.len() - rest.len() - 1)?;
+                if matches!(string, b"extension" | b"modifierExtension" | b"reference") {
+                    return None;
+                }
+            }
+            b'{' | b'[' if depth == PLAIN_DEPTH => return None,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return text.get(..text.len() - rest.len());
+                }
+            }
+            b' ' | b'\t' | b'\n' | b'\r' => return None,
+            _ => {}
         }
     }
 }
@@ -369,6 +435,37 @@ mod tests {
         assert!(Json::read_within(&text, "Device", 1 << 20).is_ok());
         let report = Json::read_within(&text, "Device", 1 << 16).unwrap_err();
         assert_eq!(report.issues()[0].rule, "too-many-elements");
+    }
+
+    #[test]
+    fn plain_values_are_kept_as_they_are_written() {
+        for (text, is_kept) in [
+            (r#"{"a":[{"b":"x\\\"}","c":1.50}],"d":[]}"#, true),
+            (r#"[{"text":"extension of it"}]"#, true),
+            (r#"{"extension":[{"url":"u"}]}"#, false),
+            (r#"{"a":{"modifierExtension":[]}}"#, false),
+            (r#"{"a":{"reference":"Device/1"}}"#, false),
+            (r#"{"a": 1}"#, false),
+            (r#"[[[[[[[[1]]]]]]]]"#, true),
+            (r#"[[[[[[[[[1]]]]]]]]]"#, false),
+            (r#""text""#, false),
+            ("1", false),
+        ] {
+            let document = format!("{{\"k\":{text},\"z\":{{\"k\":{text}}}}}");
+            let read = Json::read_keeping(&document, "Device", usize::MAX, &["k"]).unwrap();
+            let own = read.as_object().unwrap();
+            assert_eq!(
+                matches!(own.get("k"), Some(Json::Token(kept)) if kept == text && text.len() > 1),
+                is_kept,
+                "{text}"
+            );
+            let inner = own.get("z").and_then(Json::as_object).unwrap();
+            assert!(
+                !matches!(inner.get("k"), Some(Json::Token(kept)) if kept.len() > 1),
+                "only members of resources are kept: {text}"
+            );
+            assert_eq!(read.to_text(0), Json::read(&document, "Device").unwrap().to_text(0));
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) use reader::TOO_MANY_ELEMENTS;
 pub(crate) use reader::{LineIndex, Member, Outcome, Read, Reader, Seen, Sink};
 pub use reader::{MAX_DEPTH, ReadMode};
 pub use scalar::{Malformed, Scalar, Token};
+pub(crate) use scan::first_special;
 pub(crate) use value::{Choice, Slot, Value, read_choice};
 pub use value::{Facts, Node};
 pub(crate) use writer::Writer;

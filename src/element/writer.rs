@@ -15,7 +15,7 @@ pub(crate) struct Mark(usize);
 
 impl Writer {
     pub(crate) fn new() -> Self {
-        Self::with_capacity(1024)
+        Self::with_capacity(2048)
     }
 
     /// Creates a writer of a document of about that many bytes.

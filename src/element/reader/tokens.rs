@@ -324,6 +324,16 @@ impl<'a> Reader<'a> {
         Raw::compact(self.text.get(start..self.pos).unwrap_or_default())
     }
 
+    /// Returns what has not been read yet.
+    pub(crate) fn rest(&self) -> &'a str {
+        self.text.get(self.pos..).unwrap_or_default()
+    }
+
+    /// Steps over a text that comes next.
+    pub(crate) fn step_over(&mut self, text: &str) {
+        self.pos += text.len();
+    }
+
     /// Returns the text from `start` to here, as it stands.
     pub(crate) fn text_since(&self, start: usize) -> &'a str {
         self.text.get(start..self.pos).unwrap_or_default()
