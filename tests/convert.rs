@@ -19,6 +19,8 @@ mod foreign;
 mod generated;
 #[path = "convert/options.rs"]
 mod options;
+#[path = "convert/own.rs"]
+mod own;
 #[path = "convert/pairs.rs"]
 mod pairs;
 #[path = "convert/rules.rs"]

@@ -1,4 +1,4 @@
-"""Holds the tables of src/convert/judge.rs and src/convert/codes.rs to the definitions of R4B and R5 that HL7 publishes.
+"""Holds the tables of src/convert/check.rs and src/convert/codes.rs to the definitions of R4B and R5 that HL7 publishes.
 
 The resources and Bundle must have a row for every element that their version requires and for every code of a required
 binding; every row, those of the datatypes too, must have the codes of the value set, no more and no fewer. R4 has the same
@@ -16,7 +16,7 @@ TREE, PACKAGES = (pathlib.Path(argument) for argument in sys.argv[1:])
 ADDED = {("r4b", "Device.udiCarrier.entryType"): {"electronic-transmission"}}
 
 codes_text = (TREE / "src/convert/codes.rs").read_text(encoding="utf-8")
-judge_text = (TREE / "src/convert/judge.rs").read_text(encoding="utf-8")
+judge_text = (TREE / "src/convert/check.rs").read_text(encoding="utf-8")
 
 constants = dict(re.findall(r'const (\w+): &str = "([^"]*)";', codes_text))
 lists = {}

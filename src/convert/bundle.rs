@@ -81,7 +81,7 @@ fn url_up(
 }
 
 fn url_down(ctx: &mut Context<'_>, holder: &mut Object<'_>, name: &'static str, carrier: &str, component: bool) {
-    let carried = take_under(holder, name, carrier, |it| has_only(it, "valueUri"));
+    let carried = take_under(ctx, holder, name, carrier, |it| has_only(it, "valueUri"));
     let original = carried.and_then(|mut carried| carried.take("valueUri"));
     if let Some(original) = original {
         let device =
@@ -205,7 +205,7 @@ pub(super) fn own(ctx: &mut Context<'_>, bundle: &mut Object<'_>) {
         Direction::Stu3ToR4 => {
             fill(ctx, bundle);
             if let Some(meta) = bundle.get_mut("meta").and_then(Json::as_object_mut) {
-                let carried = take_carried(meta, BUNDLE_R4);
+                let carried = take_carried(ctx, meta, BUNDLE_R4);
                 if meta.is_empty() {
                     bundle.take("meta");
                 }

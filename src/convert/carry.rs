@@ -1,9 +1,9 @@
 //! Elements in extensions and back: one way for all of them, by tables of rows.
 
-use super::Loss;
 use super::codes;
 use super::context::{Context, Key, Place};
 use super::json::{Json, Object};
+use super::{Direction, Loss, source};
 use std::borrow::Cow;
 
 /// An element that may have to be carried.
@@ -410,14 +410,14 @@ fn encode_parts<'a>(
 }
 
 /// What an extension that carries the element has in it.
-fn decode<'a>(row: &Row, mut extension: Object<'a>) -> (Option<Json<'a>>, Option<Json<'a>>) {
+fn decode<'a>(row: &Row, mut extension: Object<'a>, direction: Direction) -> (Option<Json<'a>>, Option<Json<'a>>) {
     match row.shape {
         Shape::Value(value, under) => (extension.take(value), extension.take(under)),
         Shape::Parts(rows) => {
             let mut item = Object::default();
             item.put_some("id", extension.take("id"));
             let parts = extension.take("extension").map(Json::into_items).unwrap_or_default();
-            let (taken, rest) = sort_out(parts, rows);
+            let (taken, rest) = sort_out(parts, rows, direction);
             if !rest.is_empty() {
                 item.put("extension", Json::Array(rest));
             }
@@ -429,35 +429,47 @@ fn decode<'a>(row: &Row, mut extension: Object<'a>) -> (Option<Json<'a>>, Option
     }
 }
 
-/// Tells the extensions that carry an element of `rows` from the others.
-fn sort_out<'a>(extensions: Vec<Json<'a>>, rows: &[Row]) -> (Vec<Taken<'a>>, Vec<Json<'a>>) {
+/// Tells the extensions that carry an element of `rows` from the others. Those get one more that keeps the order, where the
+/// way back would not write it.
+fn sort_out<'a>(extensions: Vec<Json<'a>>, rows: &[Row], direction: Direction) -> (Vec<Taken<'a>>, Vec<Json<'a>>) {
     let mut taken: Vec<Taken<'a>> = rows.iter().map(|_| Taken::default()).collect();
     let mut rest = Vec::with_capacity(extensions.len());
+    // The way back writes what is not taken, and then the rows in their order.
+    let mut reached = 0;
+    let mut has_order = true;
+    let mut urls: Vec<Cow<'a, str>> = Vec::with_capacity(extensions.len());
     for item in extensions {
+        urls.push(source::url_of(&item, direction));
         let found = item.as_object().and_then(|extension| {
-            let found = rows.iter().zip(&mut taken).find(|(row, _)| row.is_at(extension));
-            found.filter(|(row, slot)| (row.repeats || slot.is_empty()) && row.is_carrier(extension))
+            let found = rows.iter().zip(&mut taken).enumerate().find(|(_, (row, _))| row.is_at(extension));
+            found.filter(|(_, (row, slot))| (row.repeats || slot.is_empty()) && row.is_carrier(extension))
         });
+        let place = found.as_ref().map_or(0, |(index, _)| index + 1);
+        has_order &= place >= reached;
+        reached = place;
         match (found, item) {
-            (Some((row, slot)), Json::Object(extension)) => {
-                let (value, under) = decode(row, extension);
+            (Some((_, (row, slot))), Json::Object(extension)) => {
+                let (value, under) = decode(row, extension, direction);
                 slot.items.extend(value);
                 slot.under = under;
             }
             (_, item) => rest.push(item),
         }
     }
+    if !has_order {
+        rest.push(Json::Object(source::order(urls, direction)));
+    }
     (taken, rest)
 }
 
 /// Takes the carried elements of `rows` out of the extensions of an object: one for each row, or none at all.
-pub(super) fn take_carried<'a>(object: &mut Object<'a>, rows: &[Row]) -> Vec<Taken<'a>> {
+pub(super) fn take_carried<'a>(ctx: &Context<'_>, object: &mut Object<'a>, rows: &[Row]) -> Vec<Taken<'a>> {
     let is_ours = |item: &Json<'_>| item.as_object().is_some_and(|item| rows.iter().any(|row| row.is_at(item)));
     if !object.get("extension").is_some_and(|items| items.items().iter().any(is_ours)) {
         return Vec::new();
     }
     let extensions = object.take("extension").map(Json::into_items).unwrap_or_default();
-    let (taken, rest) = sort_out(extensions, rows);
+    let (taken, rest) = sort_out(extensions, rows, ctx.direction);
     if !rest.is_empty() {
         object.put("extension", Json::Array(rest));
     }
@@ -466,7 +478,7 @@ pub(super) fn take_carried<'a>(object: &mut Object<'a>, rows: &[Row]) -> Vec<Tak
 
 /// Puts the carried elements of `rows` back where they are native. One that is there already wins.
 pub(super) fn restore<'a>(object: &mut Object<'a>, rows: &[Row], ctx: &mut Context<'_>) {
-    for (row, taken) in rows.iter().zip(take_carried(object, rows)) {
+    for (row, taken) in rows.iter().zip(take_carried(ctx, object, rows)) {
         put_restored(object, row, taken, ctx);
     }
 }
@@ -545,8 +557,29 @@ pub(super) fn push_under<'a>(object: &mut Object<'a>, name: &str, extension: Obj
     }
 }
 
+/// Takes the last extension of an element with a url that is `wanted`.
+pub(super) fn take_extension<'a>(
+    ctx: &Context<'_>,
+    object: &mut Object<'a>,
+    url: &str,
+    wanted: impl Fn(&Object<'a>) -> bool,
+) -> Option<Object<'a>> {
+    let extensions = object.get("extension").map(Json::items).unwrap_or_default();
+    let is_it = |item: &Json<'a>| item.as_object().is_some_and(|item| item.text("url") == Some(url) && wanted(item));
+    let index = extensions.iter().rposition(is_it)?;
+    // The way back writes it behind the others.
+    let urls = || extensions.iter().map(|item| source::url_of(item, ctx.direction));
+    let order = (index + 1 < extensions.len()).then(|| source::order(urls(), ctx.direction));
+    let found = object.take_extension(url, wanted);
+    if let Some(order) = order {
+        object.push_extension(order);
+    }
+    found
+}
+
 /// Takes the last extension of a primitive with a url that is `wanted`.
 pub(super) fn take_under<'a>(
+    ctx: &Context<'_>,
     object: &mut Object<'a>,
     name: &str,
     url: &str,
@@ -557,7 +590,7 @@ pub(super) fn take_under<'a>(
     }
     let under = under(name);
     let extra = object.get_mut(&under)?.as_object_mut()?;
-    let found = extra.take_extension(url, wanted)?;
+    let found = take_extension(ctx, extra, url, wanted)?;
     if extra.is_empty() {
         object.take(&under);
     }
@@ -604,7 +637,7 @@ pub(super) fn restore_value(
     let ours = |carried: &Object<'_>| {
         has_only(carried, member) && carried.get(member).and_then(Json::as_scalar).is_some_and(&taken)
     };
-    let Some(mut carried) = take_under(object, name, url, ours) else { return };
+    let Some(mut carried) = take_under(ctx, object, name, url, ours) else { return };
     if object.has(name) {
         edited(ctx, element, name);
     } else {

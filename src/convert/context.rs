@@ -22,6 +22,8 @@ pub(super) enum Key {
     Lost,
     /// Two resources with one address.
     Collision,
+    /// What the document has of its own, and a conversion writes too.
+    Wrapped,
     /// A resource of another type, left as it is.
     Unconverted,
     /// A value of the wrong JSON type.
@@ -44,7 +46,7 @@ impl Key {
             Self::Filled => "filled",
             Self::Edited => "edited",
             Self::Lost => "lost",
-            Self::Collision => "collision",
+            Self::Collision | Self::Wrapped => "collision",
             Self::Unconverted => "unconverted",
             Self::WrongType => "wrong-type",
             Self::UnknownMember => "unknown-member",
@@ -61,6 +63,7 @@ impl Key {
             Self::Unconverted | Self::Warning => (Severity::Warning, IssueType::NotSupported),
             Self::Lost => (Severity::Error, IssueType::NotSupported),
             Self::Collision => (Severity::Error, IssueType::Duplicate),
+            Self::Wrapped => (Severity::Warning, IssueType::Duplicate),
             Self::WrongType | Self::UnknownMember => (Severity::Error, IssueType::Structure),
             Self::Missing => (Severity::Error, IssueType::Required),
             Self::WrongCode => (Severity::Error, IssueType::CodeInvalid),
@@ -75,6 +78,7 @@ impl Key {
             Self::Edited => "the element was changed since it was carried, and the change is kept",
             Self::Lost => "the version has no place for the element",
             Self::Collision => "two resources would have the same address",
+            Self::Wrapped => "the document has what a conversion writes",
             Self::Unconverted => "the resource is left in its version",
             Self::WrongType => "the element has a value of the wrong JSON type",
             Self::UnknownMember => "the version has no such element",
@@ -154,6 +158,8 @@ pub(super) struct Context<'o> {
     pub(super) is_checked: bool,
     /// The ids of the Devices of R4 in the Bundle that are no components, where it is a Bundle.
     pub(super) devices: Option<BTreeSet<String>>,
+    /// Whether some extension is for an element of the version that the step leads to.
+    pub(super) has_own_extensions: bool,
     findings: Vec<Finding>,
     /// Whether something had no place.
     pub(super) has_lost: bool,
@@ -179,7 +185,8 @@ impl<'o> Context<'o> {
             component: false,
             is_checked: false,
             devices: None,
-            findings: Vec::new(),
+            has_own_extensions: false,
+            findings: Vec::with_capacity(8),
             has_lost: false,
             omitted: None,
         }

@@ -4,7 +4,7 @@ use super::bundle::check_query;
 use super::carry::{
     ANNOTATION_R4, ANNOTATION_R5, ATTACHMENT_R5, META_R4, MONEY_STU3, REFERENCE_R4, Row, SAMPLED_DATA_R5, SIGNATURE_R4,
     absent_element, carry, carry_code, edited, has_only, is_absent, plain, put_restored, restore, restore_code,
-    restore_value, take_carried, under,
+    restore_value, take_carried, take_extension, under,
 };
 use super::codes;
 use super::context::{Context, Key, Place, relative};
@@ -51,7 +51,7 @@ pub(super) fn convert(ctx: &mut Context<'_>, object: &mut Object<'_>, kind: Kind
         }
         (Kind::Repeat, Stu3ToR4) => {
             counts_up(ctx, object, at);
-            restore_events(object, codes::EVENT_ADDED, x4!("Timing.repeat.when"));
+            restore_events(ctx, object, codes::EVENT_ADDED, x4!("Timing.repeat.when"));
         }
         (Kind::Repeat, R4ToStu3) => {
             for (name, url, element) in COUNTS {
@@ -59,7 +59,7 @@ pub(super) fn convert(ctx: &mut Context<'_>, object: &mut Object<'_>, kind: Kind
             }
             carry_events(ctx, object, |event| codes::EVENT_STU3.contains(&event), x4!("Timing.repeat.when"), at);
         }
-        (Kind::Repeat, R4ToR5) => restore_events(object, codes::EVENT_ADDED_R5, x5!("Timing.repeat.when")),
+        (Kind::Repeat, R4ToR5) => restore_events(ctx, object, codes::EVENT_ADDED_R5, x5!("Timing.repeat.when")),
         (Kind::Repeat, R5ToR4) => {
             let known = |event: &str| !codes::EVENT_ADDED_R5.contains(&event);
             carry_events(ctx, object, known, x5!("Timing.repeat.when"), at);
@@ -142,7 +142,8 @@ fn parent_up(ctx: &mut Context<'_>, object: &mut Object<'_>, at: &Path<'_>) {
 }
 
 fn reference_down(ctx: &mut Context<'_>, object: &mut Object<'_>, at: &Path<'_>) {
-    if let Some(mut carried) = object.take_extension(x3!("Reference.reference"), |it| has_only(it, "valueString")) {
+    if let Some(mut carried) = take_extension(ctx, object, x3!("Reference.reference"), |it| has_only(it, "valueString"))
+    {
         let original = carried.take("valueString");
         let device =
             original.as_ref().and_then(Json::as_text).and_then(|text| reference_to_device(text, &ctx.options.ids));
@@ -198,8 +199,7 @@ fn code_system_down(ctx: &Context<'_>, object: &mut Object<'_>) {
         return;
     }
     for coding in codings(object) {
-        let carried = coding
-            .take_extension(x3!("Coding.system"), |it| has_only(it, "valueUri"))
+        let carried = take_extension(ctx, coding, x3!("Coding.system"), |it| has_only(it, "valueUri"))
             .and_then(|mut carried| carried.take("valueUri"));
         if coding.text("system") == Some(V2_R4) {
             let implied = system_in_stu3(coding.text("code"));
@@ -267,7 +267,7 @@ fn carry_events(
 }
 
 /// Puts the carried events back.
-fn restore_events(object: &mut Object<'_>, codes: &[&str], url: &str) {
+fn restore_events(ctx: &Context<'_>, object: &mut Object<'_>, codes: &[&str], url: &str) {
     let ours = |carried: &Object<'_>| {
         has_only(carried, "valueCode") && carried.text("valueCode").is_some_and(|code| codes.contains(&code))
     };
@@ -284,7 +284,7 @@ fn restore_events(object: &mut Object<'_>, codes: &[&str], url: &str) {
     when.resize(when.len().max(extras.len()), Json::null());
     for (item, extra) in when.iter_mut().zip(&mut extras) {
         let Some(element) = extra.as_object_mut() else { continue };
-        let event = element.take_extension(url, ours).and_then(|mut carried| carried.take("valueCode"));
+        let event = take_extension(ctx, element, url, ours).and_then(|mut carried| carried.take("valueCode"));
         if let (Some(event), true) = (event, item.is_null()) {
             *item = event;
         }
@@ -314,7 +314,7 @@ fn money_up(ctx: &mut Context<'_>, object: &mut Object<'_>) {
 }
 
 fn money_down(ctx: &mut Context<'_>, object: &mut Object<'_>) {
-    let carried = take_carried(object, MONEY_STU3);
+    let carried = take_carried(ctx, object, MONEY_STU3);
     let (currency, extra) = (object.take("currency"), object.take("_currency"));
     let native = currency.is_some() || extra.is_some();
     object.put_some("code", currency);
@@ -363,7 +363,7 @@ fn signature_up(ctx: &mut Context<'_>, object: &mut Object<'_>, at: &Path<'_>) {
     }
     rename(object, "contentType", "sigFormat");
     rename(object, "blob", "data");
-    for (row, taken) in SIGNATURE_R4.iter().zip(take_carried(object, SIGNATURE_R4)) {
+    for (row, taken) in SIGNATURE_R4.iter().zip(take_carried(ctx, object, SIGNATURE_R4)) {
         // The signer that was filled gives way to the one that was carried.
         let filled = object.get(row.name).is_some_and(|signer| {
             signer.as_object().is_some_and(|signer| is_absent(signer.get("_reference")) && !signer.has("reference"))
@@ -452,7 +452,7 @@ fn carry_author(ctx: &mut Context<'_>, object: &mut Object<'_>, types: &[&str], 
 }
 
 fn restore_author(ctx: &mut Context<'_>, object: &mut Object<'_>, rows: &[Row]) {
-    for taken in take_carried(object, rows) {
+    for taken in take_carried(ctx, object, rows) {
         match taken.items.into_iter().next() {
             Some(_) if object.has("authorReference") || object.has("authorString") => {
                 edited(ctx, "Annotation.author", "author");
@@ -498,7 +498,7 @@ fn attachment_down(ctx: &mut Context<'_>, object: &mut Object<'_>, at: &Path<'_>
 // --------------------------------------------------------------------------------------------------- sampled data
 
 fn sampled_data_up(ctx: &mut Context<'_>, object: &mut Object<'_>) {
-    let carried = take_carried(object, SAMPLED_DATA_R5);
+    let carried = take_carried(ctx, object, SAMPLED_DATA_R5);
     let of_r5 = carried.get(1).is_some_and(|unit| !unit.is_empty());
     if of_r5 && !object.has("period") && is_absent(object.get("_period")) {
         object.take("_period");

@@ -73,11 +73,11 @@ const URIS: [(&str, &str, &str); 3] =
 pub(super) fn convert(ctx: &mut Context<'_>, object: &mut Object<'_>, at: &Path<'_>) -> bool {
     match ctx.direction {
         Direction::Stu3ToR4 => {
-            restore_uri(object);
+            restore_uri(ctx, object);
             ctx.target != Version::R4B || !object.has("valueMeta") || lose(ctx, "valueMeta", at)
         }
         Direction::R4ToR5 => {
-            restore_integer64(object);
+            restore_integer64(ctx, object);
             !object.has("valueContributor") || lose(ctx, "valueContributor", at)
         }
         Direction::R4ToStu3 => {
@@ -128,11 +128,17 @@ fn rename<'a>(object: &mut Object<'a>, from: &str, to: &'static str, base_type: 
 }
 
 /// Gives a value the type that it had before [`rename`].
-fn back<'a>(object: &mut Object<'a>, from: &'static str, base_type: &str, to: impl Fn(&str) -> Option<&'static str>) {
+fn back<'a>(
+    ctx: &Context<'_>,
+    object: &mut Object<'a>,
+    from: &'static str,
+    base_type: &str,
+    to: impl Fn(&str) -> Option<&'static str>,
+) {
     let name_of = |said: &Object<'_>| {
         if has_only(said, "valueString") { said.text("valueString").and_then(&to) } else { None }
     };
-    let said = take_under(object, from, base_type, |said| name_of(said).is_some());
+    let said = take_under(ctx, object, from, base_type, |said| name_of(said).is_some());
     let Some(name) = said.as_ref().and_then(name_of) else { return };
     let value = object.take(from);
     let extra = object.take(&super::carry::under(from));
@@ -140,12 +146,12 @@ fn back<'a>(object: &mut Object<'a>, from: &'static str, base_type: &str, to: im
     object.put_some(Cow::Owned(super::carry::under(name)), extra);
 }
 
-fn restore_uri(object: &mut Object<'_>) {
-    back(object, "valueUri", BASE_TYPE_R4, |said| {
+fn restore_uri(ctx: &Context<'_>, object: &mut Object<'_>) {
+    back(ctx, object, "valueUri", BASE_TYPE_R4, |said| {
         URIS.iter().find(|(.., r#type)| *r#type == said).map(|(_, name, _)| *name)
     });
 }
 
-fn restore_integer64(object: &mut Object<'_>) {
-    back(object, "valueString", BASE_TYPE_R5, |said| (said == "integer64").then_some("valueInteger64"));
+fn restore_integer64(ctx: &Context<'_>, object: &mut Object<'_>) {
+    back(ctx, object, "valueString", BASE_TYPE_R5, |said| (said == "integer64").then_some("valueInteger64"));
 }

@@ -35,6 +35,7 @@
 //! | `warning` | warning | what to mind, as that a signature does not verify |
 //! | `lost` | error | the version has no place for it; see [`Loss`] |
 //! | `collision` | error | two resources would have one address |
+//! | `collision` | warning | the document has an extension or a tag of its own that a conversion writes; it is kept otherwise |
 //!
 //! [`Issue::at`](crate::Issue::at) names the element as the mapping does (`Device.patient`), and
 //! [`Issue::places`](crate::Issue::places) says where it is in both documents.
@@ -73,6 +74,7 @@ mod options;
 mod r4;
 mod r5;
 mod service;
+mod source;
 mod specification;
 mod walk;
 
@@ -285,7 +287,12 @@ fn convert_as(
     memory: usize,
     is_checked: bool,
 ) -> Result<Converted, Report> {
-    let Json::Object(mut object) = Json::read_within(text, type_ahead(text), memory)? else {
+    // What comes from STU3 was read before.
+    let kept: &[&str] = match (from, options.code_systems) {
+        (Version::Stu3, CodeSystems::Keep) => &KEPT,
+        _ => &[],
+    };
+    let Json::Object(mut object) = Json::read_keeping(text, type_ahead(text), memory, kept)? else {
         return Err(json::not_an_object());
     };
     let before = name_of(&object);
@@ -303,6 +310,9 @@ fn convert_as(
             return Err(ctx.into_report((from, &before), (to, &root)));
         };
         resource(&mut ctx, &mut object, &Path::root(known));
+        if std::mem::take(&mut ctx.has_own_extensions) {
+            source::settle(&mut object, *direction);
+        }
         if ctx.is_refused() {
             return Err(ctx.into_report((from, &before), (to, object.text("resourceType").unwrap_or_default())));
         }
@@ -376,9 +386,12 @@ fn convert_resource<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, at: &Pat
     detect::foreign_members(ctx, object);
     let kind = if name == "Bundle" { Kind::Bundle } else { Kind::Record };
     walk(ctx, object, kind, &Path::root(""));
+    if name == "Device" && !component {
+        r4::marks_of_device(ctx, object);
+    }
     match (&*name, ctx.direction) {
         ("Bundle", _) => convert_bundle(ctx, object, at),
-        ("DeviceMetric", Direction::Stu3ToR4) => r4::metric_up(object),
+        ("DeviceMetric", Direction::Stu3ToR4) => r4::metric_up(ctx, object),
         ("DeviceMetric", Direction::R4ToStu3) => r4::metric_down(ctx, object),
         ("DeviceMetric", Direction::R4ToR5) => r5::metric_up(ctx, object),
         ("DeviceMetric", Direction::R5ToR4) => r5::metric_down(ctx, object),
@@ -427,14 +440,29 @@ fn convert_bundle<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, at: &Path<
     ctx.devices = outer;
 }
 
-/// The members that come first, in their order.
-const FIRST: [&str; 9] =
-    ["resourceType", "id", "meta", "implicitRules", "language", "text", "contained", "extension", "modifierExtension"];
+/// The members of the resources of STU3 that are the same in R4 and R5, but for extensions and references in them and for the
+/// code systems of identifiers.
+const KEPT: [&str; 8] = ["text", "identifier", "type", "languageCode", "parameterGroup", "unit", "contact", "safety"];
+
+/// The place of a member of a resource: those come first that all resources have.
+fn place_of(name: &str) -> u8 {
+    match name {
+        "resourceType" => 0,
+        "id" => 1,
+        "meta" => 2,
+        "implicitRules" => 3,
+        "language" => 4,
+        "text" => 5,
+        "contained" => 6,
+        "extension" => 7,
+        "modifierExtension" => 8,
+        _ => 9,
+    }
+}
 
 /// Puts the members of a resource that all resources have before its own.
 fn in_order(object: &mut Object<'_>) {
-    let place = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
-    object.members.sort_by_cached_key(|(name, _)| place(name));
+    object.members.sort_by_cached_key(|(name, _)| place_of(name));
     for (name, value) in &mut object.members {
         match (&**name, value) {
             ("contained", Json::Array(items)) => {

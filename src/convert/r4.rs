@@ -1,8 +1,9 @@
 //! The step between STU3 and R4: Device, DeviceComponent and DeviceMetric.
 
+use super::Direction;
 use super::carry::{
     COMPONENT_R4, COMPONENT_STU3, DEVICE_R4, METRIC_R4, Row, Taken, absent_element, carry, carry_code, carry_taken,
-    edited, has_only, is_absent, plain, put_restored, restore, restore_code, take_carried, under,
+    edited, has_only, is_absent, plain, put_restored, restore, restore_code, take_carried, take_extension, under,
 };
 use super::codes;
 use super::context::{Context, Key, Place};
@@ -23,7 +24,7 @@ const ENTERED_IN_ERROR: &str = "entered-in-error";
 // --------------------------------------------------------------------------------------------------------- Device
 
 pub(super) fn device_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
-    let mut carried = take_carried(object, DEVICE_R4);
+    let mut carried = take_carried(ctx, object, DEVICE_R4);
     let mut take = |name: &str| {
         let row = DEVICE_R4.iter().zip(&mut carried).find(|(row, _)| row.name == name);
         row.map(|(_, taken)| std::mem::take(taken)).unwrap_or_default()
@@ -175,7 +176,7 @@ fn udi_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) -> Object<'a> {
         let (from, into) = ("udiCarrier[0].entryType", "udi.entryType");
         ctx.find(Key::Carried, "Device.udiCarrier.entryType", "", from, into);
     }
-    let carried = udi.take_extension(UDI_NAME, |it| it.only(&["url", "valueString", "_valueString"]));
+    let carried = take_extension(ctx, &mut udi, UDI_NAME, |it| it.only(&["url", "valueString", "_valueString"]));
     let (mut name, mut extra) = names_down(object);
     if let Some(mut carried) = carried
         && name.is_none()
@@ -303,6 +304,29 @@ fn unmark(object: &mut Object<'_>) {
     }
 }
 
+const OWN_TAG: &str = x3!("Meta.tag");
+
+/// A Device that has the mark of a component as a tag of its own is none: an extension of the tag says so in R4.
+pub(super) fn marks_of_device(ctx: &mut Context<'_>, object: &mut Object<'_>) {
+    let tags = object.get_mut("meta").and_then(Json::as_object_mut).and_then(|meta| meta.get_mut("tag"));
+    for (index, tag) in tags.and_then(Json::as_array_mut).into_iter().flatten().enumerate() {
+        match ctx.direction {
+            Direction::Stu3ToR4 if is_marker(tag) => {
+                let Json::Object(tag) = tag else { continue };
+                let kept = Json::Token("true".into());
+                tag.push_extension(Object::of([("url", Json::text(OWN_TAG)), ("valueBoolean", kept)]));
+                let place = format!("meta.tag[{index}]");
+                ctx.find(Key::Wrapped, "Device.meta.tag", "the mark of a component", place.clone(), place);
+            }
+            Direction::R4ToStu3 => {
+                let Json::Object(tag) = tag else { continue };
+                tag.take_extension(OWN_TAG, |it| has_only(it, "valueBoolean"));
+            }
+            _ => {}
+        }
+    }
+}
+
 pub(super) fn component_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
     object.put("resourceType", Json::text("Device"));
     if let (IdPolicy::Prefix(prefix), Some(id)) = (&ctx.options.ids, object.text("id")) {
@@ -311,7 +335,7 @@ pub(super) fn component_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
             object.put("id", Json::text(id));
         }
     }
-    let mut carried = take_carried(object, COMPONENT_R4);
+    let mut carried = take_carried(ctx, object, COMPONENT_R4);
     let identifiers = carried.first_mut().map(std::mem::take).unwrap_or_default();
     identifier_up(object, identifiers.items);
     if is_absent(object.get("type")) {
@@ -471,8 +495,8 @@ fn status_down(object: &mut Object<'_>) -> bool {
 
 // --------------------------------------------------------------------------------------------------- DeviceMetric
 
-pub(super) fn metric_up(object: &mut Object<'_>) {
-    let others = take_carried(object, METRIC_R4).into_iter().next().unwrap_or_default();
+pub(super) fn metric_up(ctx: &Context<'_>, object: &mut Object<'_>) {
+    let others = take_carried(ctx, object, METRIC_R4).into_iter().next().unwrap_or_default();
     identifier_up(object, others.items);
 }
 

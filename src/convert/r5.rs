@@ -3,7 +3,7 @@
 use super::carry::{
     CONFORMS_TO_R5, DEVICE_R4_ALONE, DEVICE_R5, METRIC_PARENT, METRIC_R4_ALONE, METRIC_R5, NAME_R5, PROPERTY_R4, Taken,
     VERSION_R5, absent_element, carry, carry_code, carry_taken, edited, has_only, is_absent, plain, push_under,
-    put_restored, restore, restore_code, restore_value, take_carried, take_under, under,
+    put_restored, restore, restore_code, restore_value, take_carried, take_extension, take_under, under,
 };
 use super::codes;
 use super::context::{Context, Key, Place};
@@ -42,7 +42,7 @@ fn r5_only(_: &str) -> &'static str {
 // ------------------------------------------------------------------------------------------------------- R4 to R5
 
 pub(super) fn device_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
-    let carried = take_carried(object, DEVICE_R5);
+    let carried = take_carried(ctx, object, DEVICE_R5);
     for carrier in objects(object, "udiCarrier") {
         udi_up(ctx, carrier);
     }
@@ -174,7 +174,7 @@ fn is_value(extension: &Object<'_>) -> bool {
 
 fn property_up(ctx: &mut Context<'_>, property: &mut Object<'_>) {
     let mut values: Vec<_> = PROPERTY_R4.iter().map(|row| row.take(property, ctx).items).collect();
-    let carried = property.take_extension(PROPERTY_VALUE, is_value);
+    let carried = take_extension(ctx, property, PROPERTY_VALUE, is_value);
     // The first value is the one of R5, the others are carried.
     let first = values.iter().position(|values| !values.is_empty());
     if let Some(index) = first
@@ -233,7 +233,7 @@ pub(super) fn metric_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
 // ------------------------------------------------------------------------------------------------------- R5 to R4
 
 pub(super) fn device_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
-    let restored = take_carried(object, DEVICE_R4_ALONE);
+    let restored = take_carried(ctx, object, DEVICE_R4_ALONE);
     for carrier in objects(object, "udiCarrier") {
         udi_down(ctx, carrier);
     }
@@ -251,7 +251,7 @@ pub(super) fn device_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
         carry(version, VERSION_R5, None, ctx);
     }
     for property in objects(object, "property") {
-        property_down(property);
+        property_down(ctx, property);
     }
     let reference = definition_down(object);
     let r#type = type_down(ctx, object);
@@ -297,10 +297,10 @@ fn udi_down(ctx: &mut Context<'_>, carrier: &mut Object<'_>) {
         if !carrier.has(name) && is_absent(carrier.get(&under(name))) {
             carrier.take(&under(name));
         } else {
-            take_under(carrier, name, mark, |it| has_only(it, "valueCode"));
+            take_under(ctx, carrier, name, mark, |it| has_only(it, "valueCode"));
         }
     }
-    let of_r4 = take_under(carrier, "entryType", ENTRY_TYPE_R4, |it| has_only(it, "valueCode")).is_some();
+    let of_r4 = take_under(ctx, carrier, "entryType", ENTRY_TYPE_R4, |it| has_only(it, "valueCode")).is_some();
     if !of_r4 && carry_code(carrier, "entryType", codes::UDI_ENTRY_STU3, x5!("Device.udiCarrier.entryType")) {
         let place = "udiCarrier.entryType";
         ctx.find(Key::Carried, "Device.udiCarrier.entryType", "", place, place);
@@ -310,7 +310,7 @@ fn udi_down(ctx: &mut Context<'_>, carrier: &mut Object<'_>) {
 fn name_down(ctx: &mut Context<'_>, name: &mut Object<'_>) {
     carry(name, NAME_R5, None, ctx);
     rename(name, "value", "name");
-    let mut carried = take_under(name, "type", NAME_TYPE, |it| has_only(it, "valueCode"));
+    let mut carried = take_under(ctx, name, "type", NAME_TYPE, |it| has_only(it, "valueCode"));
     let carried = carried.as_mut().and_then(|carried| carried.take("valueCode"));
     let expected = match carried.as_ref().and_then(Json::as_text) {
         Some("udi-label-name" | "model-name") => Some("registered-name"),
@@ -332,8 +332,8 @@ fn name_down(ctx: &mut Context<'_>, name: &mut Object<'_>) {
     }
 }
 
-fn property_down(property: &mut Object<'_>) {
-    let mut carried = take_carried(property, PROPERTY_R4);
+fn property_down(ctx: &Context<'_>, property: &mut Object<'_>) {
+    let mut carried = take_carried(ctx, property, PROPERTY_R4);
     carried.resize_with(PROPERTY_R4.len(), Taken::default);
     let mut values: [Vec<Json<'_>>; 2] = Default::default();
     let [quantities, codes] = &mut values;
@@ -366,7 +366,7 @@ pub(super) fn metric_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
         ctx.find(Key::Carried, "DeviceMetric.color", "", "color", "color");
     }
     let device = object.take("device").filter(|device| !is_absent(Some(device)));
-    let mut carried = take_carried(object, METRIC_R4_ALONE).into_iter();
+    let mut carried = take_carried(ctx, object, METRIC_R4_ALONE).into_iter();
     let (source, period) = (carried.next().unwrap_or_default(), carried.next().unwrap_or_default());
     let source = source.items.into_iter().next();
     object.put_some("measurementPeriod", period.items.into_iter().next());
@@ -374,7 +374,7 @@ pub(super) fn metric_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
         object.put_some("source", source);
         return;
     };
-    let parent = device.as_object_mut().map(|device| take_carried(device, METRIC_PARENT));
+    let parent = device.as_object_mut().map(|device| take_carried(ctx, device, METRIC_PARENT));
     let parent = parent.into_iter().flatten().next().and_then(|taken| taken.items.into_iter().next());
     let is_source = same(source.as_ref(), Some(&device));
     let (parent, source) = match (parent, source) {

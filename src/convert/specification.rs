@@ -168,7 +168,7 @@ fn same(one: Option<&Json<'_>>, two: Option<&Json<'_>>) -> bool {
 
 /// Makes `serialNumber`, `partNumber` and `version` of a Device the specifications of a component.
 pub(super) fn from_r4<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
-    let carried = take_carried(object, SPECIFICATIONS).into_iter().next().unwrap_or_default().items;
+    let carried = take_carried(ctx, object, SPECIFICATIONS).into_iter().next().unwrap_or_default().items;
     let mut take = |name: &str, extra: &str| -> Option<Primitive<'a>> {
         let found = (object.take(name), object.take(extra));
         (found.0.is_some() || found.1.is_some()).then_some(found)

@@ -3,7 +3,7 @@
 use super::context::{Context, Key, Place, relative};
 use super::datatype;
 use super::json::{Json, Object};
-use super::{Direction, check, extension};
+use super::{Direction, check, extension, source};
 use crate::issue::Path;
 use std::collections::BTreeSet;
 
@@ -125,6 +125,7 @@ pub(super) fn walk<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, kind: Kin
     if ctx.is_checked {
         check::check_object(ctx, object, kind, at);
     }
+    let owner = if kind == Kind::Extension { object.text("url").map(str::to_owned) } else { None };
     let mut emptied = false;
     let (mut only_nulls, mut lists_under): (Vec<String>, Vec<String>) = Default::default();
     for (name, value) in &mut object.members {
@@ -159,6 +160,9 @@ pub(super) fn walk<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, kind: Kin
             Json::Object(_) | Json::Array(_) => kind.member(name, ctx.direction),
         };
         let Some(kind) = kind else { continue };
+        if let (Kind::Extension, Json::Array(items)) = (kind, &mut *value) {
+            source::wrap(ctx, items, owner.as_deref(), &at.child(name));
+        }
         emptied |= visit(ctx, value, kind, &at.child(name));
     }
     if !only_nulls.is_empty() {

@@ -141,3 +141,63 @@ fn published_and_valid_documents_round_trip() {
     assert!(others.is_empty(), "{others:#?}");
     assert!(refused.len() < 10, "{refused:#?}");
 }
+
+/// The texts of the documents of a folder: of its JSON files, and of the rows of its tables.
+fn documents(folder: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.display().to_string();
+        match path.extension().and_then(|end| end.to_str()) {
+            Some("json") => found.push((name, std::fs::read_to_string(&path).unwrap())),
+            Some("jsonl") => {
+                for (number, line) in std::fs::read_to_string(&path).unwrap().lines().enumerate() {
+                    let row: Row = serde_json::from_str(line).unwrap();
+                    for (member, value) in row.iter().filter(|(_, value)| value.get().contains("resourceType")) {
+                        // A document stands in a row as it is, or as a text.
+                        let document = match value.get().strip_prefix('{') {
+                            Some(_) => value.get().to_owned(),
+                            None => serde_json::from_str(value.get()).unwrap(),
+                        };
+                        found.push((format!("{name}:{number} {member}"), document));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn documents_that_went_wrong_round_trip_or_are_reported() {
+    let Some(folder) = common::corpus() else { return };
+    let mut counted = [0; 2];
+    for (name, json) in documents(&folder.join("reported")).into_iter().chain(documents(&folder.join("conversion"))) {
+        if let Ok(resource) = Resource::from_json(json.as_bytes()) {
+            for version in [Version::R4, Version::R4B, Version::R5] {
+                match convert::to(version, &resource, &options()) {
+                    Ok(there) => {
+                        let back = convert::from(version, there.json.as_bytes(), &options());
+                        let back = back.unwrap_or_else(|report| panic!("{name} {version}: {report}\n{}", there.json));
+                        assert_eq!(back.value.to_json(), resource.to_json(), "{name} {version}\n{}", there.json);
+                        counted[0] += 1;
+                    }
+                    Err(report) => assert!(report.has_errors(), "{name} {version}: {report}"),
+                }
+            }
+        }
+        for version in [Version::R4, Version::R4B, Version::R5] {
+            match convert::from(version, json.as_bytes(), &options()) {
+                Ok(reading) => {
+                    let there = convert::to(version, &reading.value, &options());
+                    let there = there.unwrap_or_else(|report| panic!("{name} {version}: {report}"));
+                    assert_eq!(exact(&there.json), exact(json.trim_start_matches('\u{feff}')), "{name} {version}");
+                    counted[1] += 1;
+                }
+                Err(report) => assert!(report.has_errors(), "{name} {version}: {report}"),
+            }
+        }
+    }
+    assert!(counted[0] > 100 && counted[1] > 100, "{counted:?}");
+}
