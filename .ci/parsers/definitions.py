@@ -16,7 +16,7 @@ TREE, PACKAGES = (pathlib.Path(argument) for argument in sys.argv[1:])
 ADDED = {("r4b", "Device.udiCarrier.entryType"): {"electronic-transmission"}}
 
 codes_text = (TREE / "src/convert/codes.rs").read_text(encoding="utf-8")
-judge_text = (TREE / "src/convert/check.rs").read_text(encoding="utf-8")
+check_text = (TREE / "src/convert/check.rs").read_text(encoding="utf-8")
 
 constants = dict(re.findall(r'const (\w+): &str = "([^"]*)";', codes_text))
 lists = {}
@@ -42,7 +42,7 @@ def members(text):
 
 def tables(start, end):
     """The rows of a part of the text, by the path of the element."""
-    text = judge_text[judge_text.index(start) : judge_text.index(end)]
+    text = check_text[check_text.index(start) : check_text.index(end)]
     found = {}
     parts = re.split(r'\(\s*"(\w+)",\s*"(\w*)",\s*&\[|\(Kind::(\w+),\s*&\[', text)
     for resource, holder, kind, body in zip(parts[1::4], parts[2::4], parts[3::4], parts[4::4]):
@@ -114,14 +114,14 @@ faults = []
 both = {**tables("const BOTH", "const R4:"), **tables("const DATATYPES:", "const DATATYPES_R4")}
 for version, package, own in [
     ("r4b", "hl7.fhir.r4b.core", {**tables("const R4:", "const R5:"), **tables("const DATATYPES_R4", "const DATATYPES_R5")}),
-    ("r5", "hl7.fhir.r5.core", {**tables("const R5:", "/// The members of the datatypes"), **tables("const DATATYPES_R5", "/// Judges an object")}),
+    ("r5", "hl7.fhir.r5.core", {**tables("const R5:", "/// The members of the datatypes"), **tables("const DATATYPES_R5", "/// Checks an object")}),
 ]:
     definitions = Definitions(package)
     rows = dict(both)
     for path, (is_required, codes) in own.items():
         before = rows.get(path, (False, None))
         rows[path] = (is_required or before[0], codes or before[1])
-    judged, compared = set(), 0
+    compared_rows, compared = set(), 0
     names = {path.split(".")[0] for path in rows}
     for name in sorted(names):
         is_resource = name in ("Device", "DeviceMetric", "Bundle")
@@ -141,7 +141,7 @@ for version, package, own in [
                 if required or wanted is not None:
                     faults.append(f"{version} {path}: no row, and it is required or has codes of its own")
                 continue
-            judged.add(path)
+            compared_rows.add(path)
             is_required, codes = rows[path]
             if is_required != required:
                 faults.append(f"{version} {path}: required is {is_required}, the definition says {required}")
@@ -152,9 +152,9 @@ for version, package, own in [
             compared += codes is not None
             if codes is not None and wanted is not None and codes != wanted:
                 faults.append(f"{version} {path}: too many {sorted(codes - wanted)}, too few {sorted(wanted - codes)}")
-    faults += [f"{version} {path}: the definition has no such element" for path in sorted(set(rows) - judged)]
-    if len(judged) < 30 or compared < 12:
-        faults.append(f"{version}: only {len(judged)} rows and {compared} sets of codes were compared")
+    faults += [f"{version} {path}: the definition has no such element" for path in sorted(set(rows) - compared_rows)]
+    if len(compared_rows) < 30 or compared < 12:
+        faults.append(f"{version}: only {len(compared_rows)} rows and {compared} sets of codes were compared")
 for fault in faults:
     print(fault, file=sys.stderr)
 sys.exit(1 if faults else 0)
