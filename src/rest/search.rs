@@ -6,11 +6,13 @@ use super::problem::{Problem, Result};
 use super::query::{Query, Total};
 use super::shown::Age;
 use super::subset::Subset;
+use super::version_terms::Terms;
 use super::{Body, Response, Server};
 use crate::issue::{IssueType, Severity};
 use crate::resource::OperationOutcome;
 use crate::search::ResourceType;
 use crate::store::{PageToken, ResourceStore, Version};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use url::form_urlencoded;
 
@@ -44,17 +46,46 @@ struct Shown<'p> {
     ignored: &'p [String],
 }
 
-/// A search of all types, or of those that `_type` names.
+/// A search of all types, of those that `_type` names, or of the two that are Devices from R4 on.
 struct AllTypes {
     types: Vec<ResourceType>,
+    /// What its address has behind the base.
+    path: &'static str,
     /// The type at which the page begins, and its token there.
     start: Option<ResourceType>,
     token: Option<String>,
     /// The query of each type.
     query: String,
+    /// The query of components, where it is another.
+    component_query: Option<String>,
     /// The parameters for the links.
     used: Vec<(String, String)>,
     ignored: Vec<String>,
+}
+
+impl AllTypes {
+    fn query_of(&self, kind: ResourceType) -> &str {
+        let own = self.component_query.as_deref().filter(|_| kind == ResourceType::DeviceComponent);
+        own.unwrap_or(&self.query)
+    }
+
+    /// The type and the token at which the page begins that `_page` names.
+    fn begin_at(&mut self, page: &str) -> Result<()> {
+        let wrong = || Problem::bad("page", "`_page` is damaged, or belongs to another search");
+        let (kind, token) = page.split_once('.').map_or((page, None), |(kind, token)| (kind, Some(token)));
+        self.start = Some(kind.parse().map_err(|_| wrong())?);
+        self.token = token.map(ToOwned::to_owned);
+        Ok(())
+    }
+}
+
+fn written(pairs: &[(String, String)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// Returns whether a parameter is one of the page and not of the search.
+fn is_of_page(name: &str) -> bool {
+    matches!(name, "_count" | "_format" | "_pretty" | "_page")
 }
 
 fn refused(words: String) -> Problem {
@@ -64,7 +95,15 @@ fn refused(words: String) -> Problem {
 impl<S: ResourceStore + ?Sized> Server<S> {
     /// `GET TYPE?parameters`
     pub(super) async fn search(&self, kind: ResourceType, query: &str) -> Result<Response> {
-        let (kind, query) = self.in_terms_of_stu3(kind, query)?;
+        let terms = self.version_terms(kind, query)?;
+        let (kind, query) = match terms {
+            None => (kind, Cow::Borrowed(query)),
+            Some(Terms { resource_type, pairs, components: None }) => (resource_type, Cow::Owned(written(&pairs))),
+            Some(Terms { pairs, components: Some(components), .. }) => {
+                let both = self.devices_and_components(pairs, components)?;
+                return self.search_types(both).await;
+            }
+        };
         let query = Query::read(kind, &query, &self.setting(), self.handling)?;
         let hits = self.finder(&query).await?.page().await?;
         let included = Included::gather(self, &query.includes, &hits.page).await?;
@@ -116,7 +155,10 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// `GET ?parameters`, a search of all types: one after another, each by the ids.
     pub(super) async fn search_all(&self, query: &str) -> Result<Response> {
-        let all = self.all_types(query)?;
+        self.search_types(self.all_types(query)?).await
+    }
+
+    async fn search_types(&self, all: AllTypes) -> Result<Response> {
         let first = Query::read(ResourceType::Device, &all.query, &self.setting(), Handling::Lenient)?;
         let (mut left, mut room) = (first.count, self.limits.page_bytes());
         let (mut matches, mut included, mut next) = (Vec::new(), Included::default(), None);
@@ -124,7 +166,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let start = all.start.unwrap_or(ResourceType::Device);
         let mut token = all.token.clone();
         for kind in all.types.iter().copied().filter(|kind| *kind >= start) {
-            let mut query = Query::read(kind, &all.query, &self.setting(), Handling::Lenient)?;
+            let mut query = Query::read(kind, all.query_of(kind), &self.setting(), Handling::Lenient)?;
             // What comes behind a full page is looked for, and not shown.
             let is_full = (left == 0 && first.count > 0) || room == 0;
             query.count = if is_full { 1 } else { left };
@@ -169,7 +211,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     async fn count_all(&self, all: &AllTypes) -> Result<usize> {
         let mut total = 0_usize;
         for kind in &all.types {
-            let mut query = Query::read(*kind, &all.query, &self.setting(), Handling::Lenient)?;
+            let mut query = Query::read(*kind, all.query_of(*kind), &self.setting(), Handling::Lenient)?;
             query.count = 0;
             let hits = self.finder(&query).await?.page().await?;
             total = total.saturating_add(hits.total.unwrap_or_default());
@@ -185,16 +227,55 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             query.append_pair("_page", page);
         }
         query.extend_pairs(self.format.parameter());
-        format!("{}?{}", self.base, query.finish())
+        format!("{}{}?{}", self.base, all.path, query.finish())
+    }
+
+    /// A search of Devices in R4 or later: of those that are Devices here, and behind them of components.
+    fn devices_and_components(
+        &self,
+        pairs: Vec<(String, String)>,
+        components: Vec<(String, String)>,
+    ) -> Result<AllTypes> {
+        if pairs.iter().any(|(name, _)| name == "_sort") {
+            let version = self.format.version.mime();
+            return Err(refused(format!(
+                "Devices of FHIR {version} are Devices and components here, which are not sorted together: ask for \
+                 components by `_tag`, or for the others by `_tag:not`"
+            )));
+        }
+        let page = pairs.iter().find(|(name, _)| name == "_page").map(|(_, page)| page.clone());
+        let without_page = |pairs: &[(String, String)]| {
+            let others = pairs.iter().filter(|(name, _)| name != "_page");
+            written(&others.cloned().collect::<Vec<_>>())
+        };
+        let mut all = AllTypes {
+            types: vec![ResourceType::Device, ResourceType::DeviceComponent],
+            path: "/Device",
+            start: None,
+            token: None,
+            query: without_page(&pairs),
+            component_query: Some(without_page(&components)),
+            used: Vec::new(),
+            ignored: Vec::new(),
+        };
+        if let Some(page) = page {
+            all.begin_at(&page)?;
+        }
+        all.ignored = Query::read(ResourceType::Device, &all.query, &self.setting(), self.handling)?.ignored;
+        let is_used = |(name, _): &(String, String)| !is_of_page(name) && !all.ignored.contains(name);
+        all.used = pairs.into_iter().filter(is_used).collect();
+        Ok(all)
     }
 
     /// Reads the query of a search of all types: a parameter counts where each of the types has it.
     fn all_types(&self, query: &str) -> Result<AllTypes> {
         let mut all = AllTypes {
             types: ResourceType::ALL.into(),
+            path: "",
             start: None,
             token: None,
             query: String::new(),
+            component_query: None,
             used: Vec::new(),
             ignored: Vec::new(),
         };
@@ -206,23 +287,19 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                         let unknown = |_| refused(format!("`_type={kind}` is not kept here, only {}", names()));
                         kind.trim().parse().map_err(unknown)
                     });
-                    let named: BTreeSet<ResourceType> = named.collect::<Result<_>>()?;
+                    let mut named: BTreeSet<ResourceType> = named.collect::<Result<_>>()?;
+                    // Components are Devices from R4 on.
+                    if !self.format.is_stu3() && named.contains(&ResourceType::Device) {
+                        named.insert(ResourceType::DeviceComponent);
+                    }
                     all.types.retain(|kind| named.contains(kind));
                     all.used.push((name.into_owned(), value.into_owned()));
                 }
-                "_page" => {
-                    let wrong = || Problem::bad("page", "`_page` is damaged, or belongs to another search");
-                    let (kind, token) =
-                        value.split_once('.').map_or((&*value, None), |(kind, token)| (kind, Some(token)));
-                    all.start = Some(kind.parse().map_err(|_| wrong())?);
-                    all.token = token.map(ToOwned::to_owned);
-                }
+                "_page" => all.begin_at(&value)?,
                 "_sort" => return Err(refused("a search of all types is not sorted: ask for one type".to_owned())),
                 _ => kept.push((name.into_owned(), value.into_owned())),
             }
         }
-        let written =
-            |pairs: &[(String, String)]| form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let mut unknown = BTreeSet::new();
         for kind in &all.types {
             let read = Query::read(*kind, &written(&kept), &self.setting(), Handling::Lenient)?;
@@ -233,8 +310,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
         kept.retain(|(name, _)| !unknown.contains(name));
         all.query = written(&kept);
-        all.used
-            .extend(kept.into_iter().filter(|(name, _)| !matches!(name.as_str(), "_count" | "_format" | "_pretty")));
+        all.used.extend(kept.into_iter().filter(|(name, _)| !is_of_page(name)));
         all.ignored = unknown.into_iter().collect();
         Ok(all)
     }

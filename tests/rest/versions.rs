@@ -167,6 +167,62 @@ async fn search_returns_and_links_the_fhir_version() {
     assert_eq!(json(&answer)["entry"][0]["resource"]["parent"]["reference"], "Device/vmd");
 }
 
+/// The ids on all pages of a search, the total of the first, and how many pages there are.
+async fn pages(client: &Client, url: &str, mime: &str) -> (Vec<String>, Value, usize) {
+    let (mut ids, mut total, mut count, mut url) = (Vec::new(), Value::Null, 0, url.to_owned());
+    loop {
+        let answer = send(&client.0, &format!("GET {url}"), &[("Accept", mime)], "").await;
+        assert_eq!(answer.status, 200, "{url}: {}", text(&answer));
+        let page = json(&answer);
+        if count == 0 {
+            total = page["total"].clone();
+        }
+        count += 1;
+        for entry in page["entry"].as_array().into_iter().flatten() {
+            assert_eq!(
+                (&entry["resource"]["resourceType"], &entry["search"]["mode"]),
+                (&json!("Device"), &json!("match"))
+            );
+            ids.push(entry["resource"]["id"].as_str().unwrap().to_owned());
+        }
+        let mut links = page["link"].as_array().unwrap().iter();
+        let Some(next) = links.find(|link| link["relation"] == "next") else { return (ids, total, count) };
+        url = next["url"].as_str().unwrap().strip_prefix(BASE).unwrap().trim_start_matches('/').to_owned();
+        assert!(url.starts_with("Device?"), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn search_for_devices_finds_components_too_from_r4_on() {
+    let client = ward().await;
+    for (_, mime) in OTHERS {
+        for (url, ids, total, count) in [
+            ("Device", vec!["pump", "mds", "vmd"], json!(3), 1),
+            ("Device?_count=1&_total=accurate", vec!["pump", "mds", "vmd"], json!(3), 3),
+            ("Device?_count=2&_total=accurate", vec!["pump", "mds", "vmd"], json!(3), 2),
+            ("Device?_summary=count", vec![], json!(3), 1),
+            ("Device?_id=vmd,pump", vec!["pump", "vmd"], json!(2), 1),
+            ("Device?identifier=2", vec!["vmd"], json!(1), 1),
+            ("Device?model=P9", vec!["pump"], json!(1), 1),
+            ("Device?_tag:not=DeviceComponent", vec!["pump"], json!(1), 1),
+            ("Device?_tag=DeviceComponent", vec!["mds", "vmd"], json!(2), 1),
+        ] {
+            let (found, of_all, pages) = pages(&client, url, mime).await;
+            assert_eq!((found, of_all, pages), (ids.iter().map(ToString::to_string).collect(), total, count), "{url}");
+        }
+        // The two are not sorted together.
+        let sorted = send(&client.0, "GET Device?_sort=_id", &[("Accept", mime)], "").await;
+        assert_eq!((sorted.status, rules(&json(&sorted))), (400, vec!["search-parameter".to_owned()]));
+        let sorted = send(&client.0, "GET Device?_sort=_id&_tag:not=DeviceComponent", &[("Accept", mime)], "").await;
+        assert_eq!(sorted.status, 200);
+        let all = json(&send(&client.0, "GET ?_type=Device", &[("Accept", mime)], "").await);
+        assert_eq!(all["total"], 3, "{all}");
+        let damaged = send(&client.0, "GET Device?_page=x", &[("Accept", mime)], "").await;
+        assert_eq!((damaged.status, rules(&json(&damaged))), (400, vec!["page".to_owned()]));
+    }
+    assert_eq!(json(&client.get("Device").await)["total"], 1);
+}
+
 #[tokio::test]
 async fn history_has_the_elements_of_the_fhir_version() {
     let client = ward().await;
@@ -210,7 +266,7 @@ async fn unconvertible_resource_is_reported_and_not_shown() {
     assert_eq!(send(&client.0, "GET Device/odd", &[("Accept", R4)], "").await.status, 200);
     // A page has what it can have.
     let page = json(&send(&client.0, "GET Device", &[("Accept", r4b)], "").await);
-    assert_eq!((&page["total"], &page["entry"][0]["search"]["mode"]), (&json!(2), &json!("outcome")), "{page}");
+    assert_eq!((&page["total"], &page["entry"][0]["search"]["mode"]), (&json!(4), &json!("outcome")), "{page}");
     assert_eq!(page["entry"][0]["resource"]["issue"][1]["details"]["coding"][0]["code"], "lost");
     assert_eq!(page["entry"][1]["resource"]["id"], "pump");
     // Nor has a page two resources of one address.
