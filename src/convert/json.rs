@@ -1,6 +1,6 @@
 //! JSON as a tree that borrows from its text: members in their order, numbers and literals as they are written.
 
-use crate::element::{Read, ReadMode, Reader, Writer, first_special};
+use crate::element::{Read, ReadMode, Reader, Writer, plain_value};
 use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -321,7 +321,7 @@ fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>, kept: &[&str]) -> Read<Json
                     r.find_as(Severity::Error, offset, "duplicate-member", IssueType::Structure, &here, message);
                 }
                 let may_be_kept = is_resource && matches!(r.peek(), Some(b'{' | b'[')) && kept.contains(&&*name);
-                let plain = if may_be_kept { plain_text(r.rest()) } else { None };
+                let plain = if may_be_kept { plain_value(r.rest()) } else { None };
                 let value = match plain {
                     Some(text) => {
                         r.step_over(text);
@@ -355,51 +355,6 @@ fn read_value<'a>(r: &mut Reader<'a>, at: &Path<'_>, kept: &[&str]) -> Read<Json
 /// Whether an object at that place is a resource.
 fn is_resource(at: &Path<'_>) -> bool {
     at.parent().is_none() || at.name() == "resource" || at.name() == "contained"
-}
-
-/// The deepest nesting that is kept as it is written.
-const PLAIN_DEPTH: u32 = 8;
-
-/// The object or array that a valid text begins with, where it is compact, not deep, and has no member for extensions or
-/// references.
-fn plain_text(text: &str) -> Option<&str> {
-    let mut depth = 0_u32;
-    let mut rest = text.as_bytes();
-    loop {
-        let (byte, after) = rest.split_first()?;
-        rest = after;
-        match byte {
-            b'"' => {
-                let start = rest;
-                loop {
-                    let end = first_special(rest)?;
-                    let (_, from) = rest.split_at_checked(end)?;
-                    match from {
-                        [b'"', after @ ..] => {
-                            rest = after;
-                            break;
-                        }
-                        [b'\\', _, after @ ..] => rest = after,
-                        _ => return None,
-                    }
-                }
-                let string = start.get(..start.len() - rest.len() - 1)?;
-                if matches!(string, b"extension" | b"modifierExtension" | b"reference") {
-                    return None;
-                }
-            }
-            b'{' | b'[' if depth == PLAIN_DEPTH => return None,
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
-                    return text.get(..text.len() - rest.len());
-                }
-            }
-            b' ' | b'\t' | b'\n' | b'\r' => return None,
-            _ => {}
-        }
-    }
 }
 
 /// Whether a member of that name was read before. Few are looked through, many are kept in a set.

@@ -18,10 +18,10 @@ pub use raw::{NotJson, Raw, Unmodelled};
 #[cfg(feature = "xml")]
 pub(crate) use reader::Origin;
 pub(crate) use reader::TOO_MANY_ELEMENTS;
-pub(crate) use reader::{LineIndex, Member, Outcome, Read, Reader, Seen, Sink};
+pub(crate) use reader::{LineIndex, Member, Outcome, Read, Reader, Seen, Sink, Stop};
 pub use reader::{MAX_DEPTH, ReadMode};
 pub use scalar::{Malformed, Scalar, Token};
-pub(crate) use scan::first_special;
+pub(crate) use scan::plain_value;
 pub(crate) use value::{Choice, Slot, Value, read_choice};
 pub use value::{Facts, Node};
 pub(crate) use writer::Writer;

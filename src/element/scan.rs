@@ -52,6 +52,54 @@ pub(crate) fn name_length(bytes: &[u8]) -> usize {
     length
 }
 
+/// The deepest nesting of a plain value.
+const PLAIN_DEPTH: u32 = 8;
+
+/// Returns the object or array that a valid text begins with, where it is compact, not deep, and has no member for extensions,
+/// references or resources.
+pub(crate) fn plain_value(text: &str) -> Option<&str> {
+    if !text.starts_with(['{', '[']) {
+        return None;
+    }
+    let mut depth = 0_u32;
+    let mut rest = text.as_bytes();
+    loop {
+        let (byte, after) = rest.split_first()?;
+        rest = after;
+        match byte {
+            b'"' => {
+                let start = rest;
+                loop {
+                    let end = first_special(rest)?;
+                    let (_, from) = rest.split_at_checked(end)?;
+                    match from {
+                        [b'"', after @ ..] => {
+                            rest = after;
+                            break;
+                        }
+                        [b'\\', _, after @ ..] => rest = after,
+                        _ => return None,
+                    }
+                }
+                let string = start.get(..start.len() - rest.len() - 1)?;
+                if matches!(string, b"extension" | b"modifierExtension" | b"reference" | b"resource") {
+                    return None;
+                }
+            }
+            b'{' | b'[' if depth == PLAIN_DEPTH => return None,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return text.get(..text.len() - rest.len());
+                }
+            }
+            b' ' | b'\t' | b'\n' | b'\r' => return None,
+            _ => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::first_special;

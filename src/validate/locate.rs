@@ -1,6 +1,6 @@
 //! Locating issues in the source text.
 
-use crate::element::{LineIndex, Read, ReadMode, Reader};
+use crate::element::{LineIndex, Read, ReadMode, Reader, Stop};
 use crate::issue::{Path, Report};
 use crate::resource::BYTE_ORDER_MARK;
 use std::collections::HashMap;
@@ -11,6 +11,8 @@ use std::hash::{BuildHasher as _, RandomState};
 #[derive(Default)]
 struct Wanted {
     hasher: RandomState,
+    /// How many have not been found yet.
+    missing: usize,
     offsets: HashMap<u64, Option<usize>>,
 }
 
@@ -35,10 +37,11 @@ pub(super) fn locate_in(report: &mut Report, json: &str, document: &str, origin:
             wanted.offsets.entry(wanted.hasher.hash_one(place)).or_default();
         }
     }
+    wanted.missing = wanted.offsets.len();
     let mut r = Reader::new(json, ReadMode::Strict);
     let root = report.issues().first().and_then(|issue| issue.at.split('.').next()).unwrap_or_default();
     let mut at = root.to_owned();
-    // The text was read to its end before.
+    // The text was read to its end before; the search stops where nothing is left to be found.
     let _ = search(&mut r, &mut at, &mut wanted);
     let found = report.iter().map(|issue| above(&issue.at).find_map(|place| wanted.offset(place)));
     let mut found: Vec<(usize, usize)> =
@@ -64,7 +67,13 @@ fn search(r: &mut Reader<'_>, at: &mut String, wanted: &mut Wanted) -> Read<()> 
     let Some(slot) = wanted.offsets.get_mut(&wanted.hasher.hash_one(at.as_str())) else {
         return r.skip(&Path::root(""));
     };
-    slot.get_or_insert(r.offset());
+    if slot.is_none() {
+        *slot = Some(r.offset());
+        wanted.missing = wanted.missing.saturating_sub(1);
+    }
+    if wanted.missing == 0 {
+        return Err(Stop);
+    }
     let length = at.len();
     match first {
         Some(b'{') => {

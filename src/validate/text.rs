@@ -8,7 +8,7 @@ use super::container::{Container, Ids};
 use super::walk::{Walk, contained_rules, profiles, second_id, unreferred, walk, weave};
 use super::{extensions, references};
 use crate::datatype::{Extension, Meta, Narrative, check_language};
-use crate::element::{Node, Outcome, Read, ReadMode, Reader, Value};
+use crate::element::{Node, Outcome, Read, ReadMode, Reader, Value, plain_value};
 use crate::issue::{Path, Report};
 use crate::resource::{MAX_INNER, Resource, member};
 
@@ -120,6 +120,7 @@ impl Text<'_, '_, '_> {
                     let tag = r.string()?;
                     check_language(&tag, &here, "Resource.language", self.report);
                 }
+                (_, Some(b'{' | b'[')) if step_over_plain(r) => {}
                 (_, Some(b'{')) => self.object(r, &here, depth + 1)?,
                 (_, Some(b'[')) => self.array(r, &here, depth + 1)?,
                 _ => r.skip(&here)?,
@@ -207,6 +208,15 @@ impl Text<'_, '_, '_> {
         super::walk::resource(&resource, at, self.w, self.report);
         Ok(())
     }
+}
+
+/// Steps over a value that has nothing in it that is checked in every type. Says whether it did.
+fn step_over_plain(r: &mut Reader<'_>) -> bool {
+    let plain = plain_value(r.rest());
+    if let Some(text) = plain {
+        r.step_over(text);
+    }
+    plain.is_some()
 }
 
 /// Returns the JSON of a member of a resource, sooner said where no member has the name.
