@@ -69,3 +69,50 @@ fn closed_pipe_ends_an_example_quietly() {
         }
     }
 }
+
+/// What an example prints of a document that it is given on its standard input.
+#[cfg(feature = "xml")]
+fn said(example: &str, arguments: &[&str], document: &str) -> String {
+    use std::io::Write as _;
+    let mut command = Command::new(example::build(example));
+    command.args(arguments).arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(document.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{example} {arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[cfg(feature = "xml")]
+#[test]
+fn examples_take_documents_in_xml() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/monitor.json");
+    let json = std::fs::read_to_string(file).unwrap();
+    let resource = fhir_devices::Resource::from_json(json.as_bytes()).unwrap();
+    let xml = resource.to_xml().unwrap();
+    // A byte order mark, a declaration and a comment come before it.
+    let marked = format!("\u{feff}<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!-- a monitor -->\n{xml}");
+    for document in [&xml, &marked] {
+        assert_eq!(said("roundtrip", &[], document).trim_end(), xml);
+        assert_eq!(said("roundtrip", &["--to", "json"], document).trim_end(), resource.to_json());
+        assert!(said("validate", &[], document).contains(r#""severity":"information""#));
+        for (example, arguments) in [
+            ("containment_tree", &[][..]),
+            ("containment_tree", &["--json"]),
+            ("convert", &["--to", "r4"]),
+            ("convert", &["--to", "r5"]),
+        ] {
+            assert_eq!(said(example, arguments, document), said(example, arguments, &json), "{example} {arguments:?}");
+        }
+    }
+    assert_eq!(said("roundtrip", &["--to", "xml"], &json).trim_end(), xml);
+    // Whatever is wrong has its place in the XML.
+    let wrong = xml.replacen("<Bundle xmlns", "<!DOCTYPE Bundle><Bundle xmlns", 1);
+    let output = Command::new(example::build("validate")).arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = output.unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), wrong.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("xml-doctype"));
+}

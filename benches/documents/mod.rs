@@ -57,6 +57,18 @@ pub(crate) fn all() -> Result<Vec<Document>, Report> {
     ])
 }
 
+/// A Bundle of so many resources of a type that is not modelled, as a device reports them.
+#[allow(dead_code, reason = "not every bench asks")]
+pub(crate) fn observations(count: usize) -> String {
+    let entry = |number: usize| {
+        format!(
+            r#"{{"fullUrl":"https://ehr.example/fhir/Observation/o{number}","resource":{{"resourceType":"Observation","id":"o{number}","meta":{{"versionId":"3","lastUpdated":"2018-02-19T08:41:07Z"}},"text":{{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\"><p>Heart rate: 72 beats a minute</p></div>"}},"identifier":[{{"system":"https://acme.example/observation","value":"{number}"}}],"status":"final","category":[{{"coding":[{{"system":"http://hl7.org/fhir/observation-category","code":"vital-signs","display":"Vital Signs"}}]}}],"code":{{"coding":[{{"system":"http://loinc.org","code":"8867-4","display":"Heart rate"}}],"text":"Heart rate"}},"subject":{{"reference":"Patient/p-1180"}},"effectiveDateTime":"2018-02-19T08:40:59+01:00","device":{{"reference":"Device/monitor-1"}},"valueQuantity":{{"value":72,"unit":"beats/minute","system":"http://unitsofmeasure.org","code":"/min"}}}}}}"#
+        )
+    };
+    let entries: Vec<String> = (0..count).map(entry).collect();
+    format!(r#"{{"resourceType":"Bundle","type":"collection","entry":[{}]}}"#, entries.join(","))
+}
+
 /// A thousand entries, each with an id of its own.
 fn bundle() -> Result<Bundle, Report> {
     let device = Device::from_json(DEVICE)?;

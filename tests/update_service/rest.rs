@@ -507,3 +507,46 @@ async fn r4_client_reads_searches_and_writes_over_http() {
     let metadata = service.send("GET", "/demo/fhir/metadata", &[("Accept", r4)], b"").await;
     assert_eq!(metadata.json()["fhirVersion"], "4.0.1");
 }
+
+#[cfg(feature = "xml")]
+#[tokio::test]
+async fn resources_are_served_in_xml() {
+    use fhir_devices::{Device, OperationOutcome};
+    let service = Service::start().await;
+    let xml = [("Content-Type", "application/fhir+xml"), ("Accept", "application/fhir+xml")];
+    let is_xml = |reply: &Reply| reply.header("content-type") == Some("application/fhir+xml; charset=utf-8");
+    let device =
+        |inner: &str| format!("<Device xmlns=\"http://hl7.org/fhir\">{inner}<model value=\"X &amp; Y\"/></Device>");
+
+    let made = service.send("PUT", "/demo/fhir/Device/x", &xml, device("<id value=\"x\"/>").as_bytes()).await;
+    assert_eq!((made.status, is_xml(&made)), (201, true), "{}", made.text());
+    let made = service.send("POST", "/demo/fhir/Device", &xml, device("").as_bytes()).await;
+    assert_eq!((made.status, is_xml(&made)), (201, true), "{}", made.text());
+    for (headers, path) in [(&xml[1..], "/demo/fhir/Device/x"), (&[], "/demo/fhir/Device/x?_format=xml")] {
+        let reply = service.send("GET", path, headers, b"").await;
+        assert!(reply.status == 200 && is_xml(&reply), "{}", reply.text());
+        let read = Device::from_xml(&reply.body).unwrap();
+        assert_eq!(read.model.unwrap().get().unwrap(), "X & Y");
+    }
+    // It is kept as its JSON.
+    assert_eq!(service.get("/demo/fhir/Device/x").await.json()["model"], "X & Y");
+    let found = service.get("/demo/fhir/Device?model=X%20%26&_format=application/xml%2Bfhir").await;
+    assert!(found.status == 200 && is_xml(&found), "{}", found.text());
+    assert_eq!(Bundle::from_xml(&found.body).unwrap().entry.len(), 2);
+
+    // Operations take a resource, and Parameters with one in them.
+    let parameters = format!(
+        "<Parameters xmlns=\"http://hl7.org/fhir\"><parameter><name value=\"resource\"/><resource>{}</resource></parameter></Parameters>",
+        device("")
+    );
+    for body in [device(""), parameters] {
+        let reply = service.send("POST", "/demo/fhir/Device/$validate", &xml, body.as_bytes()).await;
+        assert!(reply.status == 200 && is_xml(&reply), "{}", reply.text());
+        let outcome = OperationOutcome::from_xml(&reply.body).unwrap();
+        assert_eq!(outcome.issue.len(), 1, "{}", reply.text());
+    }
+    let wrong = device("<status value=\"gone\"/>");
+    let refused = service.send("POST", "/demo/fhir/Device", &xml, wrong.as_bytes()).await;
+    assert!(refused.status == 400 && is_xml(&refused), "{}", refused.text());
+    assert!(OperationOutcome::from_xml(&refused.body).unwrap().to_json().contains(r#""expression":["Device.status"]"#));
+}
