@@ -491,6 +491,11 @@ fn attachment_down(ctx: &mut Context<'_>, object: &mut Object<'_>, at: &Path<'_>
             super::carry::push_under(object, "size", carried);
             carried_at(ctx, true, "Attachment.size", &at.child("size"));
         }
+    } else if object.has("size") {
+        // It is an integer64, which JSON has as a string.
+        let place = relative(&at.child("size"));
+        let element = [&*ctx.base, &*place].join(".");
+        ctx.find(Key::WrongType, element, "found no string, wanted the number as a string", place, Place::None);
     }
     carry(object, ATTACHMENT_R5, Some(plain), ctx);
 }

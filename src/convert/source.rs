@@ -121,7 +121,14 @@ fn settle_extensions(items: &mut Vec<Json<'_>>, direction: Direction) {
         if let Some(own) = unwrapped(item, target) {
             let own = std::mem::replace(own, Json::null());
             *item = own;
-            settle_value(item, false, direction);
+            match item.as_object_mut().filter(|own| own.text("url") == Some(target.wrapper)) {
+                // A wrapper of the document's own: what is in it was left alone.
+                Some(own) => {
+                    let inside = own.get_mut("extension").and_then(Json::as_array_mut);
+                    inside.into_iter().flatten().for_each(|one| settle_value(one, false, direction));
+                }
+                None => settle_value(item, false, direction),
+            }
             return true;
         }
         settle_value(item, false, direction);

@@ -105,6 +105,17 @@
 //! extension with the url of a carrier that is not as this crate writes it (other members, a code that need not be carried, a part
 //! missing that the version requires, a second one for one element) is no carrier and stays an extension.
 //!
+//! # Extensions and tags of the document itself
+//!
+//! A document may have an extension of its own that has the url of a carrier, as a Device of STU3 with one for
+//! `X3 DeviceComponent.lastSystemChange`, or an extension with such a url that is no carrier. It would be taken for what a
+//! conversion wrote: it is wrapped in `X3 Extension`, `X4 Extension` or `X5 Extension`, by the version that the document is
+//! written in, and unwrapped on the way back; a warning `collision` says so. A Device of STU3 that has the tag of a component as
+//! one of its own keeps it with the extension `X3 Meta.tag`, and stays a Device.
+//!
+//! What is carried stands behind all other extensions of its element. Where it did not stand there in the document, their urls are
+//! kept in their order in `X3`, `X4` or `X5 Element.extension`, and the way back puts them in that order.
+//!
 //! # In a service
 //!
 //! [`rest::Server`](crate::rest::Server), and with it the example `update_service`, keeps resources in STU3 and speaks all
@@ -126,8 +137,10 @@
 //! - From R4 on a component is a Device, and has both addresses: `Device/x` means the component where there is no Device of
 //!   that id. A document without a mark that is sent to the address of a component is that component. One that says to be a
 //!   component where a Device of its id is is refused with 409.
-//! - Searches ask for the types of STU3. From R4 on `Device?_tag=DeviceComponent` (with the system of the tag or without) and
-//!   `Device?parent` ask for components; references to a parent, `_include` and `_revinclude` are written as in the version. The
+//! - Searches ask for the types of STU3. From R4 on `Device?..` asks for Devices and, on the pages behind them, for components
+//!   where these have the search parameters; `_total` counts both, and `_sort` is refused with 400, as the two are not sorted
+//!   together. `Device?_tag=DeviceComponent` (with the system of the tag or without) and `Device?parent` ask for components
+//!   alone, `Device?_tag:not=DeviceComponent` for the others, and those can be sorted; references to a parent, `_include` and `_revinclude` are written as in the version. The
 //!   search parameters are those of STU3, which are those of R4; what R5 has more is refused with the names that there are, and
 //!   `DeviceMetric?device` with `parent` and `source`.
 //! - `POST /TENANT/updates` answers the component in the version that `Accept` names.

@@ -40,6 +40,20 @@ fn faults_are_located_in_the_source_document() {
 }
 
 #[test]
+fn size_of_an_attachment_of_r5_is_a_string() {
+    let with = |size: &str| {
+        let attachment = format!(r#"{{"contentType":"text/plain","size":{size}}}"#);
+        format!(
+            r#"{{"resourceType":"Device","extension":[{{"url":"http://a.example","valueAttachment":{attachment}}}]}}"#
+        )
+    };
+    let report = from(Version::R5, &with("3")).unwrap_err();
+    assert_eq!(found(&report), [("wrong-type".to_owned(), "Device.extension[0].valueAttachment.size".to_owned())]);
+    assert_eq!(from(Version::R5, &with("\"3\"")).unwrap(), with("3"));
+    assert_eq!(from(Version::R4, &with("3")).unwrap(), with("3"));
+}
+
+#[test]
 fn nesting_is_bounded() {
     let deep = "[".repeat(MAX_DEPTH as usize + 10);
     let report = from(Version::R5, &format!(r#"{{"resourceType":"Device","note":{deep}"#)).unwrap_err();
