@@ -2,7 +2,7 @@
 
 use super::fleet::{Fleet, Manner, device_name};
 use fhir_devices::backend::Memory;
-use fhir_devices::testkit::{CallOutcome, Faulty};
+use fhir_devices::testkit::{CallOutcome, CallPlan, Faulty};
 use fhir_devices::update::deployment::OutcomeClass;
 use fhir_devices::update::rollout::{RolloutRequest, Status};
 use std::sync::Arc;
@@ -50,4 +50,23 @@ async fn a_crash_at_any_call_of_the_ledger_loses_nothing() {
         }
         assert!(call > 60, "{call}");
     }
+}
+
+#[tokio::test]
+async fn work_does_not_grow_with_what_is_at_rest() {
+    let memory = Arc::new(Memory::new());
+    let counted = Arc::new(Faulty::planned(Arc::clone(&memory), |_| CallPlan::of(CallOutcome::Works)));
+    let mut fleet = Fleet::over(memory, Arc::clone(&counted), 12).await;
+    let mut calls = Vec::new();
+    for sequence in 1..=4 {
+        let release = fleet.release(&format!("{sequence}.5"), sequence).await;
+        let rollout = fleet.start(Fleet::<Memory>::request(&release)).await;
+        fleet.settle().await;
+        assert_eq!(fleet.service.rollout(&fleet.tenant, rollout).await.unwrap().status, Status::Completed);
+        let before = counted.calls();
+        fleet.work().await;
+        calls.push(counted.calls() - before);
+    }
+    // Rollouts that ended, their deployments, lanes and records are read by nobody.
+    assert!(calls.iter().all(|count| *count == calls[0]), "{calls:?}");
 }
