@@ -116,3 +116,9 @@ fn examples_take_documents_in_xml() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stdout).unwrap().contains("xml-doctype"));
 }
+
+#[test]
+fn rollout_story_is_the_same_each_time() {
+    let told = Command::new(example::build("rollout_story")).output().unwrap();
+    insta::assert_snapshot!("rollout_story", String::from_utf8(told.stdout).unwrap());
+}
