@@ -35,6 +35,8 @@ pub(super) const REGIONS: [&str; 2] = ["eu", "us"];
 const STEPS: usize = 60_000;
 const DAY: i64 = 24 * 3_600;
 
+type Call = Pin<Box<dyn Future<Output = ()>>>;
+
 /// A call under way in a process.
 struct Task {
     process: usize,
@@ -42,7 +44,7 @@ struct Task {
     device: Option<usize>,
     /// Until which step it sleeps.
     until: usize,
-    future: Pin<Box<dyn Future<Output = ()>>>,
+    future: Call,
 }
 
 /// Devices that are held back by somebody.
@@ -332,7 +334,7 @@ impl World {
         let t = usize::from(self.choices.rarely(8));
         let tenant = tenants()[t].clone();
         let mut device = None;
-        let future: Pin<Box<dyn Future<Output = ()>>> = match self.choices.pick(40) {
+        let future: Call = match self.choices.pick(40) {
             0..=11 => {
                 let region: RegionId = REGIONS[self.choices.pick(REGIONS.len())].parse().unwrap();
                 let budget = [1, 3, 100][self.choices.pick(3)];
@@ -374,13 +376,13 @@ impl World {
         self.tasks.push(Task { process, device, until: 0, future });
     }
 
-    fn device_call(&self, process: usize) -> Option<(usize, Pin<Box<dyn Future<Output = ()>>>)> {
+    fn device_call(&self, process: usize) -> Option<(usize, Call)> {
         let at = self.choices.pick(self.pumps.lock().unwrap().len());
         if self.tasks.iter().any(|task| task.device == Some(at)) {
             return None;
         }
         let actor = self.actor(process);
-        let future: Pin<Box<dyn Future<Output = ()>>> = match self.choices.pick(10) {
+        let future: Call = match self.choices.pick(10) {
             0..=3 => Box::pin(async move { actor.act(at).await }),
             4 => Box::pin(async move { actor.poll(at).await }),
             5 => Box::pin(async move { actor.fetch(at).await }),
@@ -398,7 +400,7 @@ impl World {
     }
 
     /// What somebody wants of a rollout.
-    fn order(&self, service: Service, tenant: Tenant, id: RolloutId) -> Pin<Box<dyn Future<Output = ()>>> {
+    fn order(&self, service: Service, tenant: Tenant, id: RolloutId) -> Call {
         let memory = Arc::clone(&self.memory);
         match self.choices.pick(8) {
             0..=2 => Box::pin(async move {
@@ -416,7 +418,7 @@ impl World {
         }
     }
 
-    fn new_rollout(&mut self, process: usize) -> Pin<Box<dyn Future<Output = ()>>> {
+    fn new_rollout(&mut self, process: usize) -> Call {
         self.rollouts += 1;
         let t = usize::from(self.choices.rarely(6));
         let tenant = tenants()[t].clone();
