@@ -32,7 +32,7 @@ Bundle or one resource; the files count as one set, in which parent and source a
   --json     one JSON object: the nodes, each with its children, and the findings
   --mermaid  a flowchart for documents that can show one
   --profile  base (FHIR alone, the default) or pocd (point-of-care devices: the levels are required)
-  FILE       a file in JSON or XML, or - for standard input
+  FILE       a file in JSON, or XML with the feature `xml`; - for standard input
 
 exit status: 0 no finding is an error, 1 some finding is one, 2 the command could not run";
 

@@ -23,7 +23,7 @@ Prints each document as it is written again, or its OperationOutcome (JSON) wher
   --ndjson   each line of a file is a document
   --lenient  what can be kept as it stands is kept, and does not stop the document from being read
   --to       json (compact) or xml (on one line but for what the narrative holds); else the document's own format
-  FILE       a file in JSON or XML, or - for standard input
+  FILE       a file in JSON, or XML with the feature `xml`; - for standard input
 
 exit status: 0 every document was written, 1 some document was not, 2 the command could not run";
 

@@ -20,7 +20,7 @@ Prints one OperationOutcome (compact JSON) for each document, in order.
 
   --ndjson   each line of a file is a document
   --lenient  what can be kept as it stands is a warning, not an error
-  FILE       a file in JSON or XML, or - for standard input
+  FILE       a file in JSON, or XML with the feature `xml`; - for standard input
 
 exit status: 0 no document has an error, 1 some document has one, 2 the command could not run";
 

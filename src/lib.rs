@@ -56,7 +56,6 @@
 //! - **No model of another FHIR version.** R4 changed these resources so much that a model of both would be a model of
 //!   neither. Documents of R4, R4B and R5 come in and go out by [`convert`]; elsewhere they are refused, and the report says
 //!   which version they look like.
-//! - **No XML.** Device gateways and the services behind them speak JSON.
 //! - **No model of other resource types.** [`Resource`] keeps any of them verbatim; what every resource has, and what is
 //!   modelled within them, is checked, and a finding for information names the types of which the rest was not.
 //! - **No terminology, no profiles.** Required codes are checked, as their sets are closed. Others need tables that are
@@ -177,6 +176,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A method that takes `impl Into<..>`, as `with_owner`, cannot infer the type of `.parse()?`: write `Id::new("pump")?`. A
+//! field that holds a primitive is set by `Some(Id::new("pump")?.into())` or `Some("pump".parse()?)`.
+//!
 //! Methods read and set the versions that a component reports, in either code system:
 //!
 //! ```
@@ -222,6 +224,46 @@
 //! # }
 //! ```
 //!
+//! ## Import, search and show the tree
+//!
+//! [`import`](store::TenantResources::import) stores every entry of a Bundle, [`find`](store::TenantResources::find)
+//! returns typed search results, and [`containment::TreeBuilder`] builds the device tree.
+//!
+//! ```
+//! use fhir_devices::backend::Memory;
+//! use fhir_devices::containment::{Profile, TreeBuilder};
+//! use fhir_devices::search::Criterion;
+//! use fhir_devices::store::TenantResources;
+//! use fhir_devices::{Bundle, DeviceComponent, Valid};
+//! use std::sync::Arc;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let bundle = Bundle::from_json(
+//!     br#"{"resourceType":"Bundle","type":"collection","entry":[
+//!     {"fullUrl":"https://ehr.example/Device/pump","resource":{"resourceType":"Device","id":"pump"}},
+//!     {"fullUrl":"https://ehr.example/DeviceComponent/mds","resource":{"resourceType":"DeviceComponent","id":"mds",
+//!         "identifier":{"value":"1"},"source":{"reference":"Device/pump"},
+//!         "type":{"coding":[{"system":"urn:iso:std:iso:11073:10101","code":"69985"}]}}}]}"#,
+//! )?;
+//! let tree = TreeBuilder::new().with_bundle(&bundle).build();
+//! let lines: Vec<String> = tree
+//!     .top_level()
+//!     .flat_map(|top| top.subtree())
+//!     .map(|(depth, node)| format!("{}{}", "  ".repeat(depth), node.label()))
+//!     .collect();
+//! assert_eq!(lines.len(), 2); // the device, and the MDS below it
+//! assert!(tree.report(Profile::Base).is_empty());
+//!
+//! let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
+//! store.import(&Valid::new(bundle)?).await?;
+//! let mds = Criterion::kind("urn:iso:std:iso:11073:10101|69985".parse()?);
+//! let found = store.find::<DeviceComponent>([Criterion::source("Device/pump"), mds]).await?;
+//! assert_eq!(found.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! ## Receive an update
 //!
 //! The service selects the component, streams the bytes into the blob store, and adds a reference to the component.
@@ -258,6 +300,28 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! On disk, the resources and the ledger are in one file, and the update files in a folder (feature `redb`). The service
+//! writes the addresses of the files into the components, so the folder needs a base URL:
+//!
+#![cfg_attr(feature = "redb", doc = "```")]
+#![cfg_attr(not(feature = "redb"), doc = "```ignore")]
+//! use fhir_devices::backend::{Files, Redb};
+//! use fhir_devices::service::UpdateService;
+//! use std::sync::Arc;
+//!
+//! # let data = std::env::temp_dir().join(format!("fhir-devices-doc-durable-{}", std::process::id()));
+//! # std::fs::create_dir_all(&data)?;
+//! let redb = Arc::new(Redb::open(data.join("devices.redb"))?);
+//! let files = Files::open(data.join("files"))?.with_base_url("https://updates.example/files".parse()?);
+//! let service = UpdateService::new(redb.clone(), Arc::new(files), redb)?;
+//! # drop(service);
+//! # std::fs::remove_dir_all(data)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! An upload updates one component. To update many, make a release of its bytes and roll it out:
+//! [`RolloutService`](service::RolloutService) and [`manual::rollouts`].
 //!
 //! ## Serve
 //!
@@ -340,6 +404,9 @@ pub mod update;
 pub mod validate;
 #[cfg(feature = "xml")]
 pub mod xml;
+
+// Other crates whose types stand in this interface; `manual::dependencies` says what their major versions mean.
+pub use {bytes, time, url};
 
 pub use issue::{Issue, Report, Severity};
 pub use resource::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutcome, Resource};

@@ -8,6 +8,7 @@ use crate::element::{
 use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::primitive::{Text, Uri, Xhtml, has_loose_bracket, urn_fault};
 use std::borrow::Cow;
+use std::str::FromStr;
 
 /// A primitive element: a value, or extensions that stand for one, or both.
 ///
@@ -189,6 +190,22 @@ pub(super) fn read_scalar<S: Scalar>(slot: &mut Option<S>, r: &mut Reader<'_>, a
             }
             Ok(Outcome::Refused)
         }
+    }
+}
+
+/// Reads the value; the primitive has no id and no extensions.
+///
+/// ```
+/// use fhir_devices::{Device, datatype::Primitive, primitive::Id};
+/// let device = Device { id: Some("pump".parse()?), ..Device::default() };
+/// assert_eq!(device.id, Some(Primitive::from(Id::new("pump")?)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl<S: Scalar + FromStr> FromStr for Primitive<S> {
+    type Err = S::Err;
+
+    fn from_str(text: &str) -> Result<Self, S::Err> {
+        text.parse::<S>().map(Self::from)
     }
 }
 

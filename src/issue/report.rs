@@ -56,6 +56,7 @@ pub struct Issue {
 
 /// The paths of an issue in the source and target documents of a conversion, as FHIRPath.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Places {
     /// The place in the document that was converted, where there is one.
     pub source: Option<String>,
@@ -212,7 +213,7 @@ impl fmt::Display for Issue {
 /// assert_eq!(serde_json::from_str::<Report>(&json)?, report);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Listed")]
 pub struct Report {
     /// The findings that are listed, and behind them the issue that counts the others.
@@ -429,6 +430,17 @@ impl fmt::Display for Report {
             issue.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+/// Shows the findings as `Display` does, one a line, so that a `main` that returns a report prints them; `{:#?}` shows the
+/// fields.
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return fmt::Display::fmt(self, f);
+        }
+        f.debug_struct("Report").field("issues", &self.issues).field("omitted", &self.omitted).finish()
     }
 }
 

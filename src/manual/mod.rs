@@ -5,12 +5,13 @@
 //! - [`fhir_server`]: keeping resources in a FHIR server of others, and what it must be able to do.
 //! - [`bounds`]: the limits of requests, with their defaults.
 //! - [`restore`]: restoring the ledger or the update files from a backup.
-//! - [`rollouts`]: releases and rollouts, from an upload to the proof.
+//! - [`rollouts`]: releases and rollouts: updating many components, with proof of success.
 //! - [`conversion`]: how elements map to R4, R4B and R5, and what cannot be kept.
 //! - [`subscriptions`]: who is told of changes, how, and what an operator allows.
 //! - `xml` (with the feature `xml`): what is checked in FHIR XML, and what has no form in it.
 //! - `uploads` (with the feature `server`): the fields of an upload, and why one is refused.
 //! - `operating` (with the feature `server`): signals, exit statuses, limits, metrics and alarms of the service.
+//! - [`dependencies`]: the crates whose types stand in the interface, and what their major versions mean.
 //! - [`interactions`]: what of the REST API is offered, and what is refused by name.
 //! - [`conformance`]: every rule of the specification by key, and how it is enforced, or why not.
 
@@ -18,6 +19,7 @@ pub mod backend;
 pub mod bounds;
 pub mod conformance;
 pub mod conversion;
+pub mod dependencies;
 pub mod design;
 pub mod fhir_server;
 pub mod interactions;

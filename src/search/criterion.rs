@@ -187,6 +187,7 @@ impl Criterion {
 
     /// One of the codings of its `type`.
     #[must_use]
+    #[doc(alias = "type")]
     pub fn kind(wanted: TokenMatch) -> Self {
         Self::is(Parameter::Type, wanted)
     }

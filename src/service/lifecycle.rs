@@ -216,7 +216,7 @@ where
     /// Writes to the component of an upload that is to be current again, unless that was done; does nothing for another one.
     async fn restore(&self, session: &LedgerSession<'_, L>, seen: &mut Seen<Ingest>) -> Result<(), LifecycleError> {
         let (id, mut conflict) = (seen.value.id, None);
-        let resources = self.resources_of(session.tenant());
+        let resources = self.resources(session.tenant());
         for _ in 0..self.max_attempts {
             let Some(Effect::RestoreReference { component, restored }) = ingest::resume(&seen.value.state) else {
                 return Ok(());
@@ -319,7 +319,7 @@ where
             self.look_for_bytes(session, &mut seen).await?;
         }
         if let State::Stored { .. } = &seen.value.state {
-            let resources = self.resources_of(tenant);
+            let resources = self.resources(tenant);
             let intent = seen.value.intent.clone();
             let whole = intent.manifest.is_some();
             let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole };
@@ -434,7 +434,7 @@ where
         component: &Id,
         ending: Ending,
     ) -> Result<(bool, Option<(VersionId, VersionId)>), StoreError> {
-        let resources = self.resources_of(session.tenant());
+        let resources = self.resources(session.tenant());
         let key = Key::new(ResourceType::DeviceComponent, component.as_str())?;
         let mut conflict = None;
         for _ in 0..self.max_attempts {

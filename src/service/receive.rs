@@ -27,6 +27,9 @@ where
 {
     /// Receives an update: finds the component, stores the bytes, and makes the component refer to them.
     ///
+    /// The bytes are a [`ByteStream`](crate::store::ByteStream): [`stream::once`](crate::store::stream::once) for bytes in
+    /// memory, and [`stream::from_reader`](crate::store::stream::from_reader) for a file.
+    ///
     /// # Flow
     /// 1. Exactly one component of the device is meant, or the call ends here.
     /// 2. The intent is written to the ledger, under the idempotency key where there is one.
@@ -113,7 +116,7 @@ where
         if intent.size.is_some_and(|size| size > self.limit()) {
             return Err(ReceiveError::TooLarge { limit: self.limit() });
         }
-        let resources = self.resources_of(tenant);
+        let resources = self.resources(tenant);
         let whole = manifest.is_some();
         let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole };
         let session = self.session(tenant);

@@ -165,7 +165,7 @@ where
             ReconcilePosition::Components(after) => {
                 let mut search = Search::new(DeviceComponent::TYPE).limit(limit.get());
                 search.after = after;
-                let page = self.resources_of(tenant).search(&search).await?;
+                let page = self.resources(tenant).search(&search).await?;
                 self.reconcile_components(&session, &page.items, &mut reconciled).await;
                 reconciled.next = page.next.map(|next| ReconcilePosition::Components(Some(next)));
             }
@@ -325,7 +325,7 @@ where
     /// Writes a component that was read, if it is still so; says whether it was.
     async fn write_component(&self, tenant: &Tenant, component: &DeviceComponent, read: &Version) -> Result<bool> {
         let write = ValidWrite::over(read, component)?.with_id(WriteId(self.ids.next_id()?.0));
-        match self.resources_of(tenant).write_resolved(write).await {
+        match self.resources(tenant).write_resolved(write).await {
             Ok(_) => Ok(true),
             Err(StoreError::Conflict { .. } | StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(false),
             Err(error) => Err(error),

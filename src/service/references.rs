@@ -165,7 +165,7 @@ where
         id: &Id,
     ) -> Result<Result<(DeviceComponent, Version), Option<VersionId>>> {
         let key = Key::new(ResourceType::DeviceComponent, id.as_str())?;
-        match self.resources_of(tenant).read(&key).await {
+        match self.resources(tenant).read(&key).await {
             Ok(version) => Ok(Ok((DeviceComponent::from_version(&version)?, version))),
             Err(StoreError::NotFound { .. }) => Ok(Err(None)),
             Err(StoreError::Gone { at, .. }) => Ok(Err(Some(at))),

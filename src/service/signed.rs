@@ -80,7 +80,7 @@ where
         submission: &SignedSubmission,
     ) -> Result<Vec<AdmissionReason>, ReceiveError> {
         let verified = self.verify(tenant, &submission.manifest, &submission.provider)?;
-        let resources = self.resources_of(tenant);
+        let resources = self.resources(tenant);
         let intent = intent(&verified, &submission.device, submission.artifact.as_ref())?;
         let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole: true };
         let (members, component) = target.meant_of_all().await?;

@@ -98,7 +98,7 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) paired: Arc<Mutex<HashSet<Tenant>>>,
 }
 
-/// How many tenants are remembered that nobody works for.
+/// The maximum number of idle tenants that are remembered.
 const TENANTS: usize = 4_096;
 
 impl<R, B, L> UpdateService<R, B, L>
@@ -205,15 +205,15 @@ where
         self
     }
 
-    /// Sets the verifier of manifest signatures. Without one, no upload with a manifest is taken.
+    /// Sets the verifier of manifest signatures. Without one, uploads with a manifest are refused.
     #[must_use]
     pub fn with_verifier(mut self, verifier: impl Verifier + 'static) -> Self {
         self.verifier = Some(Arc::new(verifier));
         self
     }
 
-    /// Sets the tenants that accept only signed manifests: those for which this says so. What they took before and
-    /// no component refers to yet is not attached either.
+    /// Sets the tenants that accept only signed manifests: those for which `wants` returns `true`. Their unsigned uploads that
+    /// are not attached yet are refused too.
     ///
     /// ```
     /// # use fhir_devices::{backend::Memory, service::UpdateService, store::Tenant};
@@ -237,36 +237,37 @@ where
         self
     }
 
-    /// With another rule for uploads whose reference somebody else took out of the component than to write it again.
+    /// Sets what is done with an upload whose reference another writer removed from the component. Default: the reference is
+    /// written again.
     #[must_use]
     pub fn with_missing_references(mut self, rule: MissingReferences) -> Self {
         self.missing = rule;
         self
     }
 
-    /// With another rule for references that belong to no upload than to remove them.
+    /// Sets what is done with references that belong to no upload. Default: they are removed.
     #[must_use]
     pub fn with_unknown_references(mut self, rule: UnknownReferences) -> Self {
         self.unknown = rule;
         self
     }
 
-    /// With another source of ids: the names of uploads, and the generations of their bytes. None may ever come twice, in no
-    /// process.
+    /// Sets the source of ids, for uploads and for the generations of their bytes. An id must never occur twice, in any
+    /// process. Default: [`RandomIds`].
     #[must_use]
     pub fn with_ids(mut self, ids: impl IdSource) -> Self {
         self.ids = Arc::new(ids);
         self
     }
 
-    /// Sets the maximum size of a file.
+    /// Sets the maximum size of a file. Default: 4 GiB.
     #[must_use]
     pub fn with_max_size(mut self, bytes: u64) -> Self {
         self.max_size = bytes;
         self
     }
 
-    /// With at most `attempts` to write to a component that others write to; 0 counts as 1.
+    /// Sets the maximum number of attempts to write a component that others change at the same time; 0 counts as 1.
     #[must_use]
     pub fn with_max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts.max(1);
@@ -274,8 +275,8 @@ where
         self
     }
 
-    /// With at most `uploads` that share one copy of their bytes, where 256 do else; 0 counts as 1, and more than 1,000 as
-    /// that. The record of a copy lists those that share it, and is written with each of them.
+    /// Sets how many uploads may share one copy of the same bytes, from 1 to 1,000. Default: 256. The record of a copy lists
+    /// the uploads that share it, and is written with each of them.
     ///
     /// ```
     /// # use fhir_devices::{backend::Memory, service::UpdateService};
@@ -290,32 +291,30 @@ where
         self
     }
 
-    /// With at most `updates` that are superseded in each component, where 3 are else; 0 counts as 1. The attachment of an update retires
-    /// the oldest beyond that, so that [`make_current`](Self::make_current) has those to choose from, and each upload costs
-    /// the same, however many there were before. A component that has more from an earlier time loses up to eight with each.
+    /// Sets how many superseded updates each component keeps; 0 counts as 1. Default: 3. [`make_current`](Self::make_current)
+    /// can choose among them. Attaching an update retires the oldest ones beyond the limit, up to eight at once.
     #[must_use]
     pub fn with_keep_superseded(mut self, updates: u32) -> Self {
         self.keep_superseded = usize::try_from(updates.max(1)).unwrap_or(usize::MAX);
         self
     }
 
-    /// With components that go on to show a withdrawn update, as `withdrawn`, for this long; 30 days else. What is withdrawn
-    /// later follows it. [`expire`](Self::expire) removes it then.
+    /// Sets how long a component shows a withdrawn update, with the status `withdrawn`. Default: 30 days.
+    /// [`expire`](Self::expire) removes it afterwards. The value applies to later withdrawals.
     #[must_use]
     pub fn with_withdrawn_retention(self, time: Duration) -> Self {
         self.with_retention(|retention| retention.withdrawn = time)
     }
 
-    /// With records of uploads that are kept for this long after their end, with their idempotency keys; 30 days else. Until
-    /// then, a withdrawn or retired update is answered as such where it is sent again under its key; after that, the key is
-    /// as one that was never used. [`expire`](Self::expire) removes them; the audit chain keeps its records.
+    /// Sets how long the records of ended uploads are kept, with their idempotency keys. Default: 30 days. Until then, sending
+    /// a withdrawn or retired update again under its key is answered as such; afterwards the key counts as unused. [`expire`](Self::expire) removes them; the audit chain keeps its records.
     #[must_use]
     pub fn with_ended_retention(self, time: Duration) -> Self {
         self.with_retention(|retention| retention.ended = time)
     }
 
-    /// The same for uploads that failed before their bytes came, which are many where connections break; a day else.
-    /// Nothing of them was seen by a device, and their key may be used again at once for the same submission.
+    /// Sets how long the records of uploads are kept that failed before their bytes arrived. Default: one day. No device saw
+    /// anything of them, and their key can be used again at once for the same submission.
     #[must_use]
     pub fn with_aborted_retention(self, time: Duration) -> Self {
         self.with_retention(|retention| retention.aborted = time)
@@ -328,15 +327,15 @@ where
         self
     }
 
-    /// With these media types and no others. Their parameters, such as a `charset`, do not count.
+    /// Sets the accepted media types. Their parameters, such as a `charset`, are ignored. Default: all.
     #[must_use]
     pub fn with_media_types(mut self, allowed: impl IntoIterator<Item = Code>) -> Self {
         self.media_types = Some(allowed.into_iter().collect());
         self
     }
 
-    /// Takes absolute references to the base of a tenant's own FHIR service, the one of
-    /// [`rest::Server`](crate::rest::Server), for references to the resources here. Without it, only relative ones are.
+    /// Sets the base URL of a tenant's own FHIR service, that of its [`rest::Server`](crate::rest::Server): absolute
+    /// references below it are references to resources here. Default: only relative references are.
     ///
     /// ```
     /// # use fhir_devices::{backend::Memory, service::UpdateService};
@@ -353,8 +352,9 @@ where
         self
     }
 
-    /// Returns the resources of a tenant.
-    pub(super) fn resources_of(&self, tenant: &Tenant) -> TenantResources<R> {
+    /// Returns a handle to the resources of a tenant, over the store of the service.
+    #[must_use]
+    pub fn resources(&self, tenant: &Tenant) -> TenantResources<R> {
         let resources = TenantResources::new(Arc::clone(&self.resources), tenant.clone());
         match &self.own_base {
             Some(base) => resources.at(base(tenant)),
@@ -362,8 +362,8 @@ where
         }
     }
 
-    /// Writes the extension of an available update under this base. It is read under every other one too, so that the base
-    /// may change.
+    /// Sets the base URL of the extension of an available update. Extensions under any other base are read too, so that the
+    /// base may change.
     #[must_use]
     pub fn with_canonical_base(mut self, base: CanonicalBase) -> Self {
         self.canonical = base;
@@ -379,7 +379,7 @@ where
         Ok(self)
     }
 
-    /// Returns the books of a tenant.
+    /// Opens a session on the ledger of a tenant.
     pub(super) fn session(&self, tenant: &Tenant) -> LedgerSession<'_, L> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,6 +4,7 @@ use super::{Result, StoreError, Subject};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use std::future::poll_fn;
+use std::io::Read;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -21,6 +22,9 @@ use std::task::{Context, Poll, ready};
 /// # }
 /// ```
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send + 'static>>;
+
+/// The number of bytes that [`from_reader`] reads at a time.
+const READ_CHUNK: usize = 64 << 10;
 
 struct Iter<I>(I);
 
@@ -61,6 +65,42 @@ where
     I: IntoIterator<Item = Bytes, IntoIter: Send + 'static>,
 {
     Box::pin(Iter(chunks.into_iter().map(Ok)))
+}
+
+/// Returns a stream of the bytes of a reader, such as a file, read in chunks of 64 KiB as the consumer polls.
+///
+/// Reading blocks the polling thread, which is right for local files and tests. A service turns the body of a request into
+/// a stream of its own: any `Stream` of `Result<Bytes, StoreError>` can be boxed and pinned.
+///
+/// ```
+/// use fhir_devices::store::stream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let path = std::env::temp_dir().join(format!("fhir-devices-doc-reader-{}", std::process::id()));
+/// # std::fs::write(&path, "firmware")?;
+/// let file = stream::from_reader(std::fs::File::open(&path)?);
+/// assert_eq!(stream::collect(file, 1 << 20).await?, "firmware");
+/// # std::fs::remove_file(path)?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn from_reader(mut reader: impl Read + Send + 'static) -> ByteStream {
+    let mut ended = false;
+    Box::pin(Iter(std::iter::from_fn(move || {
+        if ended {
+            return None;
+        }
+        let mut chunk = Vec::with_capacity(READ_CHUNK);
+        match reader.by_ref().take(READ_CHUNK as u64).read_to_end(&mut chunk) {
+            Ok(0) => None,
+            Ok(_) => Some(Ok(Bytes::from(chunk))),
+            Err(error) => {
+                ended = true;
+                Some(Err(StoreError::unavailable(None, Some(error.into()))))
+            }
+        }
+    })))
 }
 
 /// Returns a stream of chunks any of which may fail.

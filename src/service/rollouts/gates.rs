@@ -88,7 +88,7 @@ where
 
     /// Returns a device; nothing where there is none.
     pub(super) async fn device(&self, tenant: &Tenant, id: &Id) -> Result<Option<Device>, StoreError> {
-        match self.updates.resources_of(tenant).get::<Device>(id.as_str()).await {
+        match self.updates.resources(tenant).get::<Device>(id.as_str()).await {
             Ok((device, _)) => Ok(Some(device)),
             Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -97,7 +97,7 @@ where
 
     /// Returns the device to which a component belongs by its `source`; nothing where it names none of this tenant.
     pub(super) fn device_of(&self, tenant: &Tenant, component: &DeviceComponent) -> Option<Id> {
-        source_device(self.updates.resources_of(tenant).own_base(), component)
+        source_device(self.updates.resources(tenant).own_base(), component)
     }
 }
 

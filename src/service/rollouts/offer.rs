@@ -126,7 +126,7 @@ where
         tenant: &Tenant,
         deployment: &Deployment,
     ) -> Result<Option<(DeviceComponent, Version)>, RolloutError> {
-        match self.updates.resources_of(tenant).get::<DeviceComponent>(deployment.component.as_str()).await {
+        match self.updates.resources(tenant).get::<DeviceComponent>(deployment.component.as_str()).await {
             Ok((component, version)) => Ok((!is_void(&component)).then_some((component, version))),
             Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(None),
             Err(error) => Err(error.into()),

@@ -34,7 +34,7 @@ where
 {
     /// Searches the components of a tenant.
     pub(super) fn searcher(&self, tenant: &Tenant) -> rest::Server<R> {
-        let resources = self.updates.resources_of(tenant);
+        let resources = self.updates.resources(tenant);
         let base = resources.own_base().map_or_else(|| "http://localhost".to_owned(), ToString::to_string);
         rest::Server::new(resources, base)
     }
@@ -102,7 +102,7 @@ where
     pub(super) async fn region_of(&self, tenant: &Tenant, device: &Id) -> Result<Option<RegionId>, RolloutError> {
         let first = || self.regions.keys().next().cloned();
         let Some(region_of) = &self.region_of else { return Ok(first()) };
-        match self.updates.resources_of(tenant).get::<Device>(device.as_str()).await {
+        match self.updates.resources(tenant).get::<Device>(device.as_str()).await {
             Ok((device, _)) => Ok(region_of(tenant, &device).or_else(first)),
             Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(first()),
             Err(error) => Err(error.into()),
@@ -133,7 +133,7 @@ where
         if let Some(level) = codes().find_map(Level::of_code) {
             return Ok(level == wanted);
         }
-        let resources = self.updates.resources_of(tenant);
+        let resources = self.updates.resources(tenant);
         let key = Key::new(ResourceType::Device, device.as_str()).map_err(StoreError::from)?;
         let members = resources.device_members(&key, &[ResourceType::DeviceComponent]).await?;
         let all: Vec<DeviceComponent> = members

@@ -299,7 +299,7 @@ where
         item: &ReportedVersion,
     ) -> Result<(DeviceComponent, Version), RolloutError> {
         let none = || RolloutError::NoSuchComponent { device: device.clone(), component: item.component.clone() };
-        match self.updates.resources_of(tenant).get::<DeviceComponent>(item.component.as_str()).await {
+        match self.updates.resources(tenant).get::<DeviceComponent>(item.component.as_str()).await {
             Ok(found) if self.device_of(tenant, &found.0).as_ref() == Some(device) => Ok(found),
             Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Err(none()),
             Err(error) => Err(error.into()),
@@ -337,7 +337,7 @@ where
         number: Option<u64>,
         item: &ReportedVersion,
     ) -> Result<Option<(VersionId, VersionId)>, RolloutError> {
-        let resources = self.updates.resources_of(tenant);
+        let resources = self.updates.resources(tenant);
         let invalid = |why: &dyn std::fmt::Display| RolloutError::InvalidVersion {
             component: item.component.clone(),
             why: why.to_string(),

@@ -1,4 +1,4 @@
-//! The update service and its options.
+//! The rollout service and its options.
 
 use super::super::UpdateService;
 use super::super::async_mutex::AsyncMutex;

@@ -267,7 +267,7 @@ where
 
     /// Returns the components above and below one of a device.
     pub(super) async fn line(&self, tenant: &Tenant, device: &Id, component: &Id) -> Result<Vec<Id>, RolloutError> {
-        let resources = self.updates.resources_of(tenant);
+        let resources = self.updates.resources(tenant);
         let key = Key::new(ResourceType::Device, device.as_str()).map_err(StoreError::from)?;
         let members = resources.device_members(&key, &[ResourceType::DeviceComponent]).await?;
         let all: Vec<DeviceComponent> = members
