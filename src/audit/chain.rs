@@ -67,6 +67,7 @@ pub struct ChainHead(Checkpoint);
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Appended {
     /// The record.
     pub record: AuditRecord,

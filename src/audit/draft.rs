@@ -148,6 +148,7 @@ names! {
 /// assert_eq!(draft.actor, None);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AuditDraft {
     /// When, by the clock of the service.
     #[serde(with = "moment")]

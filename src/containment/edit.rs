@@ -24,6 +24,7 @@ use crate::resource::{DeviceComponent, DeviceMetric, Resource};
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct PlannedChange {
     /// The effect.
     pub action: ChangeAction,

@@ -18,6 +18,7 @@ use crate::reference::item::{ReferenceValue, code, display};
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Finding {
     pub(super) node: u32,
     /// The rule.

@@ -465,12 +465,13 @@ impl StoreError {
 /// use fhir_devices::store::{CommitError, StoreError};
 /// use std::error::Error;
 ///
-/// let refused = CommitError { index: Some(1), error: StoreError::not_found() };
+/// let refused = CommitError::at(1, StoreError::not_found());
 /// assert_eq!(refused.to_string(), "write 1 of the commit was refused");
 /// assert_eq!(refused.source().map(ToString::to_string).as_deref(), Some("not found"));
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{}", match index { Some(index) => format!("write {index} of the commit was refused"), None => "the commit failed".into() })]
+#[non_exhaustive]
 pub struct CommitError {
     /// The write, counted from 0; `None` when the commit as a whole failed.
     pub index: Option<usize>,

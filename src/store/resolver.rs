@@ -151,6 +151,7 @@ pub(crate) fn typed(version: &Version) -> Result<Resource> {
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct DeviceTree {
     /// The resources: the device first, then what was found.
     pub resources: Vec<Resource>,

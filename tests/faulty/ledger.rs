@@ -142,9 +142,9 @@ impl Ledger for Wrong {
                     self.kept.lock().unwrap().extend(now);
                     Ok(made)
                 }
-                "l5_refusal_is_not_applied" => self.made(t, changes).map_err(|refused| CommitError {
-                    error: StoreError::indeterminate(Some(Box::new(refused.error))),
-                    index: refused.index,
+                "l5_refusal_is_not_applied" => self.made(t, changes).map_err(|mut refused| {
+                    refused.error = StoreError::indeterminate(Some(Box::new(refused.error)));
+                    refused
                 }),
                 "l6_largest_values_and_commits_are_accepted" if changes.len() > 10 => {
                     Err(StoreError::unsupported("more than ten changes").into())

@@ -195,7 +195,7 @@ fn wrong(clause: &'static str) -> Wrong {
         "r2_first_failing_write_is_named" => {
             wrong.commit = |own, t, w| {
                 let last = w.len().saturating_sub(1);
-                own.made(t, w).map_err(|refused| CommitError { index: Some(last), ..refused })
+                own.made(t, w).map_err(|refused| CommitError::at(last, refused.error))
             };
         }
         "r2_of_concurrent_writers_of_one_version_one_wins" | "r2_of_concurrent_creators_one_wins" => {
@@ -399,9 +399,10 @@ fn wrong(clause: &'static str) -> Wrong {
         }
         "r10_refusal_is_not_applied" => {
             wrong.commit = |own, t, w| {
-                refused(own, t, w, |refused| match refused.error {
+                refused(own, t, w, |mut refused| match refused.error {
                     StoreError::AlreadyExists { .. } => {
-                        CommitError { error: StoreError::backend("duplicate key".into()), ..refused }
+                        refused.error = StoreError::backend("duplicate key".into());
+                        refused
                     }
                     _ => refused,
                 })

@@ -93,6 +93,7 @@ pub fn resume(entry: &Entry) -> Option<Effect> {
 /// # let _ = is_whole;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Transition {
     /// The new entry.
     pub entry: Entry,

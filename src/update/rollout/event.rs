@@ -142,6 +142,7 @@ pub enum After {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Event {
     /// When, by the clock of the service. In a lane it never goes back.
     #[serde(with = "moment")]
