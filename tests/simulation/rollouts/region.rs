@@ -22,6 +22,8 @@ pub(super) struct Region {
     saved: Mutex<Slots>,
     versions: AtomicU64,
     down: AtomicBool,
+    /// Whether it ever showed again what had been replaced.
+    forgot: AtomicBool,
     /// One of so many calls goes wrong; 0 for none.
     odds: AtomicU64,
 }
@@ -37,6 +39,7 @@ impl Region {
             saved: Mutex::default(),
             versions: AtomicU64::new(0),
             down: AtomicBool::new(false),
+            forgot: AtomicBool::new(false),
             odds: AtomicU64::new(odds),
         }
     }
@@ -56,7 +59,13 @@ impl Region {
     }
 
     pub(super) fn forget(&self) {
+        self.forgot.store(true, Ordering::Relaxed);
         *self.slots.lock().unwrap() = self.saved.lock().unwrap().clone();
+    }
+
+    /// Whether what was written last is what it shows.
+    pub(super) fn is_exact(&self) -> bool {
+        self.compares && !self.forgot.load(Ordering::Relaxed)
     }
 
     pub(super) fn contents(&self) -> Vec<(Tenant, Slot, Content)> {

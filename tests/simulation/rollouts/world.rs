@@ -9,12 +9,12 @@ use super::region::Region;
 use super::{RemovedRule, Service};
 use fhir_devices::backend::Memory;
 use fhir_devices::manifest::{ActorId, IngestId, Note, ReleaseId};
-use fhir_devices::publish::RegionId;
+use fhir_devices::publish::{Content, RegionId};
 use fhir_devices::search::ResourceType;
-use fhir_devices::service::{GateProvider, GateQuery, ReleaseSubmission, RolloutService, UpdateService};
+use fhir_devices::service::{GateProvider, GateQuery, ReleaseSubmission, RolloutError, RolloutService, UpdateService};
 use fhir_devices::store::{BoxFuture, Key, Precondition, ResourceStore as _, Storable as _, Tenant, Write, stream};
 use fhir_devices::testkit::{CallOutcome, CallPlan, Faulty};
-use fhir_devices::update::deployment::OutcomeClass;
+use fhir_devices::update::deployment::{OutcomeClass, Refusal};
 use fhir_devices::update::release::Target;
 use fhir_devices::update::rollout::{
     Gate, Proof, RegionPolicy, Retry, RolloutId, RolloutRequest, Scope, Status, StopCriterion, WaveSpec,
@@ -579,9 +579,22 @@ impl World {
         let notes = self.notes.lock().unwrap();
         let pumps = self.pumps.lock().unwrap();
         for (t, tenant) in tenants().iter().enumerate() {
-            let contents: Vec<_> = self.regions.iter().flat_map(|region| region.contents()).collect();
-            let own = contents.into_iter().filter(|(of, _, _)| of == tenant).map(|(_, slot, content)| (slot, content));
-            self.invariants.rest(&self.memory, (t, tenant), &notes, &pumps, own.collect())?;
+            let of_region = |region: &Arc<Region>| {
+                let exact = region.is_exact();
+                region.contents().into_iter().map(move |(of, slot, content)| (of, slot, content, exact))
+            };
+            let contents = self.regions.iter().flat_map(of_region).filter(|(of, ..)| of == tenant);
+            let own: Vec<_> = contents.map(|(_, slot, content, exact)| (slot, content, exact)).collect();
+            self.invariants.rest(&self.memory, (t, tenant), &notes, &pumps, &own)?;
+            // Where a region shows an offer again that is over, the gate gives nothing for it.
+            for (slot, content, _) in &own {
+                let Content::Offer(offer) = content else { continue };
+                let claimed = run(self.services[0].claim(tenant, offer.key, &offer.files[0].name, None));
+                let claimed = claimed.ok_or("a claim never ends")?;
+                if !matches!(claimed, Err(RolloutError::Deployment(Refusal::Gone))) {
+                    return Err(format!("P3: {slot} shows an offer that is over, and the gate says {claimed:?}"));
+                }
+            }
             run(self.invariants.audit(&self.services[0], &self.memory, tenant)).ok_or("the audit never ends")??;
         }
         Ok(())
