@@ -23,6 +23,11 @@ fn away_for() -> Duration {
     Duration::from_secs(told.unwrap_or(6))
 }
 
+/// How often the service is killed amid uploads.
+fn rounds() -> u64 {
+    std::env::var("FHIR_STORY_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
+}
+
 /// A way to the server that can be closed.
 struct Way {
     address: SocketAddr,
@@ -286,7 +291,7 @@ fn service_story_over_a_foreign_server() {
 
         // It is killed amid uploads, which go to the next one under the same keys.
         let mut service = Some(service);
-        for round in 0..3 {
+        for round in 0..rounds() {
             let address = service.as_ref().unwrap().http.address;
             let sent: Vec<_> = (0..8)
                 .map(|n| {
@@ -296,11 +301,14 @@ fn service_story_over_a_foreign_server() {
                     })
                 })
                 .collect();
-            tokio::time::sleep(Duration::from_millis(150 + 200 * round)).await;
+            tokio::time::sleep(Duration::from_millis(150 + 200 * (round % 6))).await;
+            // Every other time the server goes first.
+            way.close(round % 2 == 1);
             drop(service.take());
             for sent in sent {
                 drop(sent.await.unwrap());
             }
+            way.close(false);
             let next = Process::start(&binary, &data.0, &fhir, &format!("{tenant}-probe"));
             for n in 0..8 {
                 let id = insist(&next.http, tenant, &format!("part-{n}"), &format!("killed-{round}-{n}")).await;

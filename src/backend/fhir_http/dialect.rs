@@ -161,3 +161,54 @@ impl Dialect {
         (is_component && all_marked).then(|| ("_tag".to_owned(), "DeviceComponent".to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn r4(conversion: convert::Options) -> Dialect {
+        Dialect { version: Version::R4, conversion }
+    }
+
+    const MDS: &str =
+        r#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"type":{"text":"MDS"}}"#;
+
+    #[test]
+    fn component_is_a_tagged_device_of_r4() {
+        let (keep, apart) = (r4(convert::Options::default()), convert::Options::default());
+        let apart = r4(apart.ids(IdPolicy::Prefix("dc-".to_owned())));
+        let key = Key::new(ResourceType::DeviceComponent, "mds").unwrap();
+        assert_eq!((keep.address(&key), apart.address(&key)), ("Device/mds".to_owned(), "Device/dc-mds".to_owned()));
+        let sent = |dialect: &Dialect| dialect.outgoing(&key, MDS.as_bytes(), None, &CanonicalBase::default()).unwrap();
+        for dialect in [&keep, &apart] {
+            let sent = sent(dialect);
+            assert!(sent.starts_with(r#"{"resourceType":"Device","id":""#) && sent.contains(r#""tag":[{"#), "{sent}");
+            let back = dialect.incoming(ResourceType::DeviceComponent, sent.as_bytes()).unwrap().unwrap();
+            assert_eq!((back.id.as_str(), &*back.body), ("mds", MDS.as_bytes()));
+            assert!(dialect.incoming(ResourceType::Device, sent.as_bytes()).unwrap().is_none());
+        }
+        // One without the prefix could not be read by its key.
+        assert!(apart.incoming(ResourceType::DeviceComponent, sent(&keep).as_bytes()).unwrap().is_none());
+        assert!(keep.incoming(ResourceType::DeviceMetric, sent(&keep).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn search_is_asked_in_the_terms_of_r4() {
+        let apart = r4(convert::Options::default().ids(IdPolicy::Prefix("dc-".to_owned())));
+        let component = |criterion: Criterion| apart.asked(ResourceType::DeviceComponent, &criterion, false);
+        let pair = |name: &str, value: &str| CriterionQuery::Pair((name.into(), value.into()));
+        assert_eq!(component(Criterion::Id("a".into())), pair("_id", "dc-a"));
+        assert_eq!(component(Criterion::AnyId(["a".into(), "b".into()].into())), pair("_id", "dc-a,dc-b"));
+        assert_eq!(component(Criterion::parent("DeviceComponent/mds")), pair("parent", "Device/dc-mds"));
+        assert_eq!(component(Criterion::parent("https://x.example/DeviceComponent/a")), CriterionQuery::Here);
+        assert_eq!(component(Criterion::source("Device/pump")), CriterionQuery::Here);
+        let either = Criterion::AnyOf(vec![Criterion::parent("DeviceComponent/a"), Criterion::source("Device/b")]);
+        assert_eq!(component(either), CriterionQuery::Here);
+        let metric = apart.asked(ResourceType::DeviceMetric, &Criterion::source("Device/pump"), false);
+        assert_eq!(metric, pair("source", "Device/pump"));
+        assert_eq!(apart.of_type(ResourceType::DeviceComponent), Some(("_tag".into(), "DeviceComponent".into())));
+        assert_eq!(apart.of_type(ResourceType::Device), None);
+        let by_level = r4(convert::Options::default().components(Components::ByLevel));
+        assert_eq!(by_level.of_type(ResourceType::DeviceComponent), None);
+    }
+}

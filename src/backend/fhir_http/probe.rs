@@ -140,7 +140,7 @@ impl Probe<'_> {
         options.creation = self.creation().await?;
         options.update_may_create = !self.refused(&self.put("never", "1", if_match("W/\"1\"")).await?)?;
         self.refuses_other_versions().await?;
-        options.deletion = self.deletion(options.creation).await?;
+        options.deletion = self.deletion().await?;
         if options.creation == Creation::IfMatch && !self.recreates().await? {
             options.creation = Creation::Unproven;
         }
@@ -220,21 +220,16 @@ impl Probe<'_> {
         Ok(kept && !answer.is_success())
     }
 
-    async fn deletion(&self, creation: Creation) -> Result<Deletion> {
-        let key = self.key("a")?;
-        if self.survives("a", &key.to_string()).await? {
+    async fn deletion(&self) -> Result<Deletion> {
+        if self.survives("a", &self.key("a")?.to_string()).await? {
             return Ok(Deletion::IfMatch);
         }
-        if creation == Creation::Unproven || !matches!(self.state("a").await?, CurrentState::Living(_)) {
-            // It was deleted, and another takes its place.
-            self.put("c", "1", None).await?;
-        }
-        let of = if matches!(self.state("a").await?, CurrentState::Living(_)) { "a" } else { "c" };
-        let (key, before) = (self.key(of)?, self.living(of).await?);
-        let survives = self.survives(of, &format!("{key}/_history/{OTHER_VERSION}")).await?;
+        self.put("c", "1", None).await?;
+        let (key, before) = (self.key("c")?, self.living("c").await?);
+        let survives = self.survives("c", &format!("{key}/_history/{OTHER_VERSION}")).await?;
         let address = format!("{key}/_history/{before}");
         let answer = self.server.send(self.tenant, OutgoingRequest::delete(&address, before)).await?;
-        let deleted = matches!(self.state(of).await?, CurrentState::Gone(_));
+        let deleted = matches!(self.state("c").await?, CurrentState::Gone(_));
         Ok(if survives && answer.is_success() && deleted { Deletion::Address } else { Deletion::Unproven })
     }
 

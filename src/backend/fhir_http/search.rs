@@ -40,7 +40,7 @@ fn in_order(found: Found, previous: &str, start: Option<i64>) -> Result<Found> {
         if id(&version) > highest.as_str() {
             id(&version).clone_into(&mut highest);
             kept.push((version, index));
-        } else if !start.is_some_and(|start| milliseconds(version.last_updated).is_some_and(|at| at >= start)) {
+        } else if start.is_none_or(|start| milliseconds(version.last_updated).is_none_or(|at| at < start)) {
             return Err(ServerFault::NotSorted.into());
         }
     }
