@@ -253,7 +253,7 @@
 //!     .map(|(depth, node)| format!("{}{}", "  ".repeat(depth), node.label()))
 //!     .collect();
 //! assert_eq!(lines.len(), 2); // the device, and the MDS below it
-//! assert!(tree.report(Profile::Base).is_empty());
+//! assert_eq!(tree.report(Profile::Base).issues()[0].rule, "CT-18"); // an MDS has a VMD
 //!
 //! let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
 //! store.import(&Valid::new(bundle)?).await?;

@@ -1,14 +1,5 @@
 //! Releases and rollouts: updating many components, with proof of success.
 //!
-//! There are two ways to ship an update file. An *upload* (`manual::uploads`) attaches it to one component at once,
-//! and whoever reads the component finds it as the current update. A release and a rollout bring it to any number of
-//! components, in waves, and record for each what became of it. Both share one order: the sequence numbers that a component
-//! accepted. A release is offered only to components whose accepted number is lower than its own, also where it is made of
-//! the bytes of an upload ([`release_upload`](crate::service::RolloutService::release_upload)): the component of that upload
-//! accepted the number of the upload, so give the release a higher one. Components with the same or a higher number stay
-//! planned, and the explanation of their deployment says so; the rollout does not complete until they are decided or it is
-//! cancelled. `current` of a component is the newest update that it should have, and stays after it runs it.
-//!
 //! A *release* is an update file that is held once for any number of components. A *rollout* brings it to those components in
 //! waves, and a *deployment* is one component in a rollout. [`service::RolloutService`](crate::service::RolloutService) does
 //! it in a program; what follows does it over HTTP, with a service that was started by

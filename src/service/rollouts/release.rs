@@ -207,9 +207,6 @@ where
     /// Creates a release from the bytes of an attached upload. They are not copied. The component of the upload is offered the release
     /// too: it accepted the sequence number for the same update. Every other component has to have accepted lower ones.
     ///
-    /// The component of the upload accepted its sequence number: it is offered the release only if the number of the release is
-    /// higher.
-    ///
     /// # Errors
     /// [`RolloutError::NothingAttached`] where the upload has no bytes that a component refers to;
     /// [`RolloutError::InvalidRelease`]; [`RolloutError::Store`].
