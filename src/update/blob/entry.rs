@@ -49,6 +49,7 @@ impl State {
 /// The ledger record of a blob: its state and holders.
 ///
 /// ```
+/// # use fhir_devices::audit::Holder;
 /// # use fhir_devices::{manifest::IngestId, store::{BlobRef, Generation}, update::blob::*};
 /// # let now = time::macros::datetime!(2017-04-19 10:00 UTC);
 /// # let held = Input::Held { blob: BlobRef::of(b"firmware"), by: Holder::Ingest(IngestId(7)), fresh: Generation(1), max_holders: 256, actor: None };

@@ -106,6 +106,7 @@ pub struct Transition {
 /// The result of an input.
 ///
 /// ```
+/// # use fhir_devices::audit::Holder;
 /// # use fhir_devices::{manifest::IngestId, store::Generation, update::blob::*};
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let released = Input::Released { by: Holder::Ingest(IngestId(7)), actor: None };
@@ -170,6 +171,7 @@ type Answer = Result<Step, Refusal>;
 /// The [`Refusal`] when it cannot be true of these bytes, contradicts what is known, or comes too early or too late.
 ///
 /// ```
+/// # use fhir_devices::audit::Holder;
 /// # use fhir_devices::{manifest::IngestId, store::{BlobRef, Generation}, update::blob::*};
 /// # use std::time::Duration;
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
@@ -373,6 +375,7 @@ pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry
 /// `None` where there is no such record. A hold that is not justified was left behind, and may be released.
 ///
 /// ```
+/// # use fhir_devices::audit::Holder;
 /// # use fhir_devices::{manifest::IngestId, store::{BlobRef, Generation}, update::blob::*};
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let key = BlobRef::of(b"firmware").key(Generation(1));

@@ -18,6 +18,7 @@ use time::{Duration, OffsetDateTime};
 /// commit, on condition that nothing of it has changed since.
 ///
 /// ```
+/// # use fhir_devices::manifest::ReleaseId;
 /// # use fhir_devices::update::{deployment::{Context, DeviceOffers}, rollout::*};
 /// let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?))?;
 /// let lane = LaneHead::new(&spec, RolloutId(7), Lane(0)).unwrap();
@@ -60,6 +61,7 @@ pub struct Target {
 /// [`Refusal::OtherLane`] where the component belongs into another lane, and [`Refusal::NotOpen`] where the lane ends.
 ///
 /// ```
+/// # use fhir_devices::manifest::ReleaseId;
 /// # use fhir_devices::update::{deployment::{self, Target}, rollout::*};
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?))?;
@@ -135,6 +137,7 @@ pub const fn resume(deployment: &Deployment) -> Option<Effect> {
 /// The [`Refusal`] when it cannot be true of this deployment, or comes too early or too late.
 ///
 /// ```
+/// # use fhir_devices::manifest::ReleaseId;
 /// # use fhir_devices::update::{deployment::*, rollout::*};
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// # let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?))?;

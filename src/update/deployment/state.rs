@@ -486,6 +486,7 @@ impl State {
 /// The record of a deployment: one component, one rollout.
 ///
 /// ```
+/// use fhir_devices::manifest::ReleaseId;
 /// use fhir_devices::update::deployment::Deployment;
 /// # use fhir_devices::update::{deployment, rollout::*};
 /// # let now = time::macros::datetime!(2017-04-19 10:00 UTC);

@@ -158,6 +158,7 @@ pub enum Input {
 /// A transition: what to write in one ledger commit, and the effect after it.
 ///
 /// ```
+/// # use fhir_devices::audit::UploadFailure;
 /// # use fhir_devices::update::ingest::*;
 /// # use fhir_devices::audit::Action;
 /// # use fhir_devices::manifest::IngestId;

@@ -173,6 +173,7 @@ impl Default for Limits {
 /// The first reason to refuse them.
 ///
 /// ```
+/// # use fhir_devices::audit::UploadFailure;
 /// # use fhir_devices::{update::ingest::*, store::{BlobRef, Sha256}};
 /// let mut intent = Intent::new("d".parse()?, "f".parse()?, "a/b".parse()?);
 /// intent.sha256 = Some(Sha256::of(b"firmware"));

@@ -351,6 +351,7 @@ impl Ingest {
     /// closed, so that its record is needed.
     ///
     /// ```
+    /// # use fhir_devices::audit::UploadFailure;
     /// # use fhir_devices::update::ingest::*;
     /// # use fhir_devices::audit::Action;
     /// # use fhir_devices::manifest::IngestId;

@@ -159,6 +159,7 @@ pub fn resume(release: &Release) -> Option<Effect> {
 /// The [`Refusal`] when it cannot be true of this release, or comes too early or too late.
 ///
 /// ```
+/// # use fhir_devices::manifest::ReleaseId;
 /// # use fhir_devices::{manifest::{ProductionSpec, VersionScheme}, nomenclature::Level, store::{BlobRef, Generation}, update::release::*};
 /// # let blob = BlobRef::of(b"firmware");
 /// # let request = Request {

@@ -234,6 +234,7 @@ pub enum State {
 /// The record of a release.
 ///
 /// ```
+/// # use fhir_devices::manifest::ReleaseId;
 /// # use fhir_devices::{manifest::{ProductionSpec, VersionScheme}, nomenclature::Level, store::BlobRef, update::release::*};
 /// # let file = ReleasedFile::new("pump.bin".parse()?, "application/zip".parse()?, BlobRef::of(b"firmware"));
 /// # let request = Request {

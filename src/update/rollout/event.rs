@@ -178,6 +178,7 @@ impl Event {
     /// Returns what a record of an audit chain says of it.
     ///
     /// ```
+    /// # use fhir_devices::manifest::ReleaseId;
     /// # use fhir_devices::update::rollout::*;
     /// # let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?))?;
     /// # let now = time::macros::datetime!(2017-04-19 10:00 UTC);

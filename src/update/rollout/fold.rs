@@ -10,6 +10,7 @@ use super::{Epoch, Lane, RolloutId, Spec, Wave};
 /// is true although no two lanes were read at the same time.
 ///
 /// ```
+/// use fhir_devices::manifest::ReleaseId;
 /// use fhir_devices::update::rollout::*;
 /// let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?))?;
 /// let lane = LaneHead::new(&spec, RolloutId(7), Lane(0)).unwrap();

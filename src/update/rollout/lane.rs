@@ -168,6 +168,7 @@ impl Allowance {
 /// The record of a lane. It is written in the same commit as each of its deployments.
 ///
 /// ```
+/// use fhir_devices::manifest::ReleaseId;
 /// use fhir_devices::update::rollout::*;
 /// let spec = Spec::new(RolloutRequest { cap: 3, ..RolloutRequest::new(ReleaseId(1), "local".parse()?) })?;
 /// let lane = LaneHead::new(&spec, RolloutId(7), Lane(0)).unwrap();
@@ -273,6 +274,7 @@ pub enum LaneRefusal {
 /// What an input of a lane leads to.
 ///
 /// ```
+/// # use fhir_devices::manifest::ReleaseId;
 /// # use fhir_devices::update::rollout::*;
 /// # let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?))?;
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;

@@ -93,6 +93,7 @@ pub struct Base {
 /// The record of a rollout.
 ///
 /// ```
+/// use fhir_devices::manifest::ReleaseId;
 /// use fhir_devices::update::rollout::*;
 /// let now = time::macros::datetime!(2017-04-19 10:00 UTC);
 /// let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?))?;
@@ -348,6 +349,7 @@ pub fn resume(rollout: &Rollout) -> Option<RolloutEffect> {
 /// The [`RolloutRefusal`] when it cannot be true of this rollout, or comes too early or too late.
 ///
 /// ```
+/// # use fhir_devices::manifest::ReleaseId;
 /// # use fhir_devices::update::rollout::*;
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
 /// let request = RolloutRequest { approvals: 1, ..RolloutRequest::new(ReleaseId(1), "local".parse()?) };
@@ -422,6 +424,7 @@ impl Rollout {
     /// records are written in one commit, so that no failure is allowed twice. `None` where there is nothing to give.
     ///
     /// ```
+    /// # use fhir_devices::manifest::ReleaseId;
     /// # use fhir_devices::update::rollout::*;
     /// # let now = time::OffsetDateTime::UNIX_EPOCH;
     /// # let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?))?;

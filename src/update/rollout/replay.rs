@@ -62,6 +62,7 @@ pub struct UnfitEvent {
 /// A lane and its deployments, as the records of its chain leave them.
 ///
 /// ```
+/// use fhir_devices::manifest::ReleaseId;
 /// use fhir_devices::update::rollout::*;
 /// let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?))?;
 /// let replayed = ReplayedLane::of(&spec, RolloutId(7), Lane(0), [])?.unwrap();
