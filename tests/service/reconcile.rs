@@ -328,7 +328,11 @@ fn fixture(line: usize) -> AuditDraft {
 fn drafts(service: &Service<Memory>, action: Action) -> Vec<AuditDraft> {
     let records = block_on(service.audit_records(&ours())).unwrap();
     let drafts = records.into_iter().map(|record| record.draft).filter(|what| what.action == action);
-    drafts.map(|what| AuditDraft { at: fixture(0).at, ..what }).collect()
+    let at_fixture_time = |mut draft: AuditDraft| {
+        draft.at = fixture(0).at;
+        draft
+    };
+    drafts.map(at_fixture_time).collect()
 }
 
 #[test]
@@ -435,12 +439,13 @@ fn dropped_or_changed_recall_is_shown_again() {
     let shown_again = drafts(&service, Action::Reattached);
     let words = |draft: &AuditDraft| draft.comment.as_ref().map(|words| words.as_str().to_owned());
     assert_eq!(shown_again.len(), 3);
-    for draft in shown_again {
+    for mut draft in shown_again {
         assert_eq!(
             words(&draft),
             words(&fixture(2)).map(|words| words.replace(&IngestId(7).to_string(), &update.id.to_string()))
         );
-        assert_eq!(AuditDraft { comment: fixture(2).comment, ..draft }, fixture(2));
+        draft.comment = fixture(2).comment;
+        assert_eq!(draft, fixture(2));
     }
     clock.fetch_add(31 * 86_400, std::sync::atomic::Ordering::Relaxed);
     overwrite(&memory, &plain());
