@@ -232,6 +232,10 @@ fn file_of_format_is_searchable(format: u32) {
             page.items.iter().map(|version| (version.key.id().as_str(), version.body.clone())).collect();
         assert_eq!(found, [("a", Some("1".into()))]);
     }
+    let changes = block_on(store.changes(&t, &Changes::new().oldest_first())).unwrap().items;
+    let made: Vec<_> =
+        changes.iter().map(|made| (made.key.id().as_str(), made.version.get(), made.is_deleted())).collect();
+    assert_eq!(made, [("a", 1, false), ("b", 1, false), ("a", 2, false), ("b", 2, true)]);
     drop(store);
     assert_eq!([TIMES, VERSIONS].map(|table| rows(&place, table)), written);
 }

@@ -265,7 +265,7 @@ impl SubscriptionService {
             let page = look.server.store().changes(&changes).await?;
             let met = look.server.meet_criteria(criteria, &page.items).await;
             let met =
-                met.map_err(|_| StoreError::unavailable(None, Some("the criteria cannot be judged now".into())))?;
+                met.map_err(|_| StoreError::unavailable(None, Some("the criteria cannot be checked now".into())))?;
             seen = seen.saturating_add(page.items.len());
             for (version, met) in page.items.iter().zip(met) {
                 if met && !look.delivery.has_sent(version) {
