@@ -112,6 +112,9 @@
 //! | `scrubs_total`, `files_scrubbed_total`, `files_damaged` | `files_damaged` above 0: send the same bytes again |
 //! | `uploads_repaired_total` | |
 //! | `withdrawn_removed_total`, `records_removed_total`, `versions_removed_total`, `entries_removed_total`, `manifests_removed_total` | |
+//! | `rollouts`, `deployments`, `deployments_ended`, `deployments_done_permille`, `deployments_unproven` | |
+//! | `deployments_late`, `deployments_oldest_late_seconds` | `deployments_late` above 0 for long: `.../deployments/ID/explain` says what holds one up |
+//! | `time_to_observed_seconds`, `time_to_observed_quantile_seconds` | |
 //! | `references_reattached_total`, `uploads_lost_total`, `unknown_references_removed_total` | it rises: somebody changes components behind the service |
 //! | `subscriptions`, `notifications_sent_total`, `notifications_failed_total`, `subscriptions_turned_off_total` | the failures rise for hours: an endpoint is away; see the `error` of its Subscription |
 //! | `unknown_references` | above 0: components have updates that the service does not know |
