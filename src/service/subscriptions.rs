@@ -268,10 +268,9 @@ impl SubscriptionService {
                 met.map_err(|_| StoreError::unavailable(None, Some("the criteria cannot be checked now".into())))?;
             seen = seen.saturating_add(page.items.len());
             for (version, met) in page.items.iter().zip(met) {
-                if met && !look.delivery.has_sent(version) {
-                    if look.delivery.is_full() || !self.send(look, version).await? {
-                        return self.save(look).await;
-                    }
+                let is_new = met && !look.delivery.has_sent(version);
+                if is_new && (look.delivery.is_full() || !self.send(look, version).await?) {
+                    return self.save(look).await;
                 }
                 look.delivery.has_passed(version.last_updated, self.clock.now(), &look.pace);
             }

@@ -283,10 +283,10 @@ fn upload_cost_is_independent_of_earlier_uploads() {
     assert!(ledger(&memory).len() < 60, "{}", ledger(&memory).len());
 }
 
+type Recorded = Recording<Memory>;
+
 /// Devices with one component each, of which each has an upload.
-fn ward(
-    count: usize,
-) -> (Arc<Recording<Memory>>, UpdateService<Recording<Memory>, Recording<Memory>, Recording<Memory>>) {
+fn ward(count: usize) -> (Arc<Recording<Memory>>, UpdateService<Recorded, Recorded, Recorded>) {
     let recording = Arc::new(Recording::new(Arc::new(Memory::new())));
     let service = UpdateService::new(recording.clone(), recording.clone(), recording.clone()).unwrap();
     for at in 0..count {
