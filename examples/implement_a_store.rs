@@ -20,7 +20,7 @@ use fhir_devices::search::{Criterion, IndexEntries, ResourceType};
 use fhir_devices::store::commit_time;
 use fhir_devices::store::{
     AtomicScope, BoxFuture, Capabilities, CommitError, Key, Page, PageKey, PageQuery, PageToken, Precondition,
-    ResourceStore, Result, Search, StoreError, Stored, Tenant, TenantResources, Version, VersionId, Write,
+    ResourceStore, Result, Search, SearchOrder, StoreError, Stored, Tenant, TenantResources, Version, VersionId, Write,
 };
 use fhir_devices::{DeviceComponent, Valid};
 use std::collections::BTreeMap;
@@ -90,6 +90,10 @@ impl Shelf {
     /// In the order of the ids, as the map is (R7). A token holds the last id of the page before, so that whatever comes and
     /// goes meanwhile moves nothing (R8).
     fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+        // It has no index of times, and its capabilities do not promise one (R17).
+        if search.order != SearchOrder::Id {
+            return Err(StoreError::unsupported("a search in the order of times"));
+        }
         let query = PageQuery::Search(search);
         let last = search.after.as_ref().map(|token| self.pages.open(tenant, query, token)).transpose()?;
         let resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
