@@ -81,16 +81,24 @@ const ELEMENTS: &[&str] = &[
     "unit",
 ];
 
-/// Returns what is wanted of a member of a resource of R4 or R5 that has a value of another shape.
-fn misshapen(resource: &str, name: &str, value: &Json<'_>, direction: Direction) -> Option<&'static str> {
-    let r5 = direction == Direction::R5ToR4;
-    let is_list = match name {
+/// Whether a member of a resource of R4 or R5 is a list of elements.
+fn is_list(resource: &str, name: &str, direction: Direction) -> bool {
+    match name {
         // It is a code in a metric.
         "category" => resource == "Device",
-        "type" => r5 && resource == "Device",
+        "type" => direction == Direction::R5ToR4 && resource == "Device",
         name => LISTS.contains(&name),
-    };
-    let is_element = ELEMENTS.contains(&name) || matches!(name, "type" | "definition") && !is_list;
+    }
+}
+
+/// Whether a member of a resource of R4 or R5 is one element.
+fn is_element(resource: &str, name: &str, direction: Direction) -> bool {
+    ELEMENTS.contains(&name) || matches!(name, "type" | "definition") && !is_list(resource, name, direction)
+}
+
+/// Returns what is wanted of a member of a resource of R4 or R5 that has a value of another shape.
+fn misshapen(resource: &str, name: &str, value: &Json<'_>, direction: Direction) -> Option<&'static str> {
+    let (is_list, is_element) = (is_list(resource, name, direction), is_element(resource, name, direction));
     match value {
         Json::Array(_) if is_list => None,
         _ if is_list => Some("found no array, wanted one"),
@@ -115,8 +123,12 @@ pub(super) fn foreign_members(ctx: &mut Context<'_>, object: &Object<'_>) {
         if let Some(words) = misshapen(resource, member, value, ctx.direction) {
             ctx.find(Key::WrongType, format!("{resource}.{member}"), words, member.to_string(), Place::None);
         }
-        let name = member.strip_prefix('_').unwrap_or(member);
-        if foreign.iter().any(|names| names.contains(&name)) {
+        let companion = member.strip_prefix('_');
+        let name = companion.unwrap_or(member);
+        // Only a primitive value has a companion.
+        let is_stray = companion
+            .is_some_and(|name| is_list(resource, name, ctx.direction) || is_element(resource, name, ctx.direction));
+        if is_stray || foreign.iter().any(|names| names.contains(&name)) {
             let element = format!("{resource}.{member}");
             ctx.find(Key::UnknownMember, element, "", member.to_string(), Place::None);
         }

@@ -294,6 +294,14 @@ fn member_of_another_version_is_refused_with_its_place() {
         (Version::R4, r#"{"resourceType":"Device","version":"1"}"#, "wrong-type", "Device.version"),
         (
             Version::R4,
+            r#"{"resourceType":"Device","_version":[{"extension":[{"url":"http://a","valueCode":"b"}]}]}"#,
+            "unknown-member",
+            "Device._version",
+        ),
+        (Version::R5, r#"{"resourceType":"Device","_type":{"id":"a"}}"#, "unknown-member", "Device._type"),
+        (Version::R4, r#"{"resourceType":"Device","_patient":{"id":"a"}}"#, "unknown-member", "Device._patient"),
+        (
+            Version::R4,
             r#"{"resourceType":"Device","measurementPrinciple":"optical"}"#,
             "unknown-member",
             "Device.measurementPrinciple",
