@@ -46,9 +46,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// - **R6 Deletion.** A deletion needs a living resource: else `NotFound` or `Gone`, and no version is made. With `Absent`
 ///   it is `Invalid`. A deleted resource reads as `Gone`, and no search finds it.
 /// - **R7 Search.** Finds the living resources of the tenant and the type that meet every criterion, as
-///   [`Criterion::matches`](super::Criterion::matches) says, each once, in ascending byte order of their ids, by the index
+///   [`Criterion::matches`](crate::search::Criterion::matches) says, each once, in ascending byte order of their ids, by the index
 ///   entries of their newest version ([`Capabilities::given_entries`]). Entries and criteria are compared byte for byte: the crate has brought both into
-///   the form of [`Parameter::fold`](super::Parameter::fold). A search [without bodies](super::Search::bodies) finds the same;
+///   the form of [`Parameter::fold`](crate::search::Parameter::fold). A search [without bodies](super::Search::bodies) finds the same;
 ///   each body is then empty, or as it is.
 /// - **R8 Paging.** A page holds at most `limit` items and may hold fewer, even none, while `next` is there. Following
 ///   `next` to its end shows each resource that was there all the time, and met the criteria all the time, exactly

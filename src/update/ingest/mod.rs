@@ -43,7 +43,7 @@
 //! 7. A withdrawn update stays in its component, as `withdrawn`, until its retention ends. The component says so before the
 //!    hold on the bytes is released, and is written to as in 5 even where it has no reference. The hold is released at once
 //!    then, and not when the retention ends: a file that must not be installed is not to be had, and whoever needs it as
-//!    evidence holds it by a [legal hold](super::blob::Holder::LegalHold).
+//!    evidence holds it by a [legal hold](crate::audit::Holder::LegalHold).
 //! 8. An update that was superseded is made current again by a decision that the record has first ([`State::Restoring`]).
 //!    The component is read, then the record again, and then the reference is written on the condition that the component
 //!    is still as it was read. The reference counts how often that was done, and is not written to for a number that it has:
