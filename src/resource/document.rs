@@ -83,6 +83,14 @@ pub(crate) fn read_xml_within<T: Document>(
     (value, report, Some(transcript))
 }
 
+/// Returns the JSON form of a document in XML, unless it has a fault.
+#[cfg(feature = "xml")]
+pub(crate) fn xml_in_json(xml: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(xml).ok()?;
+    let transcript = crate::xml::transcribe(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text), element_types(), false);
+    transcript.is_faultless().then(|| transcript.json().to_owned())
+}
+
 /// Writes a resource, given as JSON, as XML.
 #[cfg(feature = "xml")]
 pub(crate) fn write_xml(json: &str) -> Result<String, Report> {

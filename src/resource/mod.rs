@@ -119,6 +119,6 @@ pub use device_metric::DeviceMetric;
 pub use document::Reading;
 pub(crate) use document::{BYTE_ORDER_MARK, Document, read_document, read_within};
 #[cfg(feature = "xml")]
-pub(crate) use document::{read_xml_document, read_xml_within, write_xml};
+pub(crate) use document::{read_xml_document, read_xml_within, write_xml, xml_in_json};
 pub use operation_outcome::OperationOutcome;
 pub use subscription::Subscription;

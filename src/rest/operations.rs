@@ -1,7 +1,7 @@
 //! The operations of FHIR: `$validate`, `$meta`, `$meta-add` and `$meta-delete`.
 
 use super::find::{Chunk, size};
-use super::format::body_version;
+use super::format::{Syntax, body_version};
 use super::limits::{CALL, at_most};
 use super::problem::{Problem, Result};
 use super::query::MAX_COUNT;
@@ -12,6 +12,8 @@ use crate::datatype::{Coding, Meta, Primitive};
 use crate::element::{ReadMode, Value as _, Writer};
 use crate::issue::{Issue, IssueType, Report, Severity};
 use crate::primitive::Uri;
+#[cfg(feature = "xml")]
+use crate::resource::xml_in_json;
 use crate::resource::{Device, OperationOutcome, Resource, member};
 use crate::search::ResourceType;
 use crate::store::{Key, Precondition, ResourceStore, Search, StoreError, Version, typed};
@@ -78,9 +80,12 @@ struct Asked<'b> {
     profile: Option<String>,
 }
 
+fn type_of(json: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Typed>(json).ok()?.resource_type
+}
+
 fn parameters(body: &[u8]) -> Result<Option<Parameters<'_>>> {
-    let kind = serde_json::from_slice::<Typed>(body).ok().and_then(|typed| typed.resource_type);
-    if kind.as_deref() != Some("Parameters") {
+    if type_of(body).as_deref() != Some("Parameters") {
         return Ok(None);
     }
     let wrong = |error| Problem::bad("parameters", format_args!("the Parameters cannot be read: {error}"));
@@ -88,18 +93,18 @@ fn parameters(body: &[u8]) -> Result<Option<Parameters<'_>>> {
 }
 
 impl<'b> Asked<'b> {
-    fn read(request: &'b Request<'_>) -> Result<Self> {
-        let mut asked = Self { resource: Some(&request.body).map(|body| &**body), mode: None, profile: None };
-        for (name, value) in form_urlencoded::parse(request.query.as_bytes()) {
+    fn read(query: &str, body: &'b [u8]) -> Result<Self> {
+        let mut asked = Self { resource: Some(body), mode: None, profile: None };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "mode" => asked.mode = Mode::read(&value)?,
                 "profile" => asked.profile = Some(value.into_owned()),
                 _ => {}
             }
         }
-        if request.body.is_empty() {
+        if body.is_empty() {
             asked.resource = None;
-        } else if let Some(given) = parameters(&request.body)? {
+        } else if let Some(given) = parameters(body)? {
             asked.resource = None;
             for parameter in given.parameter {
                 match parameter.name.as_str() {
@@ -134,7 +139,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         kind: ResourceType,
         key: Option<&Key>,
     ) -> Result<Response> {
-        let asked = Asked::read(request)?;
+        let transcribed = self.parameters_in_xml(request);
+        let (syntax, body) = match &transcribed {
+            Some(json) => (Syntax::Json, json.as_bytes()),
+            None => (self.format.sent, &*request.body),
+        };
+        let asked = Asked::read(&request.query, body)?;
         if asked.mode == Some(Mode::Delete) {
             let Some(key) = key else {
                 return Err(Problem::bad("mode", "`delete` is asked of one resource: `TYPE/ID/$validate`"));
@@ -148,7 +158,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             };
         };
         let version = body_version(request)?;
-        let (resource, mut report) = self.check_in(version, body).into_parts();
+        let (resource, mut report) = self.check_as(version, syntax, body).into_parts();
         if let Some(resource) = resource.filter(|_| !report.has_errors()) {
             let accepted = self.would_accept(version, Valid::known(resource), (kind, key), asked.mode).await;
             if let Err(problem) = accepted {
@@ -167,6 +177,20 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             ));
         }
         Ok(self.validated(report))
+    }
+
+    /// Returns the JSON form of Parameters that were sent in XML. With a fault they are not taken apart, and it is found where they
+    /// are read.
+    #[cfg(feature = "xml")]
+    fn parameters_in_xml(&self, request: &Request<'_>) -> Option<String> {
+        let json = (self.format.sent == Syntax::Xml).then(|| xml_in_json(&request.body)).flatten()?;
+        (type_of(json.as_bytes()).as_deref() == Some("Parameters")).then_some(json)
+    }
+
+    #[cfg(not(feature = "xml"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    fn parameters_in_xml(&self, _: &Request<'_>) -> Option<String> {
+        None
     }
 
     fn validated(&self, mut report: Report) -> Response {
@@ -285,7 +309,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// `POST TYPE/ID/$meta-add` and `$meta-delete`. A version of a resource stays as it is here: what changes makes a new one,
     /// and what changes nothing makes none.
     pub(super) async fn change_meta(&self, request: &Request<'_>, key: &Key, adds: bool) -> Result<Response> {
-        let given = parameters(&request.body)?;
+        let transcribed = self.parameters_in_xml(request);
+        let given = parameters(transcribed.as_ref().map_or(&*request.body, |json| json.as_bytes()))?;
         let meta = given.iter().flat_map(|given| &given.parameter).find(|parameter| parameter.name == "meta");
         let Some(meta) = meta.and_then(|parameter| parameter.meta) else {
             return Err(Problem::bad("parameters", "Parameters with a `meta` are wanted"));

@@ -132,10 +132,15 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// Reads a document of a version of FHIR strictly, and validates it: once for all that is done with it.
     pub(super) fn check_in(&self, version: convert::Version, body: &[u8]) -> CheckResult {
+        self.check_as(version, self.format.sent, body)
+    }
+
+    /// The same of a body in a syntax.
+    pub(super) fn check_as(&self, version: convert::Version, syntax: Syntax, body: &[u8]) -> CheckResult {
         let limits = &self.limits;
         let checked = match version {
             #[cfg(feature = "xml")]
-            convert::Version::Stu3 if self.format.sent == Syntax::Xml => {
+            convert::Version::Stu3 if syntax == Syntax::Xml => {
                 check_xml_with(body, self.mode, &self.validator, limits.read_memory())
             }
             convert::Version::Stu3 => check_with(body, self.mode, &self.validator, limits.read_memory()),

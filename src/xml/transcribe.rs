@@ -25,6 +25,12 @@ impl Transcript<'_> {
         &self.json
     }
 
+    /// Whether all of the document is in the JSON form, and no fault was found.
+    pub(crate) fn is_faultless(&self) -> bool {
+        let has_error = self.findings.iter().any(|(_, issue)| issue.severity <= Severity::Error);
+        self.fault.is_none() && self.omitted.is_none() && !has_error
+    }
+
     /// The document.
     pub(crate) fn text(&self) -> &str {
         self.text

@@ -534,9 +534,29 @@ async fn resources_are_served_in_xml() {
     assert!(found.status == 200 && is_xml(&found), "{}", found.text());
     assert_eq!(Bundle::from_xml(&found.body).unwrap().entry.len(), 2);
 
-    let reply = service.send("POST", "/demo/fhir/Device/$validate", &xml, device("").as_bytes()).await;
+    // Operations take a resource, and Parameters with one in them.
+    let parameters = format!(
+        "<Parameters xmlns=\"http://hl7.org/fhir\"><parameter><name value=\"resource\"/><resource>{}</resource></parameter></Parameters>",
+        device("")
+    );
+    for body in [device(""), parameters] {
+        let reply = service.send("POST", "/demo/fhir/Device/$validate", &xml, body.as_bytes()).await;
+        assert!(reply.status == 200 && is_xml(&reply), "{}", reply.text());
+        let outcome = OperationOutcome::from_xml(&reply.body).unwrap();
+        assert_eq!(outcome.issue.len(), 1, "{}", reply.text());
+    }
+    // A fault within Parameters is found at its place.
+    let parameters = format!(
+        "<Parameters xmlns=\"http://hl7.org/fhir\"><parameter><name value=\"resource\"/><resource>{}</resource></parameter></Parameters>",
+        device("<status value=\"gone\"/>")
+    );
+    let reply = service.send("POST", "/demo/fhir/Device/$validate", &xml, parameters.as_bytes()).await;
+    assert_eq!(reply.status, 200);
+    assert!(OperationOutcome::from_xml(&reply.body).unwrap().to_json().contains(r#""expression":["Device.status"]"#));
+    let tag = r#"<Parameters xmlns="http://hl7.org/fhir"><parameter><name value="meta"/><valueMeta><tag><code value="ward-3"/></tag></valueMeta></parameter></Parameters>"#;
+    let reply = service.send("POST", "/demo/fhir/Device/x/$meta-add", &xml, tag.as_bytes()).await;
     assert!(reply.status == 200 && is_xml(&reply), "{}", reply.text());
-    assert_eq!(OperationOutcome::from_xml(&reply.body).unwrap().issue.len(), 1, "{}", reply.text());
+    assert_eq!(service.get("/demo/fhir/Device/x").await.json()["meta"]["tag"][0]["code"], "ward-3");
     let wrong = device("<status value=\"gone\"/>");
     let refused = service.send("POST", "/demo/fhir/Device", &xml, wrong.as_bytes()).await;
     assert!(refused.status == 400 && is_xml(&refused), "{}", refused.text());
