@@ -3,9 +3,7 @@
 
 use super::address::Address;
 use super::bundle_writer::BundleWriter;
-use super::format::Format;
-#[cfg(feature = "xml")]
-use super::format::Syntax;
+use super::format::{Format, Syntax};
 use super::problem::{Problem, Result};
 use super::write::{has_id_of, of_type};
 use super::{Body, Limits, Server};
@@ -136,6 +134,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     /// The same of a body in a syntax.
+    #[cfg_attr(not(feature = "xml"), expect(unused_variables, reason = "JSON is the only one without the feature"))]
     pub(super) fn check_as(&self, version: convert::Version, syntax: Syntax, body: &[u8]) -> CheckResult {
         let limits = &self.limits;
         let checked = match version {
