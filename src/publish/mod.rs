@@ -17,7 +17,7 @@ mod slot;
 
 pub use error::PublishError;
 pub use publisher::{Publisher, PublisherCapabilities, Receipt};
-pub use slot::{Content, DeviceAddress, Found, MAX_CONTENT, Offer, OfferedFile, Slot, Unreadable};
+pub use slot::{Content, DeviceAddress, Found, MAX_CONTENT, Offer, OfferedFile, Slot};
 
 pub use crate::update::deployment::SlotVersion;
 pub use crate::update::rollout::{ActionNumber, OfferKey, RegionId};

@@ -5,7 +5,7 @@ use crate::manifest::{ArtifactName, ProviderId, UpdateName, VersionLabel};
 use crate::primitive::{Id, Uri, moment};
 use crate::store::Sha256;
 use crate::support::InvalidText;
-use crate::update::release::Sha1;
+use crate::update::release::{Sha1, Unreadable};
 use serde::{Deserialize, Serialize};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use smol_str::SmolStr;
@@ -182,16 +182,6 @@ pub enum Content {
         action: ActionNumber,
     },
 }
-
-/// The error for bytes that are not the content of a slot, or are of a later version of this crate.
-///
-/// ```
-/// use fhir_devices::publish::{Content, Unreadable};
-/// assert_eq!(Content::from_bytes(b"{}"), Err(Unreadable));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the bytes are no content of a slot that this version of the crate can read")]
-pub struct Unreadable;
 
 impl Content {
     /// Returns the key of the offer.

@@ -59,14 +59,14 @@ pub struct Signed {
     pub keys: Vec<KeyId>,
 }
 
-/// The error for a text that is not a record, or is one of a later version of this crate.
+/// The error for bytes that are not the record that is wanted, or are one of a later version of this crate.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Ingest;
 /// assert!(Ingest::from_bytes(br#"{"format":3}"#).is_err());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the text is not a record that this version of the crate can read")]
+#[error("the bytes are not a record that this version of the crate can read")]
 #[non_exhaustive]
 pub struct Unreadable;
 
