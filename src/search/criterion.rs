@@ -22,7 +22,7 @@ use std::str::FromStr;
 /// let whole_system: TokenMatch = "urn:oid:1.2|".parse()?;
 /// assert!(whole_system.matches(&Token::new("urn:oid:1.2", "69641")));
 /// assert_eq!("urn:oid:1.2|69641".parse(), Ok(TokenMatch::Exact(Token::new("urn:oid:1.2", "69641"))));
-/// # Ok::<(), fhir_devices::search::InvalidText>(())
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub enum TokenMatch {
@@ -121,7 +121,7 @@ impl fmt::Display for TokenMatch {
 /// let infusors = Criterion::is(Parameter::Type, "urn:iso:std:iso:11073:10101|69985".parse()?);
 /// let either = Criterion::AnyOf(vec![of_the_pump, infusors]);
 /// # let _ = either;
-/// # Ok::<(), fhir_devices::search::InvalidText>(())
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]

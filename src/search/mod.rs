@@ -19,7 +19,6 @@ mod param;
 mod resource_type;
 pub(crate) mod value;
 
-pub use crate::support::InvalidText;
 pub(crate) use criteria::{Beginnings, Criteria};
 pub use criterion::{Criterion, TokenMatch};
 pub use fold::fold;
