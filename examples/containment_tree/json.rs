@@ -1,7 +1,7 @@
 //! The trees as one JSON object, for programs.
 
 use super::Shown;
-use super::picture::{code, level, revisions, status, updates};
+use super::picture::updates;
 use fhir_devices::containment::Node;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -31,17 +31,16 @@ pub(crate) fn print(shown: &Shown<'_, '_>, out: &mut impl Write) -> io::Result<(
 }
 
 fn object(node: Node<'_, '_>) -> Value {
-    let component = node.component();
     let list = |texts: Vec<String>| (!texts.is_empty()).then_some(texts);
     without_nulls(json!({
         "node": node.index(),
         "type": node.item().resource_type(),
         "id": node.id().map(|id| id.as_str()),
-        "level": level(node).to_ascii_lowercase(),
+        "level": node.level_name().to_ascii_lowercase(),
         "name": node.name(),
-        "code": node.item().kind().and_then(code),
-        "status": status(node),
-        "revisions": component.and_then(|component| list(revisions(component))),
+        "code": node.type_code(),
+        "status": node.status(),
+        "revisions": list(node.revisions()),
         "updates": list(updates(node)),
         "above": node.above().map(Node::index),
         "children": node.children().map(Node::index).collect::<Vec<_>>(),

@@ -1,7 +1,7 @@
 //! The trees as a Mermaid flowchart.
 
 use super::Shown;
-use super::picture::{code, level, plain};
+use super::picture::plain;
 use fhir_devices::Severity;
 use fhir_devices::containment::Node;
 use std::io::{self, Write};
@@ -40,9 +40,9 @@ pub(crate) fn print(shown: &Shown<'_, '_>, out: &mut impl Write) -> io::Result<(
 }
 
 fn label(node: Node<'_, '_>, rules: &[String]) -> String {
-    let mut lines = vec![format!("{} {}", level(node), plain(node.label()))];
+    let mut lines = vec![format!("{} {}", node.level_name(), plain(node.label()))];
     lines.extend(node.name().map(plain));
-    lines.extend(node.item().kind().and_then(code));
+    lines.extend(node.type_code());
     if !rules.is_empty() {
         lines.push(rules.join(" "));
     }

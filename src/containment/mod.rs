@@ -26,6 +26,7 @@
 mod build;
 mod check;
 mod content;
+mod display;
 mod edit;
 mod finding;
 mod hash_index;
