@@ -6,7 +6,7 @@
 mod example;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// The arguments with which an example prints something; those of the services make it say where it listens.
 fn arguments(example: &str) -> Option<&'static [&'static str]> {
@@ -73,15 +73,29 @@ fn closed_pipe_ends_an_example_quietly() {
 /// What an example prints of a document that it is given on its standard input.
 #[cfg(feature = "xml")]
 fn said(example: &str, arguments: &[&str], document: &str) -> String {
+    let output = run(example, arguments, document);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{example} {arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn run(example: &str, arguments: &[&str], document: &str) -> Output {
     use std::io::Write as _;
     let mut command = Command::new(example::build(example));
     command.args(arguments).arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(document.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{example} {arguments:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn validate_prints_findings_as_text() {
+    let refused = run("validate", &["--text"], r#"{"resourceType":"Device","status":"gone"}"#);
+    let text = String::from_utf8(refused.stdout).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text.starts_with("error required-binding at Device.status"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert_eq!(said("validate", &["--text"], r#"{"resourceType":"Device"}"#), "no finding\n");
 }
 
 #[cfg(feature = "xml")]

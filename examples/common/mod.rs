@@ -13,12 +13,23 @@ use std::process::ExitCode;
 
 /// What is to be printed about one document.
 pub(crate) struct Answer {
-    /// The line, without its end.
+    /// The text, without the end of its last line; all but the answers of `validate --text` are of one line.
     pub(crate) line: String,
     /// Whether the document has an error.
     pub(crate) faulty: bool,
     /// A line for standard error, without its end.
     pub(crate) note: Option<String>,
+}
+
+/// Takes an option without a value out of the arguments, wherever it is given before `--`; whether it was there.
+#[allow(dead_code, reason = "not every example has such an option")]
+pub(crate) fn take_flag(arguments: &mut Vec<OsString>, name: &str) -> bool {
+    let before_files = arguments.iter().take_while(|argument| *argument != "--");
+    let found: Vec<usize> = before_files.enumerate().filter(|(_, one)| *one == name).map(|(at, _)| at).collect();
+    for at in found.iter().rev() {
+        arguments.remove(*at);
+    }
+    !found.is_empty()
 }
 
 /// Goes through the documents that the arguments name, and prints an answer to each, in order. `prepare` takes the
