@@ -133,7 +133,11 @@ fn resume_all() {
         State::Releasing { blob, generation, component: Some(component), reason: UploadFailure::Withdrawn },
         State::Releasing { blob, generation, component: None, reason: UploadFailure::Withdrawn },
     ];
-    let record = |id: u128| Ingest { state: states[id as usize % states.len()].clone(), ..ingest(id) }.to_bytes();
+    let record = |id: u128| {
+        let mut ingest = ingest(id);
+        ingest.state = states[id as usize % states.len()].clone();
+        ingest.to_bytes()
+    };
     let records: Vec<Vec<u8>> = (0..AT_REST).map(record).collect();
     let start = Start::now();
     for record in &records {

@@ -76,8 +76,7 @@ fn region() -> RegionId {
 fn steps() {
     const COUNT: usize = 5_000_000;
     let now = time::OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
-    let spec = Spec::new(RolloutRequest { cap: 10, ..RolloutRequest::new("1".repeat(32).parse().unwrap(), region()) })
-        .unwrap();
+    let spec = Spec::new(RolloutRequest::new("1".repeat(32).parse().unwrap(), region()).with_cap(10)).unwrap();
     let lane = LaneHead::new(&spec, RolloutId(7), Lane(0)).unwrap();
     let target = Target { device: "pump".parse().unwrap(), component: "pump-mds".parse().unwrap(), region: region() };
     let planned = deployment::plan(&tenant(), &spec, &lane, target, now).unwrap();
@@ -147,9 +146,8 @@ async fn submitted<S: ResourceStore + Ledger>(
     let release = service.release(&tenant(), submission, &by, stream::once("firmware")).await.unwrap();
     let cap = u32::try_from(count).unwrap() + u32::from(lanes.get());
     // Where fewer failures are allowed than there are lanes, lanes work one after the other.
-    let failed = [OutcomeClass::Failed].into();
-    let stop = vec![StopCriterion { counts: failed, over_permille: 100, min_done: 10_000 }];
-    let request = RolloutRequest { cap, lanes, stop, ..RolloutRequest::new(release.id, region()) };
+    let stop = vec![StopCriterion::new([OutcomeClass::Failed], 100, 10_000)];
+    let request = RolloutRequest::new(release.id, region()).with_cap(cap).with_lanes(lanes).with_stop(stop);
     let rollout = service.create(&tenant(), request, &by).await.unwrap();
     service.submit(&tenant(), rollout.id).await.unwrap();
     (service, rollout.id)

@@ -100,19 +100,16 @@ impl Story {
 
     /// Five of a hundred first, 50 at a time, stopped when more than five of a hundred that are done have failed.
     async fn start(&self, release: &Release) -> Result<RolloutId, Box<dyn Error>> {
-        let failures = OutcomeClass::ALL.iter().copied().filter(|class| class.is_failure()).collect();
-        let canaries = WaveSpec { permille: 50, min_success_permille: 950, soak_seconds: 3_600, ..WaveSpec::default() };
+        let canaries = WaveSpec::new(50).with_min_success_permille(950).with_soak_seconds(3_600);
         let regions: BTreeMap<RegionId, RegionPolicy> = REGIONS
             .iter()
             .map(|name| Ok((name.parse()?, RegionPolicy::default())))
             .collect::<Result<_, Box<dyn Error>>>()?;
-        let request = RolloutRequest {
-            regions,
-            waves: vec![canaries, WaveSpec { permille: 950, ..WaveSpec::default() }],
-            cap: 51,
-            stop: vec![StopCriterion { counts: failures, over_permille: 50, min_done: 100 }],
-            ..RolloutRequest::new(release.id, REGIONS[0].parse()?)
-        };
+        let request = RolloutRequest::new(release.id, REGIONS[0].parse()?)
+            .with_regions(regions)
+            .with_waves(vec![canaries, WaveSpec::new(950)])
+            .with_cap(51)
+            .with_stop(vec![StopCriterion::failures(50, 100)]);
         let rollout = self.service.create(&self.tenant, request, &self.by).await?;
         self.service.submit(&self.tenant, rollout.id).await?;
         Ok(rollout.id)
@@ -213,7 +210,7 @@ async fn run() -> Done {
     service.cancel(tenant, second, &story.by, &"3.0 fails its self-test".parse()?).await?;
     story.go_on(100, |_| true).await?;
     story.tell("3.0, cancelled", second).await?;
-    let out = DeploymentFilter { granted: true, ..DeploymentFilter::default() };
+    let out = DeploymentFilter::default().with_granted(true);
     let (mut named, mut after) = (0, None);
     loop {
         let page = service.deployments(tenant, second, out, NonZeroU32::MIN.saturating_add(99), after.as_ref()).await?;

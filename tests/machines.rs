@@ -48,7 +48,9 @@ fn ingest() -> Ingest {
 }
 
 fn in_state(state: State) -> Ingest {
-    Ingest { state, ..ingest() }
+    let mut ingest = ingest();
+    ingest.state = state;
+    ingest
 }
 
 fn blob() -> BlobRef {
@@ -259,7 +261,8 @@ fn backward_clock_changes_no_state() {
 #[test]
 fn failed_check_ends_the_upload_without_a_hold() {
     let reason = |bytes: &[u8], intent: Intent| {
-        let ingest = Ingest { intent, ..ingest() };
+        let mut ingest = ingest();
+        ingest.intent = intent;
         let blob = BlobRef::of(bytes);
         let held = step(&ingest, &Input::BytesHeld { blob, generation: Generation(1) }, NOW);
         assert_eq!(held, Err(Refusal::NotDeclared));

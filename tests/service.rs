@@ -347,7 +347,7 @@ fn later_update_supersedes_the_previous_one() {
     let first = receive(&service, to_ecg(), firmware()).unwrap();
     let second = receive(&service, to_ecg(), stream::once("software")).unwrap();
     let found = updates(&read(&memory, "ecg").0);
-    assert_eq!(found[0], AvailableUpdate { status: UpdateStatus::Superseded, ..first.update });
+    assert_eq!(found[0], first.update.with_status(UpdateStatus::Superseded));
     assert_eq!(found[1], second.update);
 }
 

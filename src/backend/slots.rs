@@ -109,13 +109,7 @@ impl<L: Ledger + ?Sized> Slots<L> {
 
 impl<L: Ledger + ?Sized> Publisher for Slots<L> {
     fn capabilities(&self) -> PublisherCapabilities {
-        PublisherCapabilities {
-            compare_and_set: true,
-            durable: true,
-            one_per_device: false,
-            max_content: MAX_CONTENT,
-            per_second: None,
-        }
+        PublisherCapabilities::new().with_compare_and_set(true).with_durable(true)
     }
 
     fn put<'a>(

@@ -63,6 +63,7 @@ fn wrong_target<T: Target>(found: &str) -> String {
 /// A reference to a resource of a type that is not allowed there, or a text that is no reference at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` cannot be referred to: {reason}")]
+#[non_exhaustive]
 pub struct WrongTarget {
     /// The text that was given.
     pub text: String,

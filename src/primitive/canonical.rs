@@ -135,6 +135,7 @@ impl CanonicalName {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{found}` is not a base of canonical URLs, wanted an http or https URL without query and fragment")]
+#[non_exhaustive]
 pub struct InvalidCanonicalBase {
     /// The text that was found, cut to its first 64 characters.
     pub found: String,

@@ -8,10 +8,11 @@ use std::sync::Arc;
 /// The capabilities of a region. They never change.
 ///
 /// ```
-/// use fhir_devices::{backend::Memory, publish::Publisher};
-/// assert!(Memory::new().capabilities().compare_and_set);
+/// use fhir_devices::{backend::Memory, publish::{Publisher, PublisherCapabilities}};
+/// assert_eq!(Memory::new().capabilities(), PublisherCapabilities::new().with_compare_and_set(true));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PublisherCapabilities {
     /// Whether writes are conditional on the version of the slot. Else the region must have one writer at a time.
     pub compare_and_set: bool,
@@ -26,19 +27,79 @@ pub struct PublisherCapabilities {
     pub per_second: Option<NonZeroU32>,
 }
 
+impl Default for PublisherCapabilities {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PublisherCapabilities {
+    /// Returns those of the least capable region: unconditional writes that a crash may lose, for each component of a device,
+    /// of [`MAX_CONTENT`](super::MAX_CONTENT) bytes at most.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            compare_and_set: false,
+            durable: false,
+            one_per_device: false,
+            max_content: super::MAX_CONTENT,
+            per_second: None,
+        }
+    }
+
+    /// Sets whether writes are conditional on the version of the slot.
+    #[must_use]
+    pub const fn with_compare_and_set(self, compare_and_set: bool) -> Self {
+        Self { compare_and_set, ..self }
+    }
+
+    /// Sets whether acknowledged writes survive a crash of the region.
+    #[must_use]
+    pub const fn with_durable(self, durable: bool) -> Self {
+        Self { durable, ..self }
+    }
+
+    /// Sets whether a device takes one offer at a time.
+    #[must_use]
+    pub const fn with_one_per_device(self, one_per_device: bool) -> Self {
+        Self { one_per_device, ..self }
+    }
+
+    /// Sets the largest content, in bytes of the written form.
+    #[must_use]
+    pub const fn with_max_content(self, max_content: usize) -> Self {
+        Self { max_content, ..self }
+    }
+
+    /// Sets the maximum number of writes a second.
+    #[must_use]
+    pub const fn with_per_second(self, per_second: NonZeroU32) -> Self {
+        Self { per_second: Some(per_second), ..self }
+    }
+}
+
 /// The receipt of a write.
 ///
 /// ```
 /// use fhir_devices::publish::{Receipt, SlotVersion};
-/// let receipt = Receipt { version: SlotVersion::new("3"), durable: true };
+/// let receipt = Receipt::new(SlotVersion::new("3"), true);
 /// assert!(receipt.durable);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Receipt {
     /// The version of the slot that has the content.
     pub version: SlotVersion,
     /// Whether the write survives a crash of the region.
     pub durable: bool,
+}
+
+impl Receipt {
+    /// Returns the receipt for a version of a slot: whether it survives a crash of the region.
+    #[must_use]
+    pub const fn new(version: SlotVersion, durable: bool) -> Self {
+        Self { version, durable }
+    }
 }
 
 /// A region with the slots of its devices.

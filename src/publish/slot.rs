@@ -3,7 +3,7 @@
 use super::{ActionNumber, OfferKey, SlotVersion};
 use crate::manifest::{ArtifactName, ProviderId, UpdateName, VersionLabel};
 use crate::primitive::{Id, Uri, moment};
-use crate::store::Sha256;
+use crate::store::{BlobRef, Sha256};
 use crate::support::InvalidText;
 use crate::update::release::{Sha1, Unreadable};
 use serde::{Deserialize, Serialize};
@@ -88,19 +88,15 @@ impl fmt::Display for Slot {
 /// One file of an offer.
 ///
 /// ```
-/// use fhir_devices::{publish::OfferedFile, store::Sha256};
-/// let file = OfferedFile {
-///     name: "pump.bin".parse()?,
-///     size: 8,
-///     sha256: Sha256::of(b"firmware"),
-///     sha1: None,
-///     link: "https://updates.example/offers/1".parse()?,
-/// };
+/// use fhir_devices::{publish::OfferedFile, store::BlobRef};
+/// let link = "https://updates.example/offers/1".parse()?;
+/// let file = OfferedFile::new("pump.bin".parse()?, BlobRef::of(b"firmware"), link);
 /// assert_eq!(file.size, 8);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct OfferedFile {
     /// Its name.
     pub name: ArtifactName,
@@ -115,26 +111,34 @@ pub struct OfferedFile {
     pub link: Uri,
 }
 
+impl OfferedFile {
+    /// Returns a file: its name, its bytes, and the URL for the device.
+    #[must_use]
+    pub const fn new(name: ArtifactName, bytes: BlobRef, link: Uri) -> Self {
+        Self { name, size: bytes.size, sha256: bytes.digest, sha1: None, link }
+    }
+
+    /// Sets the SHA-1 digest, for clients that require it.
+    #[must_use]
+    pub fn with_sha1(self, sha1: Sha1) -> Self {
+        Self { sha1: Some(sha1), ..self }
+    }
+}
+
 /// An offer of an update to a component.
 ///
 /// ```
 /// use fhir_devices::{publish::{ActionNumber, Offer, OfferKey}, update::rollout::{Attempt, DeploymentId}};
-/// let offer = Offer {
-///     key: OfferKey { deployment: DeploymentId(7), attempt: Attempt(1) },
-///     action: ActionNumber::FIRST,
-///     provider: Some("acme".parse()?),
-///     name: "pump/main".parse()?,
-///     version: "2.4.0".parse()?,
-///     sequence: 6,
-///     manifest: None,
-///     files: Vec::new(),
-///     not_after: time::macros::datetime!(2017-04-19 10:00 UTC),
-/// };
+/// let key = OfferKey { deployment: DeploymentId(7), attempt: Attempt(1) };
+/// let until = time::macros::datetime!(2017-04-19 10:00 UTC);
+/// let offer = Offer::new(key, ActionNumber::FIRST, "pump/main".parse()?, "2.4.0".parse()?, 6, until)
+///     .with_provider("acme".parse()?);
 /// assert_eq!(offer.key.to_string(), "00000000000000000000000000000007-1");
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Offer {
     /// Its idempotency key.
     pub key: OfferKey,
@@ -157,6 +161,40 @@ pub struct Offer {
     /// The end of its validity.
     #[serde(with = "moment")]
     pub not_after: OffsetDateTime,
+}
+
+impl Offer {
+    /// Returns an offer without files: its key and number, the name, version and sequence number of the update, and the end
+    /// of its validity.
+    #[must_use]
+    pub const fn new(
+        key: OfferKey,
+        action: ActionNumber,
+        name: UpdateName,
+        version: VersionLabel,
+        sequence: u64,
+        not_after: OffsetDateTime,
+    ) -> Self {
+        Self { key, action, provider: None, name, version, sequence, manifest: None, files: Vec::new(), not_after }
+    }
+
+    /// Sets the manufacturer.
+    #[must_use]
+    pub fn with_provider(self, provider: ProviderId) -> Self {
+        Self { provider: Some(provider), ..self }
+    }
+
+    /// Sets the digest of its manifest.
+    #[must_use]
+    pub fn with_manifest(self, manifest: Sha256) -> Self {
+        Self { manifest: Some(manifest), ..self }
+    }
+
+    /// Sets its files.
+    #[must_use]
+    pub fn with_files(self, files: Vec<OfferedFile>) -> Self {
+        Self { files, ..self }
+    }
 }
 
 /// The content of a slot.
@@ -233,13 +271,22 @@ impl Content {
 /// # use fhir_devices::{publish::{ActionNumber, OfferKey}, update::rollout::{Attempt, DeploymentId}};
 /// # let key = OfferKey { deployment: DeploymentId(7), attempt: Attempt(1) };
 /// let content = Content::Tombstone { key, action: ActionNumber(1) };
-/// let found = Found { content, version: SlotVersion::new("3") };
+/// let found = Found::new(content, SlotVersion::new("3"));
 /// assert_eq!(found.version.as_str(), "3");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Found {
     /// What.
     pub content: Content,
     /// The version of the slot.
     pub version: SlotVersion,
+}
+
+impl Found {
+    /// Returns a content with the version of its slot.
+    #[must_use]
+    pub const fn new(content: Content, version: SlotVersion) -> Self {
+        Self { content, version }
+    }
 }

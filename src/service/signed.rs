@@ -32,11 +32,13 @@ use time::OffsetDateTime;
 /// use fhir_devices::manifest::{Signature, SignedManifest};
 /// let signature = Signature { key: "acme-2017".parse()?, bytes: vec![0; 64] };
 /// let manifest = SignedManifest::new(r#"{"format":1}"#, vec![signature]);
-/// let mut submission = SignedSubmission::new("pump-7".parse()?, "acme".parse()?, manifest);
-/// submission.artifact = Some("pump-2.4.bin".parse()?);
+/// let submission = SignedSubmission::new("pump-7".parse()?, "acme".parse()?, manifest)
+///     .with_artifact("pump-2.4.bin".parse()?);
+/// assert!(!submission.replace);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SignedSubmission {
     /// The device that the update is for.
     pub device: Id,
@@ -59,6 +61,30 @@ impl SignedSubmission {
     #[must_use]
     pub const fn new(device: Id, provider: ProviderId, manifest: SignedManifest) -> Self {
         Self { device, provider, manifest, artifact: None, replace: false, sender: None, idempotency_key: None }
+    }
+
+    /// Sets which of its files comes.
+    #[must_use]
+    pub fn with_artifact(self, artifact: ArtifactName) -> Self {
+        Self { artifact: Some(artifact), ..self }
+    }
+
+    /// Sets the permission to bring other bytes under a version that the component knows.
+    #[must_use]
+    pub fn with_replace(self, replace: bool) -> Self {
+        Self { replace, ..self }
+    }
+
+    /// Sets the sender, for the audit records.
+    #[must_use]
+    pub fn with_sender(self, sender: ActorId) -> Self {
+        Self { sender: Some(sender), ..self }
+    }
+
+    /// Sets the key under which it may be sent again.
+    #[must_use]
+    pub fn with_idempotency_key(self, idempotency_key: IdempotencyKey) -> Self {
+        Self { idempotency_key: Some(idempotency_key), ..self }
     }
 }
 

@@ -21,6 +21,7 @@ use time::OffsetDateTime;
 /// # Ok::<(), fhir_devices::element::Malformed>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Submission {
     /// The device that the update is for.
     pub device: Id,

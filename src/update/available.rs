@@ -4,7 +4,7 @@ use crate::datatype::{Attachment, Extension, ExtensionValue, Primitive};
 use crate::manifest::IngestId;
 use crate::primitive::{CanonicalBase, CanonicalName, Code, DateTime, Decimal, Id, Text, UnsignedInt, Uri};
 use crate::resource::DeviceComponent;
-use crate::store::Sha256;
+use crate::store::{BlobRef, Sha256};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
 use std::str::FromStr;
@@ -91,16 +91,13 @@ pub struct NotAnUpdate {
 /// ```
 /// use fhir_devices::primitive::{Code, Text, Uri};
 /// use fhir_devices::update::UpdateFile;
-/// let file = UpdateFile {
-///     url: Uri::new("https://cdn.example/acme/sha256/ba78")?,
-///     content_type: Code::new("application/octet-stream")?,
-///     title: Text::new("pump-2.4.bin")?,
-///     creation: None,
-/// };
+/// let url = Uri::new("https://cdn.example/acme/sha256/ba78")?;
+/// let file = UpdateFile::new(url, Code::new("application/octet-stream")?, Text::new("pump-2.4.bin")?);
 /// assert_eq!(file.title, "pump-2.4.bin");
 /// # Ok::<(), fhir_devices::element::Malformed>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UpdateFile {
     /// The URL of the bytes.
     pub url: Uri,
@@ -112,33 +109,38 @@ pub struct UpdateFile {
     pub creation: Option<DateTime>,
 }
 
+impl UpdateFile {
+    /// Returns a file: the URL of its bytes, its media type, and its name.
+    #[must_use]
+    pub const fn new(url: Uri, content_type: Code, title: Text) -> Self {
+        Self { url, content_type, title, creation: None }
+    }
+
+    /// Sets the time of the upload.
+    #[must_use]
+    pub fn with_creation(self, creation: DateTime) -> Self {
+        Self { creation: Some(creation), ..self }
+    }
+}
+
 /// An update that is available for a component.
 ///
 /// ```
 /// use fhir_devices::update::{AvailableUpdate, UpdateFile, UpdateStatus};
 /// use fhir_devices::manifest::IngestId;
-/// use fhir_devices::store::Sha256;
+/// use fhir_devices::store::BlobRef;
 ///
-/// let update = AvailableUpdate {
-///     id: IngestId(7),
-///     version: Some("2.4".parse()?),
-///     sequence: Some(20_240_117_001),
-///     status: UpdateStatus::Current,
-///     sha256: Sha256::of(b"firmware"),
-///     size: 8,
-///     file: UpdateFile {
-///         url: "https://cdn.example/pump".parse()?,
-///         content_type: "application/octet-stream".parse()?,
-///         title: "pump-2.4.bin".parse()?,
-///         creation: None,
-///     },
-///     restored: 0,
-///     damaged: false,
-/// };
+/// let url = "https://cdn.example/pump".parse()?;
+/// let file = UpdateFile::new(url, "application/octet-stream".parse()?, "pump-2.4.bin".parse()?);
+/// let update = AvailableUpdate::new(IngestId(7), BlobRef::of(b"firmware"), file)
+///     .with_version("2.4".parse()?)
+///     .with_sequence(20_240_117_001);
+/// assert_eq!(update.status, UpdateStatus::Current);
 /// assert_eq!(AvailableUpdate::from_extension(&update.to_extension())?, update);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AvailableUpdate {
     /// The id of its upload.
     pub id: IngestId,
@@ -161,6 +163,58 @@ pub struct AvailableUpdate {
 }
 
 impl AvailableUpdate {
+    /// Returns a current update, without a version and a sequence number.
+    #[must_use]
+    pub const fn new(id: IngestId, bytes: BlobRef, file: UpdateFile) -> Self {
+        Self {
+            id,
+            version: None,
+            sequence: None,
+            status: UpdateStatus::Current,
+            sha256: bytes.digest,
+            size: bytes.size,
+            file,
+            restored: 0,
+            damaged: false,
+        }
+    }
+
+    /// Sets its version, as its manufacturer names it.
+    #[must_use]
+    pub fn with_version(self, version: Text) -> Self {
+        Self { version: Some(version), ..self }
+    }
+
+    /// Sets its sequence number.
+    #[must_use]
+    pub fn with_sequence(self, sequence: u64) -> Self {
+        Self { sequence: Some(sequence), ..self }
+    }
+
+    /// Sets its state.
+    #[must_use]
+    pub fn with_status(self, status: UpdateStatus) -> Self {
+        Self { status, ..self }
+    }
+
+    /// Sets the file.
+    #[must_use]
+    pub fn with_file(self, file: UpdateFile) -> Self {
+        Self { file, ..self }
+    }
+
+    /// Sets how often it was made current again after being superseded.
+    #[must_use]
+    pub fn with_restored(self, restored: u32) -> Self {
+        Self { restored, ..self }
+    }
+
+    /// Sets whether its file is known to be damaged.
+    #[must_use]
+    pub fn with_damaged(self, damaged: bool) -> Self {
+        Self { damaged, ..self }
+    }
+
     /// Returns the update as an extension of a component, under the default base.
     #[must_use]
     pub fn to_extension(&self) -> Extension {

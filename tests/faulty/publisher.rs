@@ -55,7 +55,7 @@ fn without_links(content: &Content) -> Content {
 impl Publisher for Wrong {
     fn capabilities(&self) -> PublisherCapabilities {
         let limit = if self.has("g8_largest_content_is_accepted_and_a_larger_one_refused") { 1 << 20 } else { 4 << 10 };
-        PublisherCapabilities { max_content: limit, ..self.inner.capabilities() }
+        self.inner.capabilities().with_max_content(limit)
     }
 
     fn put<'a>(
@@ -75,12 +75,12 @@ impl Publisher for Wrong {
                 }
                 "g3_older_content_is_stale" if known.is_some() => {
                     *self.puts.lock().unwrap() += 1;
-                    Ok(Receipt { version: SlotVersion::new("1"), durable: false })
+                    Ok(Receipt::new(SlotVersion::new("1"), false))
                 }
                 "g3_newer_content_is_accepted" if matches!(content, Content::Offer(_)) && known.is_some() => {
                     Err(PublishError::Stale { action: ActionNumber(1) })
                 }
-                "g4_acknowledged_content_is_read" => Ok(Receipt { version: SlotVersion::new("1"), durable: true }),
+                "g4_acknowledged_content_is_read" => Ok(Receipt::new(SlotVersion::new("1"), true)),
                 "g5_calls_are_isolated_by_tenant" => self.inner.put(&everybody(), slot, content, seen).await,
                 "g6_dropped_put_is_atomic" if known.is_some() => {
                     let Content::Tombstone { key, .. } = content else { panic!() };

@@ -19,14 +19,12 @@ struct Lanes {
 
 /// So many lanes, all of them open, with so many components in all.
 fn open_lanes(lanes: u16, components: usize) -> Lanes {
-    let stop = StopCriterion { counts: [OutcomeClass::Failed].into(), over_permille: 100, min_done: 3_000 };
+    let stop = StopCriterion::new([OutcomeClass::Failed], 100, 3_000);
     assert_eq!(stop.limit(0), LIMIT);
-    let request = RolloutRequest {
-        lanes: NonZeroU16::new(lanes).unwrap(),
-        cap: u32::from(lanes) + 40,
-        stop: vec![stop],
-        ..RolloutRequest::new(ReleaseId(1), "eu".parse().unwrap())
-    };
+    let request = RolloutRequest::new(ReleaseId(1), "eu".parse().unwrap())
+        .with_lanes(NonZeroU16::new(lanes).unwrap())
+        .with_cap(u32::from(lanes) + 40)
+        .with_stop(vec![stop]);
     let spec = Spec::new(request).unwrap();
     let mut heads: Vec<_> = (0..lanes).map(|lane| LaneHead::new(&spec, ROLLOUT, Lane(lane)).unwrap()).collect();
     let mut planned = vec![Vec::new(); lanes.into()];

@@ -39,9 +39,14 @@ fn releases() -> Vec<Release> {
         (release.request.files[0].generation, release.request.files[0].sha1) = (generation, sha1);
         all.push(release.clone());
         if sha1.is_some() {
-            all.push(Release { state: State::Released, released_at: Some(NOW), ..release.clone() });
+            let mut released = release.clone();
+            (released.state, released.released_at) = (State::Released, Some(NOW));
+            all.push(released);
         }
-        all.extend([State::Withdrawing, State::Withdrawn].map(|state| Release { state, ..release.clone() }));
+        for state in [State::Withdrawing, State::Withdrawn] {
+            release.state = state;
+            all.push(release.clone());
+        }
     }
     all
 }

@@ -35,7 +35,7 @@ fn spec(request: RolloutRequest) -> Spec {
 }
 
 fn gated() -> Spec {
-    spec(RolloutRequest { gates: [Gate::ClinicalUse].into(), cap: 2, ..request() })
+    spec(request().with_gates([Gate::ClinicalUse].into()).with_cap(2))
 }
 
 fn target(component: &str, region: &str) -> Target {
@@ -49,6 +49,12 @@ fn lane_in(spec: &Spec, status: LaneStatus) -> LaneHead {
 fn planned(spec: &Spec) -> Deployment {
     let lane = LaneHead::new(spec, ROLLOUT, Lane(0)).unwrap();
     deployment::plan(&tenant(), spec, &lane, target("channel", "eu"), NOW).unwrap().deployment
+}
+
+fn deployment_in(spec: &Spec, state: State) -> Deployment {
+    let mut deployment = planned(spec);
+    deployment.state = state;
+    deployment
 }
 
 fn states() -> Vec<State> {
@@ -165,12 +171,13 @@ fn deployment_answers_every_input_in_every_state() {
     let offers = DeviceOffers { last: ActionNumber(5), live: Vec::new(), reported: None };
     let (mut reached, mut refused, mut outcomes) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for proof in Proof::ALL {
-        let spec = spec(RolloutRequest { proof: *proof, ..RolloutRequest::from(gated()) });
+        let spec = spec(RolloutRequest::from(gated()).with_proof(*proof));
         for state in states() {
             for status in LaneStatus::ALL {
                 let lane = with_one(&spec, *status, &state);
                 let granted = matches!(state, State::Claimed { .. });
-                let before = Deployment { state: state.clone(), granted, last_report: Some(1), ..planned(&spec) };
+                let mut before = deployment_in(&spec, state.clone());
+                (before.granted, before.last_report) = (granted, Some(1));
                 for input in inputs() {
                     for later in TIMES {
                         let context = Context { spec: &spec, lane: &lane, offers: &offers };
@@ -250,7 +257,8 @@ fn deployment_answers_every_input_in_every_state() {
 #[test]
 fn deployment_record_survives_writing_in_every_state() {
     for state in states() {
-        let deployment = Deployment { state, granted: true, last_report: Some(8), ..planned(&gated()) };
+        let mut deployment = deployment_in(&gated(), state);
+        (deployment.granted, deployment.last_report) = (true, Some(8));
         assert_eq!(Deployment::from_bytes(&deployment.to_bytes()), Ok(deployment));
     }
 }
@@ -265,7 +273,7 @@ fn records_of_format_1_are_read_and_written_as_they_were() {
         String::from_utf8(Rollout::draft(ROLLOUT, by("biomed"), &spec, NOW).0.to_bytes()).unwrap(),
     ];
     for state in states() {
-        let deployment = Deployment { state, ..planned(&spec) };
+        let deployment = deployment_in(&spec, state);
         lines.push(String::from_utf8(deployment.to_bytes()).unwrap());
     }
     let written = lines.join("\n") + "\n";
@@ -290,7 +298,7 @@ fn spec_refuses_what_cannot_be_carried_out() {
         change(&mut request);
         Spec::new(request).unwrap_err()
     };
-    let wave = WaveSpec { permille: 500, ..WaveSpec::default() };
+    let wave = WaveSpec::new(500);
     assert_eq!(refused(|request| request.regions.clear()), InvalidSpec::NoRegion);
     assert_eq!(refused(|request| request.waves.clear()), InvalidSpec::Waves { found: 0 });
     assert_eq!(refused(|request| request.stop.clear()), InvalidSpec::Criteria { found: 0 });
@@ -311,17 +319,17 @@ fn spec_refuses_what_cannot_be_carried_out() {
 
 #[test]
 fn waves_and_lanes_follow_from_the_component_alone() {
-    let waves = [10, 90, 900].map(|permille| WaveSpec { permille, ..WaveSpec::default() });
+    let waves = [10, 90, 900].map(|permille| WaveSpec::new(permille));
     let regions = ["eu", "us"].map(|name| (region(name), RegionPolicy::default()));
-    let spec = spec(RolloutRequest {
-        waves: waves.to_vec(),
-        regions: regions.into(),
-        lanes: 4.try_into().unwrap(),
-        cap: 100,
-        seed: 5,
-        pins: ["canary".parse().unwrap()].into(),
-        ..request()
-    });
+    let spec = spec(
+        request()
+            .with_waves(waves.to_vec())
+            .with_regions(regions.into())
+            .with_lanes(4.try_into().unwrap())
+            .with_cap(100)
+            .with_seed(5)
+            .with_pins(["canary".parse().unwrap()].into()),
+    );
     let components: Vec<Id> = (0..20_000).map(|n| format!("c{n}").parse().unwrap()).collect();
     let mut found = [0_u32; 3];
     let mut lanes = [0_u32; 8];
@@ -344,8 +352,8 @@ fn waves_and_lanes_follow_from_the_component_alone() {
 #[test]
 fn failure_shares_and_caps_make_the_whole() {
     for lanes in [1_u16, 2, 7, 64, 1_024] {
-        let stop = vec![StopCriterion { counts: [OutcomeClass::Failed].into(), over_permille: 50, min_done: 100 }];
-        let spec = spec(RolloutRequest { stop, lanes: lanes.try_into().unwrap(), cap: 3_000, ..request() });
+        let stop = vec![StopCriterion::new([OutcomeClass::Failed], 50, 100)];
+        let spec = spec(request().with_stop(stop).with_lanes(lanes.try_into().unwrap()).with_cap(3_000));
         let heads: Vec<_> = (0..lanes).map(|lane| LaneHead::new(&spec, ROLLOUT, Lane(lane)).unwrap()).collect();
         assert_eq!(heads.iter().map(|head| head.allowances[0].share).sum::<u32>(), 6);
         assert_eq!(heads.iter().map(|head| head.cap_share).sum::<u32>(), 3_000);
@@ -356,8 +364,8 @@ fn failure_shares_and_caps_make_the_whole() {
 #[test]
 fn rate_limits_offers_and_lost_time_is_not_made_up() {
     let rate = Rate { per_minute: 6.try_into().unwrap(), burst: 2.try_into().unwrap() };
-    let policy = RegionPolicy { cap: None, rate: Some(rate) };
-    let spec = spec(RolloutRequest { regions: [(region("eu"), policy)].into(), cap: 100, ..request() });
+    let policy = RegionPolicy::default().with_rate(rate);
+    let spec = spec(request().with_regions([(region("eu"), policy)].into()).with_cap(100));
     let mut lane =
         LaneHead { status: LaneStatus::Open, epoch: Epoch(3), ..LaneHead::new(&spec, ROLLOUT, Lane(0)).unwrap() };
     let offer = Input::OfferRequested { epoch: Epoch(3), line: Vec::new(), one_per_device: false, admitted: true };
@@ -387,7 +395,7 @@ fn rollout_in(spec: &Spec, status: Status) -> Rollout {
 
 #[test]
 fn rollout_answers_every_input_in_every_state() {
-    let spec = spec(RolloutRequest { approvals: 1, ..RolloutRequest::from(gated()) });
+    let spec = spec(RolloutRequest::from(gated()).with_approvals(1));
     let why = || "loses alarms".parse().unwrap();
     let mut inputs = vec![RolloutInput::Submitted, RolloutInput::StartReached];
     for (from, next) in [(None, None), (None, Some("a")), (Some("a"), Some("b"))] {
@@ -449,7 +457,7 @@ fn rollout_answers_every_input_in_every_state() {
 
 #[test]
 fn rollout_waits_for_its_plan_and_its_start() {
-    let spec = spec(RolloutRequest { start: Some(NOW), ..request() });
+    let spec = spec(request().with_start(NOW));
     let ready = Rollout { planned: Planned::default(), ..rollout_in(&spec, Status::Ready) };
     let start = |rollout, at| rollout::step(rollout, &spec, &RolloutInput::StartReached, at);
     assert_eq!(start(&ready, NOW - Duration::SECOND), Err(RolloutRefusal::NotDue));
@@ -463,13 +471,9 @@ fn rollout_waits_for_its_plan_and_its_start() {
 
 #[test]
 fn next_wave_waits_for_its_gate_and_its_soak() {
-    let first = WaveSpec { permille: 0, min_done: 2, min_success_permille: 600, soak_seconds: 60, pause_after: false };
-    let waves = vec![first, WaveSpec { permille: 1_000, ..WaveSpec::default() }];
-    let spec = spec(RolloutRequest {
-        waves,
-        stop: vec![StopCriterion { counts: [OutcomeClass::Failed].into(), over_permille: 900, min_done: 10 }],
-        ..request()
-    });
+    let first = WaveSpec::new(0).with_min_done(2).with_min_success_permille(600).with_soak_seconds(60);
+    let waves = vec![first, WaveSpec::new(1_000)];
+    let spec = spec(request().with_waves(waves).with_stop(vec![StopCriterion::new([OutcomeClass::Failed], 900, 10)]));
     let mut rollout = rollout_in(&spec, Status::Running);
     let fold = |succeeded: u32, failed: u32, open: u32| {
         let mut lane = lane_in(&spec, LaneStatus::Open);
@@ -506,7 +510,7 @@ fn next_wave_waits_for_its_gate_and_its_soak() {
 
 #[test]
 fn halted_rollout_goes_on_only_when_others_approve_and_counts_anew() {
-    let spec = spec(RolloutRequest { approvals: 2, ..request() });
+    let spec = spec(request().with_approvals(2));
     let mut lane = LaneHead { epoch: Epoch(3), ..lane_in(&spec, LaneStatus::Stopped) };
     lane.tally.count(OutcomeClass::Failed);
     lane.allowances[0].failures = 1;
@@ -538,14 +542,10 @@ struct World {
 
 impl World {
     fn new(lanes: u16, cap: u32, limit: u16, components: usize) -> Self {
-        let stop = vec![StopCriterion {
-            counts: OutcomeClass::ALL.iter().copied().filter(|class| class.is_failure()).collect(),
-            over_permille: limit,
-            min_done: 100,
-        }];
+        let stop = vec![StopCriterion::failures(limit, 100)];
         let lanes = lanes.try_into().unwrap();
-        let retry = Retry { first_seconds: 0, max_attempts: 2.try_into().unwrap(), ..Retry::default() };
-        let spec = spec(RolloutRequest { stop, lanes, cap, retry, ..request() });
+        let retry = Retry::default().with_first_seconds(0).with_max_attempts(2.try_into().unwrap());
+        let spec = spec(request().with_stop(stop).with_lanes(lanes).with_cap(cap).with_retry(retry));
         let mut heads: Vec<_> =
             (0..lanes.get()).map(|lane| LaneHead::new(&spec, ROLLOUT, Lane(lane)).unwrap()).collect();
         let mut deployments = Vec::new();

@@ -18,7 +18,9 @@ pub(crate) fn leave() -> DowngradeAuthorization {
 
 fn stored(intent: Intent) -> Ingest {
     let state = State::Stored { blob: blob(), generation: Generation(1), target: None, attempts: 0 };
-    Ingest { intent, ..in_state(state) }
+    let mut ingest = in_state(state);
+    ingest.intent = intent;
+    ingest
 }
 
 fn read(highest: u64, by: u128) -> Input {

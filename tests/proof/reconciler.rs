@@ -337,7 +337,9 @@ impl Reconciler {
 
     fn ingest_at(&self, of: usize, record: u16) -> Ingest {
         let (state, became_current) = self.records.get(record).clone();
-        Ingest { state, became_current, ..self.base[of].clone() }
+        let mut ingest = self.base[of].clone();
+        (ingest.state, ingest.became_current) = (state, became_current);
+        ingest
     }
 
     fn ingest(&self, world: &World, of: usize) -> Ingest {

@@ -9,7 +9,7 @@ use super::machines::{Map, NOW};
 use fhir_devices::manifest::ReleaseId;
 use fhir_devices::store::Sha256;
 use fhir_devices::update::deployment::{
-    self, Context, Deployment, DeviceOffers, Input, OutcomeClass, Retraction, Runs, SlotVersion, State, Step, Target,
+    self, Context, Deployment, DeviceOffers, Input, Retraction, Runs, SlotVersion, State, Step, Target,
 };
 use fhir_devices::update::rollout::{
     self, Epoch, Fold, Lane, LaneHead, LaneInput, LaneStatus, Planned, RegionPolicy, Retry, Rollout, RolloutEffect,
@@ -149,18 +149,19 @@ pub(crate) fn lane_without_times(lane: LaneHead) -> LaneHead {
 
 impl Lanes {
     pub(crate) fn new(setup: Setup) -> Self {
-        let counts: BTreeSet<_> = OutcomeClass::ALL.iter().copied().filter(|class| class.is_failure()).collect();
-        let stop = vec![StopCriterion { counts, over_permille: (setup.limit - 1) * 10, min_done: 100 }];
+        let stop = vec![StopCriterion::failures((setup.limit - 1) * 10, 100)];
         let names = if setup.regions { &["eu", "us"][..] } else { &["eu"][..] };
         let lanes = (LANES / names.len()) as u16;
-        let spec = Spec::new(RolloutRequest {
-            stop,
-            regions: names.iter().map(|name| (name.parse().unwrap(), RegionPolicy::default())).collect(),
-            lanes: lanes.try_into().unwrap(),
-            cap: setup.cap,
-            retry: Retry { max_attempts: setup.attempts.try_into().unwrap(), first_seconds: 0, ..Retry::default() },
-            ..RolloutRequest::new(ReleaseId(1), names[0].parse().unwrap())
-        })
+        let spec = Spec::new(
+            RolloutRequest::new(ReleaseId(1), names[0].parse().unwrap())
+                .with_stop(stop)
+                .with_regions(names.iter().map(|name| (name.parse().unwrap(), RegionPolicy::default())).collect())
+                .with_lanes(lanes.try_into().unwrap())
+                .with_cap(setup.cap)
+                .with_retry(
+                    Retry::default().with_max_attempts(setup.attempts.try_into().unwrap()).with_first_seconds(0),
+                ),
+        )
         .unwrap();
         let mut targets = Vec::new();
         for lane in 0..LANES {

@@ -174,15 +174,16 @@ fn component(at: usize) -> Id {
 
 impl Slots {
     pub(crate) fn new(setup: SlotSetup) -> Self {
-        let counts = OutcomeClass::ALL.iter().copied().filter(|class| class.is_failure()).collect();
         let says = setup.without == Some(SlotRule::DoneIsNoProof);
-        let spec = Spec::new(RolloutRequest {
-            stop: vec![StopCriterion { counts, over_permille: 999, min_done: 100 }],
-            cap: 2,
-            proof: if says { Proof::DeviceSays } else { Proof::VersionReport },
-            retry: Retry { max_attempts: setup.attempts.try_into().unwrap(), first_seconds: 0, ..Retry::default() },
-            ..RolloutRequest::new(ReleaseId(1), "eu".parse().unwrap())
-        })
+        let spec = Spec::new(
+            RolloutRequest::new(ReleaseId(1), "eu".parse().unwrap())
+                .with_stop(vec![StopCriterion::failures(999, 100)])
+                .with_cap(2)
+                .with_proof(if says { Proof::DeviceSays } else { Proof::VersionReport })
+                .with_retry(
+                    Retry::default().with_max_attempts(setup.attempts.try_into().unwrap()).with_first_seconds(0),
+                ),
+        )
         .unwrap();
         Self {
             setup,

@@ -10,7 +10,7 @@ use fhir_devices::rest::{KnownUpdate, KnownUpdates, Request, Server};
 use fhir_devices::service::{Submission, UpdateService};
 use fhir_devices::store::*;
 use fhir_devices::update::ingest::State;
-use fhir_devices::update::{AVAILABLE_UPDATE, AvailableUpdate, UpdateFile, UpdateStatus, available};
+use fhir_devices::update::{AVAILABLE_UPDATE, AvailableUpdate, UpdateStatus, available};
 use fhir_devices::validate::Valid;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -429,31 +429,26 @@ async fn write_may_attach_only_the_pending_update() {
     let waiting = stored_upload(memory, &updates, "2.5.bin").await;
     let ingest = updates.upload(&tenant(), waiting.id).await.unwrap();
     assert!(matches!(ingest.state, State::Stored { target: Some(_), .. }), "{:?}", ingest.state);
-    let superseded = AvailableUpdate { status: UpdateStatus::Superseded, ..first.clone() };
+    let superseded = first.clone().with_status(UpdateStatus::Superseded);
     let send = async |updates: &[&AvailableUpdate]| {
         let mut body = part("mds");
         body["extension"] = updates.iter().map(|update| of_json(update)).collect();
         client.send("PUT DeviceComponent/mds", &[], &body.to_string()).await
     };
     // Nothing else than what the ledger has of it, and nothing that goes without its predecessor.
-    let url = AvailableUpdate {
-        file: UpdateFile { url: "https://evil.example/x".parse().unwrap(), ..waiting.file.clone() },
-        ..waiting.clone()
-    };
-    let title = AvailableUpdate {
-        file: UpdateFile { title: "x.bin".parse().unwrap(), ..waiting.file.clone() },
-        ..waiting.clone()
-    };
-    for changed in [
-        url,
-        title,
-        AvailableUpdate { sha256: Sha256::of(b"evil"), ..waiting.clone() },
-        AvailableUpdate { size: 8, ..waiting.clone() },
-        AvailableUpdate { version: Some("9".parse().unwrap()), ..waiting.clone() },
-        AvailableUpdate { sequence: Some(9), ..waiting.clone() },
-        AvailableUpdate { status: UpdateStatus::Withdrawn, ..waiting.clone() },
-        AvailableUpdate { restored: 1, ..waiting.clone() },
-    ] {
+    let changes: [fn(&mut AvailableUpdate); 8] = [
+        |update| update.file.url = "https://evil.example/x".parse().unwrap(),
+        |update| update.file.title = "x.bin".parse().unwrap(),
+        |update| update.sha256 = Sha256::of(b"evil"),
+        |update| update.size = 8,
+        |update| update.version = Some("9".parse().unwrap()),
+        |update| update.sequence = Some(9),
+        |update| update.status = UpdateStatus::Withdrawn,
+        |update| update.restored = 1,
+    ];
+    for change in changes {
+        let mut changed = waiting.clone();
+        change(&mut changed);
         let answer = send(&[&superseded, &changed]).await;
         assert_eq!(answer.status, 422, "{changed:?}: {}", text(&answer));
         assert_eq!((answer.status, rules(&json(&answer))), (422, vec!["available-update".to_owned()]), "{changed:?}");

@@ -4,7 +4,7 @@ use super::fleet::{Fleet, Manner, device_name};
 use fhir_devices::backend::Memory;
 use fhir_devices::testkit::{CallOutcome, CallPlan, Faulty};
 use fhir_devices::update::deployment::OutcomeClass;
-use fhir_devices::update::rollout::{RolloutRequest, Status};
+use fhir_devices::update::rollout::Status;
 use std::sync::Arc;
 
 /// One call of the ledger goes wrong, and then a new process goes on.
@@ -12,7 +12,7 @@ async fn with_one(fate: CallOutcome, call: u64) -> bool {
     let memory = Arc::new(Memory::new());
     let calm = Fleet::over(Arc::clone(&memory), Arc::clone(&memory), 3).await;
     let release = calm.release("2.0", 1).await;
-    let rollout = calm.start(RolloutRequest { cap: 6, ..Fleet::<Memory>::request(&release) }).await;
+    let rollout = calm.start(Fleet::<Memory>::request(&release).with_cap(6)).await;
 
     let faulty = Arc::new(Faulty::on(Arc::clone(&memory), call, fate));
     let mut broken = Fleet::over_again(&calm, Arc::clone(&faulty));

@@ -5,7 +5,7 @@ use fhir_devices::service::{
     DeviceReport, ReleaseSubmission, ReportedVersion, RolloutError, RolloutService, UpdateService,
 };
 use fhir_devices::store::{Ledger, Tenant, TenantResources, stream};
-use fhir_devices::update::deployment::{OutcomeClass, Phase, Refusal};
+use fhir_devices::update::deployment::{Phase, Refusal};
 use fhir_devices::update::release::{Release, Target};
 use fhir_devices::update::rollout::{RegionId, RegionPolicy, RolloutId, RolloutRequest, StopCriterion};
 use fhir_devices::{Device, DeviceComponent, Valid};
@@ -90,13 +90,10 @@ impl Fleet<Memory> {
 
     /// All regions, and as many devices at once as there are.
     pub(crate) fn request(release: &Release) -> RolloutRequest {
-        let failures = OutcomeClass::ALL.iter().copied().filter(|class| class.is_failure()).collect();
-        RolloutRequest {
-            regions: REGIONS.iter().map(|name| (region(name), RegionPolicy::default())).collect(),
-            cap: 1_000,
-            stop: vec![StopCriterion { counts: failures, over_permille: 999, min_done: 10_000 }],
-            ..RolloutRequest::new(release.id, region("eu"))
-        }
+        RolloutRequest::new(release.id, region("eu"))
+            .with_regions(REGIONS.iter().map(|name| (region(name), RegionPolicy::default())).collect())
+            .with_cap(1_000)
+            .with_stop(vec![StopCriterion::failures(999, 10_000)])
     }
 
     pub(crate) async fn new(count: usize) -> Self {

@@ -3,7 +3,7 @@
 use super::fleet::{Fleet, Manner, REGIONS, by, device_name, region};
 use fhir_devices::service::{Blocked, DeploymentFilter, DeviceReport, ReportAnswer, ReportedVersion, RolloutError};
 use fhir_devices::update::deployment::{OutcomeClass, Phase, StateName};
-use fhir_devices::update::rollout::{Gate, RolloutRequest, Status, WaveSpec};
+use fhir_devices::update::rollout::{Gate, Status, WaveSpec};
 use std::num::NonZeroU16;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(999);
 async fn every_device_of_every_region_is_updated_and_proves_it() {
     let mut fleet = Fleet::new(30).await;
     let release = fleet.release("2.0", 1).await;
-    let request = RolloutRequest { lanes: NonZeroU16::new(3).unwrap(), ..Fleet::request(&release) };
+    let request = Fleet::request(&release).with_lanes(NonZeroU16::new(3).unwrap());
     let rollout = fleet.start(request).await;
     fleet.pass(3_600);
     fleet.settle().await;
@@ -38,18 +38,15 @@ async fn every_device_of_every_region_is_updated_and_proves_it() {
 async fn canaries_come_first_and_the_next_wave_waits_for_them() {
     let mut fleet = Fleet::new(40).await;
     let release = fleet.release("2.0", 1).await;
-    let waves = vec![
-        WaveSpec { permille: 100, min_success_permille: 1_000, soak_seconds: 3_600, ..WaveSpec::default() },
-        WaveSpec { permille: 900, ..WaveSpec::default() },
-    ];
+    let waves = vec![WaveSpec::new(100).with_min_success_permille(1_000).with_soak_seconds(3_600), WaveSpec::new(900)];
     let pins = [format!("{}-mds", device_name(7)).parse().unwrap()].into();
-    let rollout = fleet.start(RolloutRequest { waves, pins, ..Fleet::request(&release) }).await;
+    let rollout = fleet.start(Fleet::request(&release).with_waves(waves).with_pins(pins)).await;
     fleet.settle().await;
     let first = fleet.given.clone();
     assert!(first.contains("pump-7") && first.len() < 15, "{first:?}");
     let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
     assert_eq!(view.rollout.wave.0, 0);
-    let waiting = DeploymentFilter { state: Some(StateName::Planned), ..DeploymentFilter::default() };
+    let waiting = DeploymentFilter::default().with_state(StateName::Planned);
     let page = fleet.service.deployments(&fleet.tenant, rollout, waiting, PAGE, None).await.unwrap();
     assert_eq!(page.items.len(), 40 - first.len());
     let why = fleet.service.explain(&fleet.tenant, rollout, page.items[0].id).await.unwrap();
@@ -77,7 +74,7 @@ async fn what_devices_say_is_no_proof() {
     assert_eq!((view.ended(OutcomeClass::RolledBack), view.ended(OutcomeClass::Failed)), (1, 1));
     fleet.pass(2 * 86_400);
     fleet.settle().await;
-    let unproven = DeploymentFilter { outcome: Some(OutcomeClass::Unproven), ..DeploymentFilter::default() };
+    let unproven = DeploymentFilter::default().with_outcome(OutcomeClass::Unproven);
     let page = fleet.service.deployments(&fleet.tenant, rollout, unproven, PAGE, None).await.unwrap();
     assert_eq!(page.items.iter().map(|one| one.device.as_str()).collect::<Vec<_>>(), ["pump-2"]);
     // Three offers of a week each, and the times between them.
@@ -127,7 +124,7 @@ async fn a_device_in_use_waits_until_it_is_free() {
     super::fleet::put_device(&fleet.resources(), "pump-1", true).await;
     fleet.manners.insert(device_name(1), Manner::Good);
     let release = fleet.release("2.0", 1).await;
-    let request = RolloutRequest { gates: [Gate::ClinicalUse].into(), ..Fleet::request(&release) };
+    let request = Fleet::request(&release).with_gates([Gate::ClinicalUse].into());
     let rollout = fleet.start(request).await;
     fleet.settle().await;
     let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
@@ -146,7 +143,7 @@ async fn a_device_in_use_waits_until_it_is_free() {
 async fn a_rollout_waits_for_others_than_its_author_to_approve_it() {
     let mut fleet = Fleet::new(1).await;
     let release = fleet.release("2.0", 1).await;
-    let rollout = fleet.start(RolloutRequest { approvals: 1, ..Fleet::request(&release) }).await;
+    let rollout = fleet.start(Fleet::request(&release).with_approvals(1)).await;
     fleet.settle().await;
     let seen = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
     assert_eq!(seen.rollout.status, Status::AwaitingApproval);
@@ -220,7 +217,7 @@ async fn one_of_two_releases_is_lower_and_is_not_offered() {
 async fn any_number_of_services_work_on_one_ledger() {
     let mut fleet = Fleet::new(24).await;
     let release = fleet.release("2.0", 1).await;
-    let rollout = fleet.start(RolloutRequest { cap: 6, ..Fleet::request(&release) }).await;
+    let rollout = fleet.start(Fleet::request(&release).with_cap(6)).await;
     let services: Vec<_> = (0..3).map(|_| Fleet::service(&fleet.memory, fleet.memory.clone(), &fleet.clock)).collect();
     for _ in 0..60 {
         for (service, name) in services.iter().zip(REGIONS) {
@@ -237,14 +234,14 @@ async fn any_number_of_services_work_on_one_ledger() {
 async fn a_search_says_which_components_are_meant() {
     let mut fleet = Fleet::new(6).await;
     let release = fleet.release("2.0", 1).await;
-    let search = Some("DeviceComponent?_id=pump-1-mds,pump-4-mds".to_owned());
-    let rollout = fleet.start(RolloutRequest { search, ..Fleet::request(&release) }).await;
+    let search = "DeviceComponent?_id=pump-1-mds,pump-4-mds".to_owned();
+    let rollout = fleet.start(Fleet::request(&release).with_search(search)).await;
     fleet.settle().await;
     let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
     assert_eq!((view.rollout.status, view.ended(OutcomeClass::Succeeded)), (Status::Completed, 2));
     assert_eq!(fleet.given.iter().map(String::as_str).collect::<Vec<_>>(), ["pump-1", "pump-4"]);
     for wrong in ["Device?_id=x", "DeviceComponent?colour=red"] {
-        let request = RolloutRequest { search: Some(wrong.to_owned()), ..Fleet::request(&release) };
+        let request = Fleet::request(&release).with_search(wrong.to_owned());
         let refused = fleet.service.create(&fleet.tenant, request, &by("author")).await;
         assert!(matches!(refused, Err(RolloutError::InvalidSearch { .. })), "{wrong}");
     }

@@ -7,7 +7,7 @@ use fhir_devices::publish::{
 use fhir_devices::service::{DeploymentFilter, RolloutError};
 use fhir_devices::store::{BoxFuture, Tenant};
 use fhir_devices::update::deployment::{OutcomeClass, Refusal};
-use fhir_devices::update::rollout::{RolloutId, RolloutRequest, Status, StopCriterion};
+use fhir_devices::update::rollout::{RolloutId, Status, StopCriterion};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,11 +23,10 @@ async fn a_failing_build_stops_within_its_bound() {
                 *manner = Manner::Fails;
             }
             let release = fleet.release("2.0", 1).await;
-            let stop =
-                StopCriterion { counts: [OutcomeClass::Failed].into(), over_permille: limit_permille, min_done: 100 };
+            let stop = StopCriterion::new([OutcomeClass::Failed], limit_permille, 100);
             let limit = stop.limit(0);
             let lanes = NonZeroU16::new(lanes).unwrap();
-            let request = RolloutRequest { cap, lanes, stop: vec![stop], ..Fleet::request(&release) };
+            let request = Fleet::request(&release).with_cap(cap).with_lanes(lanes).with_stop(vec![stop]);
             let rollout = fleet.start(request).await;
             fleet.settle().await;
             let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
@@ -47,7 +46,7 @@ async fn after_cancelled_no_device_gets_bytes_and_those_that_had_some_are_named(
         fleet.manners.insert(device_name(number), Manner::Slow);
     }
     let release = fleet.release("2.0", 1).await;
-    let rollout = fleet.start(RolloutRequest { cap: 12, ..Fleet::request(&release) }).await;
+    let rollout = fleet.start(Fleet::request(&release).with_cap(12)).await;
     fleet.work().await;
     for number in 0..4 {
         fleet.device_acts(&device_name(number), Manner::Slow).await;
@@ -69,7 +68,7 @@ async fn after_cancelled_no_device_gets_bytes_and_those_that_had_some_are_named(
         let claimed = fleet.service.claim(&fleet.tenant, offer.key, &offer.files[0].name, None).await;
         assert!(matches!(claimed, Err(RolloutError::Deployment(Refusal::Gone))), "{claimed:?}");
     }
-    let out = DeploymentFilter { granted: true, ..DeploymentFilter::default() };
+    let out = DeploymentFilter::default().with_granted(true);
     let page = fleet.service.deployments(&fleet.tenant, rollout, out, PAGE, None).await.unwrap();
     let mut named: Vec<String> = page.items.iter().map(|one| one.device.to_string()).collect();
     named.sort();
@@ -106,7 +105,7 @@ async fn a_newer_rollout_takes_the_place_of_an_older_one() {
     for manner in fleet.manners.values_mut() {
         *manner = Manner::Good;
     }
-    let second = fleet.start(RolloutRequest { supersedes: Some(first), ..Fleet::request(&second) }).await;
+    let second = fleet.start(Fleet::request(&second).with_supersedes(first)).await;
     fleet.settle().await;
     assert_eq!(fleet.service.rollout(&fleet.tenant, first).await.unwrap().status, Status::Superseded);
     let view = fleet.service.view(&fleet.tenant, second).await.unwrap();
@@ -141,7 +140,7 @@ impl Publisher for Moody {
             return Box::pin(async { Err(PublishError::Backend { source: "a bad sector".into() }) });
         }
         if self.forgets.load(Ordering::Relaxed) {
-            return Box::pin(async { Ok(Receipt { version: SlotVersion::new("1"), durable: false }) });
+            return Box::pin(async { Ok(Receipt::new(SlotVersion::new("1"), false)) });
         }
         self.below.put(tenant, slot, content, seen)
     }
@@ -224,12 +223,12 @@ async fn a_rollout_that_takes_the_place_of_one_that_ended_starts() {
     let (first, second) = (fleet.release("2.0", 1).await, fleet.release("3.0", 2).await);
     let first = fleet.start(Fleet::request(&first)).await;
     fleet.settle().await;
-    let second = fleet.start(RolloutRequest { supersedes: Some(first), ..Fleet::request(&second) }).await;
+    let second = fleet.start(Fleet::request(&second).with_supersedes(first)).await;
     fleet.settle().await;
     assert_eq!(fleet.service.rollout(&fleet.tenant, first).await.unwrap().status, Status::Completed);
     assert_eq!(fleet.service.rollout(&fleet.tenant, second).await.unwrap().status, Status::Completed);
     let release = fleet.release("4.0", 3).await;
-    let unknown = RolloutRequest { supersedes: Some(RolloutId(1)), ..Fleet::request(&release) };
+    let unknown = Fleet::request(&release).with_supersedes(RolloutId(1));
     let refused = fleet.service.create(&fleet.tenant, unknown, &by("author")).await;
     assert!(matches!(refused, Err(RolloutError::NoSuchRollout { .. })), "{refused:?}");
 }

@@ -16,11 +16,11 @@ fn biomed() -> ActorId {
 }
 
 fn versioned(version: &str) -> Submission {
-    Submission { version: Some(version.parse().unwrap()), ..to_ecg() }
+    to_ecg().with_version(version.parse().unwrap())
 }
 
 fn numbered(sequence: u64) -> Submission {
-    Submission { sequence: Some(sequence), ..to_ecg() }
+    to_ecg().with_sequence(sequence)
 }
 
 /// Stores that were used before: the ledger and the store of files know each other.
@@ -77,13 +77,13 @@ fn replacing_the_bytes_of_a_version_needs_permission() {
     );
     // With a declared digest it is refused before the bytes, and leaves no record.
     let uploads = records(&service).len();
-    let declared = Submission { sha256: Some(found), ..versioned("2.4") };
+    let declared = versioned("2.4").with_sha256(found);
     refusal(receive(&service, declared, software()));
     assert_eq!(records(&service).len(), uploads);
     // A device may have the bytes of one that was withdrawn.
     block_on(service.withdraw(&ours(), first.update.id, biomed(), "recalled".parse().unwrap())).unwrap();
     refusal(receive(&service, versioned("2.4"), software()));
-    let leave = Submission { replace: true, sender: Some(biomed()), ..versioned("2.4") };
+    let leave = versioned("2.4").with_replace(true).with_sender(biomed());
     let replaced = receive(&service, leave, software()).unwrap();
     assert_eq!(updates(&read(&memory, "ecg").0).last().unwrap(), &replaced.update);
     let records = records(&service);
@@ -209,15 +209,15 @@ fn version_below_reported_needs_permission_and_reason() {
          back with a reason"
     );
     assert!(records(&service).is_empty(), "it is refused before the bytes");
-    let firm = Submission { reported_as: Some(ProductionSpec::Firmware), ..versioned("2.0.0") };
+    let firm = versioned("2.0.0").with_reported_as(ProductionSpec::Firmware);
     refusal(receive(&service, firm, firmware()));
     for version in ["1.10.0", "1.11.0", "2.0", "autumn"] {
         receive(&service, versioned(version), firmware()).unwrap();
     }
-    let opaque = Submission { scheme: Some(VersionScheme::Opaque), ..versioned("1.8.0") };
+    let opaque = versioned("1.8.0").with_scheme(VersionScheme::Opaque);
     receive(&service, opaque, firmware()).unwrap();
     let reason = "1.10 loses alarms".parse().unwrap();
-    let leave = Submission { downgrade: Some(VersionDowngrade { reason, by: biomed() }), ..versioned("1.9.0") };
+    let leave = versioned("1.9.0").with_downgrade(VersionDowngrade { reason, by: biomed() });
     let lower = receive(&service, leave, firmware()).unwrap();
     let records = records(&service);
     let targeted = records
@@ -330,7 +330,7 @@ fn sequence_number_is_not_lowered_during_an_upload() {
 #[test]
 fn declared_version_scheme_is_enforced() {
     let (_, service) = fleet();
-    let wrong = Submission { scheme: Some(VersionScheme::Semver), ..versioned("2.4") };
+    let wrong = versioned("2.4").with_scheme(VersionScheme::Semver);
     assert_eq!(
         receive(&service, wrong, firmware()).unwrap_err().to_string(),
         "the version is `2.4`, wanted a semantic version such as 1.2.3 or 1.2.3-rc.1 (semver)"
@@ -340,9 +340,9 @@ fn declared_version_scheme_is_enforced() {
 #[test]
 fn idempotency_key_is_independent_of_the_actor() {
     let (_, service) = fleet();
-    let by = |name: &str| Submission { sender: Some(name.parse().unwrap()), ..keyed("k") };
+    let by = |name: &str| keyed("k").with_sender(name.parse().unwrap());
     receive(&service, by("ward/one"), firmware()).unwrap();
     assert!(receive(&service, by("ward/two"), firmware()).unwrap().replayed);
-    let other = Submission { replace: true, ..by("ward/one") };
+    let other = by("ward/one").with_replace(true);
     assert!(matches!(receive(&service, other, firmware()), Err(ReceiveError::KeyReused { .. })));
 }

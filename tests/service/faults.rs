@@ -66,7 +66,7 @@ fn concurrent_component_write_is_kept() {
 fn sequence_number_of_a_failed_upload_is_reusable() {
     let (double, service) = double();
     let service = service.with_max_attempts(2);
-    let numbered = |key: &str| Submission { sequence: Some(42), ..keyed(key) };
+    let numbered = |key: &str| keyed(key).with_sequence(42);
     let count = AtomicU64::new(0);
     *double.meddle.lock().unwrap() =
         Some(Box::new(move |memory| scribble(memory, count.fetch_add(1, Ordering::Relaxed))));
@@ -128,7 +128,7 @@ fn concurrent_calls_agree_on_the_outcome() {
 
 #[test]
 fn dropped_call_leaves_the_sequence_number_to_the_next() {
-    let numbered = || Submission { sequence: Some(42), ..keyed("k") };
+    let numbered = || keyed("k").with_sequence(42);
     for polls in 0.. {
         let (double, service) = double();
         let mut left = 1;
@@ -259,7 +259,7 @@ fn record_states_how_an_upload_ended() {
 /// The call died between the component and the record, and the target means another component by now.
 #[test]
 fn reference_is_not_written_to_another_component() {
-    let vmd = || Submission { target: Selector::Level(Level::Vmd), ..keyed("k") };
+    let vmd = || keyed("k").with_target(Selector::Level(Level::Vmd));
     for polls in 0.. {
         let (double, service) = double();
         let void = |id: &str| {

@@ -36,7 +36,7 @@ fn resent_key_does_not_restore_a_withdrawn_update() {
         format!("the upload `{}` ended without an update, `withdrawn`: it was withdrawn", first.update.id)
     );
     let shown = updates(&read(&memory, "ecg").0);
-    assert_eq!(shown, [AvailableUpdate { status: UpdateStatus::Withdrawn, ..first.update }]);
+    assert_eq!(shown, [first.update.with_status(UpdateStatus::Withdrawn)]);
 }
 
 #[test]

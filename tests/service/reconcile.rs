@@ -227,13 +227,8 @@ fn signed_url_is_compared_without_its_signature() {
     let compare = || block_on(service.reconcile(&ours(), NonZeroU32::MAX, ReconcilePosition::default())).unwrap();
     assert!(compare().reattached.is_empty(), "another signature alone is no other address");
     let (mut other, _) = read(&memory, "ecg");
-    let elsewhere = AvailableUpdate {
-        file: fhir_devices::update::UpdateFile {
-            url: update.file.url.as_str().replace("bucket", "evil").parse().unwrap(),
-            ..update.file.clone()
-        },
-        ..update.clone()
-    };
+    let mut elsewhere = update.clone();
+    elsewhere.file.url = update.file.url.as_str().replace("bucket", "evil").parse().unwrap();
     other.extension = vec![elsewhere.to_extension()];
     overwrite(&memory, &other);
     let ingest = block_on(service.upload(&ours(), update.id)).unwrap();

@@ -65,28 +65,28 @@ fn in_json(extension: &Extension) -> Value {
 }
 
 fn full() -> AvailableUpdate {
-    AvailableUpdate {
-        id: IngestId(u128::MAX),
-        version: Some("2.4 (build 7)".parse().unwrap()),
-        sequence: Some(u64::MAX),
-        status: UpdateStatus::Withdrawn,
-        sha256: Sha256::of(b"firmware"),
-        size: u64::MAX,
-        file: UpdateFile {
-            url: "https://cdn.example/a".parse().unwrap(),
-            content_type: "application/zip".parse().unwrap(),
-            title: "a.zip".parse().unwrap(),
-            creation: Some("2017-04-19T10:00:00Z".parse().unwrap()),
-        },
-        restored: u32::MAX,
-        damaged: true,
-    }
+    let (url, content_type) = ("https://cdn.example/a".parse().unwrap(), "application/zip".parse().unwrap());
+    let file = UpdateFile::new(url, content_type, "a.zip".parse().unwrap());
+    let bytes = BlobRef { digest: Sha256::of(b"firmware"), size: u64::MAX };
+    AvailableUpdate::new(IngestId(u128::MAX), bytes, file.with_creation("2017-04-19T10:00:00Z".parse().unwrap()))
+        .with_version("2.4 (build 7)".parse().unwrap())
+        .with_sequence(u64::MAX)
+        .with_status(UpdateStatus::Withdrawn)
+        .with_restored(u32::MAX)
+        .with_damaged(true)
+}
+
+fn sized(size: u64) -> AvailableUpdate {
+    let mut update = full();
+    update.size = size;
+    update
 }
 
 #[test]
 fn written_extensions_follow_their_definition() {
-    let mut bare = AvailableUpdate { version: None, sequence: None, size: 8, restored: 0, damaged: false, ..full() };
-    bare.file.creation = None;
+    let mut file = full().file;
+    file.creation = None;
+    let bare = AvailableUpdate::new(full().id, BlobRef::of(b"firmware"), file).with_status(UpdateStatus::Withdrawn);
     for update in [full(), bare] {
         let extension = update.to_extension();
         assert_eq!(faults(&in_json(&extension)), Vec::<String>::new());
@@ -126,9 +126,9 @@ fn incomplete_extension_names_the_missing_part() {
 
 #[test]
 fn size_within_32_bits_is_in_the_attachment() {
-    let small = in_json(&AvailableUpdate { size: 2_147_483_647, ..full() }.to_extension());
+    let small = in_json(&sized(2_147_483_647).to_extension());
     assert_eq!(small["extension"][6]["valueAttachment"]["size"], 2_147_483_647);
-    let large = in_json(&AvailableUpdate { size: 2_147_483_648, ..full() }.to_extension());
+    let large = in_json(&sized(2_147_483_648).to_extension());
     assert_eq!(large["extension"][6]["valueAttachment"]["size"], Value::Null);
     assert_eq!(large["extension"][5]["valueDecimal"].to_string(), "2147483648");
 }

@@ -77,7 +77,10 @@ fn sign(key: &str, bytes: &str) -> Signature {
 
 fn signed(manifest: &str) -> SignedSubmission {
     let signature = sign("acme-2017", manifest);
-    let manifest = SignedManifest::new(manifest.to_owned(), vec![signature]);
+    with_manifest(SignedManifest::new(manifest.to_owned(), vec![signature]))
+}
+
+fn with_manifest(manifest: SignedManifest) -> SignedSubmission {
     SignedSubmission::new("monitor".parse().unwrap(), "acme".parse().unwrap(), manifest)
 }
 
@@ -170,8 +173,7 @@ fn invalid_signature_is_refused_before_any_write() {
     let (memory, service, keys) = trusting();
     let good = manifest(42, "2.4", "");
     let other = sign("acme-2017", &manifest(43, "2.4", ""));
-    let with =
-        |signatures| SignedSubmission { manifest: SignedManifest::new(good.clone(), signatures), ..signed(&good) };
+    let with = |signatures| with_manifest(SignedManifest::new(good.clone(), signatures));
     let refused = receive_signed(&service, with(vec![other]), firmware()).unwrap_err();
     assert!(matches!(&refused, ReceiveError::Manifest(ManifestError::Signature(SignatureError::Wrong { key }))
         if *key == "acme-2017"));
@@ -210,7 +212,7 @@ fn too_many_signatures_are_not_verified() {
         vec![Signature { bytes: Vec::new(), ..sign("acme-2017", &good) }; 2_000]
     }] {
         let manifest = SignedManifest::new(good.clone(), signatures);
-        let refused = receive_signed(&service, SignedSubmission { manifest, ..signed(&good) }, firmware());
+        let refused = receive_signed(&service, with_manifest(manifest), firmware());
         let Err(ReceiveError::Manifest(ManifestError::SignaturesTooLarge { .. })) = refused else {
             panic!("{refused:?}")
         };
@@ -219,7 +221,7 @@ fn too_many_signatures_are_not_verified() {
     keys.silence(false);
     let long = Signature { key: "other".parse().unwrap(), bytes: vec![0; 40 * 1024 - 500] };
     let manifest = SignedManifest::new(good.clone(), vec![long, sign("acme-2017", &good)]);
-    receive_signed(&service, SignedSubmission { manifest, ..signed(&good) }, firmware()).unwrap();
+    receive_signed(&service, with_manifest(manifest), firmware()).unwrap();
 }
 
 #[test]
@@ -409,7 +411,7 @@ fn one_file_of_a_manifest_is_selected() {
     let bytes = manifest(42, "2.4", "").replace(r#""artifacts":["#, &second);
     let refused = receive_signed(&service, signed(&bytes), firmware()).unwrap_err();
     assert_eq!(refused.to_string(), "the manifest has several files, wanted the name of one of `boot.bin`, `ecg.bin`");
-    let named = |name: &str| SignedSubmission { artifact: Some(name.parse().unwrap()), ..signed(&bytes) };
+    let named = |name: &str| signed(&bytes).with_artifact(name.parse().unwrap());
     let refused = receive_signed(&service, named("none.bin"), firmware());
     assert!(matches!(refused, Err(ReceiveError::NoSuchArtifact { wanted: Some(_), .. })));
     let received = receive_signed(&service, named("boot.bin"), stream::once("boot")).unwrap();

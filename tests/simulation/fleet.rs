@@ -7,7 +7,7 @@ use fhir_devices::manifest::IngestId;
 use fhir_devices::primitive::{Text, Uri};
 use fhir_devices::search::ResourceType;
 use fhir_devices::store::*;
-use fhir_devices::update::{AvailableUpdate, UpdateFile, UpdateStatus, attach, is_available_update};
+use fhir_devices::update::{AvailableUpdate, UpdateFile, attach, is_available_update};
 use fhir_devices::{Device, DeviceComponent};
 use std::future::Future;
 use std::pin::pin;
@@ -83,22 +83,9 @@ pub(crate) async fn overwrite(store: &impl ResourceStore, tenant: &Tenant, id: &
     if forges {
         let mut other = component.clone();
         other.extension.clear();
-        let update = AvailableUpdate {
-            id: MADE_UP,
-            version: None,
-            sequence: None,
-            status: UpdateStatus::Current,
-            sha256: Sha256::of(b"evil"),
-            size: 4,
-            file: UpdateFile {
-                url: "https://evil.example/x".parse().unwrap(),
-                content_type: "application/zip".parse().unwrap(),
-                title: "x.bin".parse().unwrap(),
-                creation: None,
-            },
-            restored: 0,
-            damaged: false,
-        };
+        let (url, content_type) = ("https://evil.example/x".parse().unwrap(), "application/zip".parse().unwrap());
+        let file = UpdateFile::new(url, content_type, "x.bin".parse().unwrap());
+        let update = AvailableUpdate::new(MADE_UP, BlobRef::of(b"evil"), file);
         attach(&mut other, &update);
         component.extension.extend(other.extension);
     } else {

@@ -54,13 +54,7 @@ impl Slots {
 /// A region in the memory of this process, for tests and demonstrations. Its devices look by themselves.
 impl Publisher for Memory {
     fn capabilities(&self) -> PublisherCapabilities {
-        PublisherCapabilities {
-            compare_and_set: true,
-            durable: false,
-            one_per_device: false,
-            max_content: MAX_CONTENT,
-            per_second: None,
-        }
+        PublisherCapabilities::new().with_compare_and_set(true)
     }
 
     fn put<'a>(

@@ -74,10 +74,11 @@ pub(super) struct LaneSeen {
 /// ```
 /// use fhir_devices::service::DeploymentFilter;
 /// use fhir_devices::update::deployment::OutcomeClass;
-/// let unproven = DeploymentFilter { outcome: Some(OutcomeClass::Unproven), ..DeploymentFilter::default() };
+/// let unproven = DeploymentFilter::default().with_outcome(OutcomeClass::Unproven);
 /// assert_eq!(unproven.state, None);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DeploymentFilter {
     /// Only those in this state.
     pub state: Option<StateName>,
@@ -88,6 +89,24 @@ pub struct DeploymentFilter {
 }
 
 impl DeploymentFilter {
+    /// Sets the state that they have.
+    #[must_use]
+    pub const fn with_state(self, state: StateName) -> Self {
+        Self { state: Some(state), ..self }
+    }
+
+    /// Sets the outcome that they have.
+    #[must_use]
+    pub const fn with_outcome(self, outcome: OutcomeClass) -> Self {
+        Self { outcome: Some(outcome), ..self }
+    }
+
+    /// Sets whether only those are meant whose device was ever given bytes.
+    #[must_use]
+    pub const fn with_granted(self, granted: bool) -> Self {
+        Self { granted, ..self }
+    }
+
     fn takes(&self, deployment: &Deployment) -> bool {
         let outcome = deployment.state.outcome().map(crate::update::deployment::Outcome::class);
         self.state.is_none_or(|state| deployment.state.name() == state)

@@ -23,6 +23,7 @@ use time::OffsetDateTime;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ingest {
     /// Its id.
     pub id: IngestId,
@@ -52,6 +53,7 @@ pub struct Ingest {
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Signed {
     /// The name of the update, the same in every version.
     pub update: UpdateName,

@@ -84,6 +84,7 @@ impl Target {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ReleasedFile {
     /// Its name.
     pub name: ArtifactName,
@@ -248,6 +249,7 @@ pub enum State {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Release {
     /// Its id.
     pub id: ReleaseId,

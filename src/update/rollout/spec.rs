@@ -100,6 +100,7 @@ impl Scope {
 /// assert_eq!(RegionPolicy::default().cap, None);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RegionPolicy {
     /// The most devices of it that may be at work at once; without it, its part of the cap of the rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,6 +108,20 @@ pub struct RegionPolicy {
     /// The maximum rate of offers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
+}
+
+impl RegionPolicy {
+    /// Sets the most devices that may be at work at once.
+    #[must_use]
+    pub const fn with_cap(self, cap: NonZeroU32) -> Self {
+        Self { cap: Some(cap), ..self }
+    }
+
+    /// Sets the maximum rate of offers.
+    #[must_use]
+    pub const fn with_rate(self, rate: Rate) -> Self {
+        Self { rate: Some(rate), ..self }
+    }
 }
 
 /// The maximum rate of offers.
@@ -129,10 +144,11 @@ pub struct Rate {
 ///
 /// ```
 /// use fhir_devices::update::rollout::WaveSpec;
-/// let wave = WaveSpec { permille: 50, soak_seconds: 3_600, ..WaveSpec::default() };
+/// let wave = WaveSpec::new(50).with_soak_seconds(3_600);
 /// assert!(!wave.pause_after);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct WaveSpec {
     /// Its share of the components, in permille. All waves together make 1,000.
     pub permille: u16,
@@ -150,17 +166,50 @@ pub struct WaveSpec {
     pub pause_after: bool,
 }
 
+impl WaveSpec {
+    /// Returns a wave of a share of the components, in permille, without conditions for the next one.
+    #[must_use]
+    pub const fn new(permille: u16) -> Self {
+        Self { permille, min_done: 0, min_success_permille: 0, soak_seconds: 0, pause_after: false }
+    }
+
+    /// Sets the minimum number of done components.
+    #[must_use]
+    pub const fn with_min_done(self, min_done: u32) -> Self {
+        Self { min_done, ..self }
+    }
+
+    /// Sets the minimum share of successes among the done components, in permille.
+    #[must_use]
+    pub const fn with_min_success_permille(self, min_success_permille: u16) -> Self {
+        Self { min_success_permille, ..self }
+    }
+
+    /// Sets how long these conditions must hold, in seconds.
+    #[must_use]
+    pub const fn with_soak_seconds(self, soak_seconds: u32) -> Self {
+        Self { soak_seconds, ..self }
+    }
+
+    /// Sets whether the rollout pauses before the next wave.
+    #[must_use]
+    pub const fn with_pause_after(self, pause_after: bool) -> Self {
+        Self { pause_after, ..self }
+    }
+}
+
 /// A criterion that halts a rollout: the share of failures exceeds a limit.
 ///
 /// ```
 /// use fhir_devices::update::deployment::OutcomeClass;
 /// use fhir_devices::update::rollout::StopCriterion;
-/// let tenth = StopCriterion { counts: [OutcomeClass::Failed].into(), over_permille: 100, min_done: 20 };
+/// let tenth = StopCriterion::new([OutcomeClass::Failed], 100, 20);
 /// assert_eq!(tenth.limit(0), 3); // the third failure stops it, however many are done
 /// assert_eq!(tenth.limit(100), 11);
 /// assert!(tenth.has(OutcomeClass::Unproven)); // nobody knows what runs there
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StopCriterion {
     /// The outcomes that count as failures. [`OutcomeClass::Unproven`] always counts.
     pub counts: BTreeSet<OutcomeClass>,
@@ -171,6 +220,19 @@ pub struct StopCriterion {
 }
 
 impl StopCriterion {
+    /// Returns a criterion: which outcomes count, the limit in permille of the done components, and to how many components
+    /// the limit is applied at least.
+    #[must_use]
+    pub fn new(counts: impl IntoIterator<Item = OutcomeClass>, over_permille: u16, min_done: u32) -> Self {
+        Self { counts: counts.into_iter().collect(), over_permille, min_done }
+    }
+
+    /// Returns a criterion for which every failure counts.
+    #[must_use]
+    pub fn failures(over_permille: u16, min_done: u32) -> Self {
+        Self::new(OutcomeClass::ALL.iter().copied().filter(|class| class.is_failure()), over_permille, min_done)
+    }
+
     /// Returns whether an outcome counts.
     #[must_use]
     pub fn has(&self, class: OutcomeClass) -> bool {
@@ -190,9 +252,12 @@ impl StopCriterion {
 ///
 /// ```
 /// use fhir_devices::update::rollout::Timeouts;
-/// assert_eq!(Timeouts::default().offer.get(), 7 * 24 * 3_600);
+/// let timeouts = Timeouts::default().with_claim(3_600.try_into()?);
+/// assert_eq!((timeouts.offer.get(), timeouts.claim.get()), (7 * 24 * 3_600, 3_600));
+/// # Ok::<(), std::num::TryFromIntError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Timeouts {
     /// The timeout of closed gates, and of an unanswered offer.
     pub offer: NonZeroU32,
@@ -216,16 +281,49 @@ impl Default for Timeouts {
     }
 }
 
+impl Timeouts {
+    /// Sets the timeout of closed gates, and of an unanswered offer, in seconds.
+    #[must_use]
+    pub const fn with_offer(self, offer: NonZeroU32) -> Self {
+        Self { offer, ..self }
+    }
+
+    /// Sets the timeout from the first byte to the start of the installation, in seconds.
+    #[must_use]
+    pub const fn with_claim(self, claim: NonZeroU32) -> Self {
+        Self { claim, ..self }
+    }
+
+    /// Sets the timeout from there to the report that it is done, in seconds.
+    #[must_use]
+    pub const fn with_install(self, install: NonZeroU32) -> Self {
+        Self { install, ..self }
+    }
+
+    /// Sets the timeout from there to the version report, in seconds.
+    #[must_use]
+    pub const fn with_prove(self, prove: NonZeroU32) -> Self {
+        Self { prove, ..self }
+    }
+
+    /// Sets the interval at which closed gates are evaluated again, in seconds.
+    #[must_use]
+    pub const fn with_review(self, review: NonZeroU32) -> Self {
+        Self { review, ..self }
+    }
+}
+
 /// The retry policy: the number of attempts, and the backoff.
 ///
 /// ```
 /// use fhir_devices::update::rollout::{Attempt, Retry};
-/// let retry = Retry { max_attempts: 4.try_into()?, first_seconds: 60, factor: 10, most_seconds: 3_600 };
+/// let retry = Retry::default().with_max_attempts(4.try_into()?).with_first_seconds(60).with_most_seconds(3_600);
 /// assert_eq!(retry.delay(Attempt(1)), time::Duration::minutes(1));
 /// assert_eq!(retry.delay(Attempt(3)), time::Duration::hours(1));
 /// # Ok::<(), std::num::TryFromIntError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Retry {
     /// The maximum number of attempts.
     pub max_attempts: NonZeroU16,
@@ -246,6 +344,30 @@ impl Default for Retry {
 }
 
 impl Retry {
+    /// Sets the maximum number of attempts.
+    #[must_use]
+    pub const fn with_max_attempts(self, max_attempts: NonZeroU16) -> Self {
+        Self { max_attempts, ..self }
+    }
+
+    /// Sets the delay after the first failure, in seconds.
+    #[must_use]
+    pub const fn with_first_seconds(self, first_seconds: u32) -> Self {
+        Self { first_seconds, ..self }
+    }
+
+    /// Sets the factor by which the delay grows with every failure.
+    #[must_use]
+    pub const fn with_factor(self, factor: u8) -> Self {
+        Self { factor, ..self }
+    }
+
+    /// Sets the maximum delay, in seconds.
+    #[must_use]
+    pub const fn with_most_seconds(self, most_seconds: u32) -> Self {
+        Self { most_seconds, ..self }
+    }
+
     /// Returns the delay after a failed attempt.
     #[must_use]
     pub fn delay(&self, failed: super::Attempt) -> Duration {
@@ -260,13 +382,14 @@ impl Retry {
 /// use fhir_devices::update::rollout::{RegionId, RolloutRequest, Spec};
 /// use fhir_devices::manifest::ReleaseId;
 /// let request = RolloutRequest::new(ReleaseId(1), "local".parse()?);
-/// let spec = Spec::new(RolloutRequest { cap: 100, ..request.clone() })?;
+/// let spec = Spec::new(request.clone().with_cap(100))?;
 /// assert_eq!(spec.cap, 100);
-/// let refused = Spec::new(RolloutRequest { cap: 0, ..request }).unwrap_err();
+/// let refused = Spec::new(request.with_cap(0)).unwrap_err();
 /// assert_eq!(refused.to_string(), "the cap of 0 gives region `local` 0 devices, wanted one at least for each of its 1 lanes");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RolloutRequest {
     /// The release.
     pub release: ReleaseId,
@@ -314,7 +437,6 @@ impl RolloutRequest {
     /// Returns all components of one region in one wave, one device after the other, stopped by the first failure.
     #[must_use]
     pub fn new(release: ReleaseId, region: RegionId) -> Self {
-        let failures = OutcomeClass::ALL.iter().copied().filter(|class| class.is_failure()).collect();
         Self {
             release,
             scope: Scope::Static,
@@ -322,9 +444,9 @@ impl RolloutRequest {
             start: None,
             regions: BTreeMap::from([(region, RegionPolicy::default())]),
             pins: BTreeSet::new(),
-            waves: vec![WaveSpec { permille: 1_000, ..WaveSpec::default() }],
+            waves: vec![WaveSpec::new(1_000)],
             cap: 1,
-            stop: vec![StopCriterion { counts: failures, over_permille: 0, min_done: 0 }],
+            stop: vec![StopCriterion::failures(0, 0)],
             timeouts: Timeouts::default(),
             retry: Retry::default(),
             gates: BTreeSet::new(),
@@ -334,6 +456,102 @@ impl RolloutRequest {
             seed: 0,
             supersedes: None,
         }
+    }
+
+    /// Sets whether components that appear later are planned as well.
+    #[must_use]
+    pub fn with_scope(self, scope: Scope) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// Sets a search of DeviceComponent that the components match.
+    #[must_use]
+    pub fn with_search(self, search: String) -> Self {
+        Self { search: Some(search), ..self }
+    }
+
+    /// Sets the time of the start.
+    #[must_use]
+    pub fn with_start(self, start: OffsetDateTime) -> Self {
+        Self { start: Some(start), ..self }
+    }
+
+    /// Sets the regions and their limits.
+    #[must_use]
+    pub fn with_regions(self, regions: BTreeMap<RegionId, RegionPolicy>) -> Self {
+        Self { regions, ..self }
+    }
+
+    /// Sets the components that are in the first wave by name.
+    #[must_use]
+    pub fn with_pins(self, pins: BTreeSet<Id>) -> Self {
+        Self { pins, ..self }
+    }
+
+    /// Sets the waves, one after the other.
+    #[must_use]
+    pub fn with_waves(self, waves: Vec<WaveSpec>) -> Self {
+        Self { waves, ..self }
+    }
+
+    /// Sets the maximum number of devices in flight.
+    #[must_use]
+    pub fn with_cap(self, cap: u32) -> Self {
+        Self { cap, ..self }
+    }
+
+    /// Sets the criteria that halt it.
+    #[must_use]
+    pub fn with_stop(self, stop: Vec<StopCriterion>) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Sets the timeouts of a deployment.
+    #[must_use]
+    pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
+    }
+
+    /// Sets the retry policy.
+    #[must_use]
+    pub fn with_retry(self, retry: Retry) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// Sets the gates.
+    #[must_use]
+    pub fn with_gates(self, gates: BTreeSet<Gate>) -> Self {
+        Self { gates, ..self }
+    }
+
+    /// Sets the proof of a success.
+    #[must_use]
+    pub fn with_proof(self, proof: Proof) -> Self {
+        Self { proof, ..self }
+    }
+
+    /// Sets the number of approvals, by others than the author.
+    #[must_use]
+    pub fn with_approvals(self, approvals: u8) -> Self {
+        Self { approvals, ..self }
+    }
+
+    /// Sets the number of lanes of each region.
+    #[must_use]
+    pub fn with_lanes(self, lanes: NonZeroU16) -> Self {
+        Self { lanes, ..self }
+    }
+
+    /// Sets the seed of the assignment to waves.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Sets the rollout that it supersedes.
+    #[must_use]
+    pub fn with_supersedes(self, supersedes: RolloutId) -> Self {
+        Self { supersedes: Some(supersedes), ..self }
     }
 }
 

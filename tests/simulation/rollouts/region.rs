@@ -7,7 +7,6 @@ use fhir_devices::publish::{
 };
 use fhir_devices::store::{BoxFuture, Tenant};
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -104,7 +103,7 @@ impl Region {
         let known = slots.get(&key);
         if let Some((found, version)) = known {
             if found == content {
-                return Ok(Receipt { version: version_of(*version), durable: false });
+                return Ok(Receipt::new(version_of(*version), false));
             }
             if self.compares && found.is_after(content) {
                 return Err(PublishError::Stale { action: found.action() });
@@ -115,7 +114,7 @@ impl Region {
         }
         let version = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
         slots.insert(key, (content.clone(), version));
-        Ok(Receipt { version: version_of(version), durable: false })
+        Ok(Receipt::new(version_of(version), false))
     }
 }
 
@@ -125,13 +124,7 @@ fn version_of(version: u64) -> SlotVersion {
 
 impl Publisher for Region {
     fn capabilities(&self) -> PublisherCapabilities {
-        PublisherCapabilities {
-            compare_and_set: self.compares,
-            durable: false,
-            one_per_device: false,
-            max_content: 4 << 10,
-            per_second: None::<NonZeroU32>,
-        }
+        PublisherCapabilities::new().with_compare_and_set(self.compares).with_max_content(4 << 10)
     }
 
     fn put<'a>(
@@ -155,7 +148,7 @@ impl Publisher for Region {
             self.reachable()?;
             let slots = self.slots.lock().unwrap();
             let found = slots.get(&(tenant.clone(), slot.clone()));
-            Ok(found.map(|(content, version)| Found { content: content.clone(), version: version_of(*version) }))
+            Ok(found.map(|(content, version)| Found::new(content.clone(), version_of(*version))))
         })
     }
 

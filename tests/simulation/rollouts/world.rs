@@ -444,41 +444,32 @@ impl World {
         if choices.rarely(3) {
             failures.remove(&OutcomeClass::TimedOut);
         }
-        let stop = StopCriterion {
-            counts: failures,
-            over_permille: [0, 400, 900][choices.pick(3)],
-            min_done: [0, 5, 1_000][choices.pick(3)],
-        };
-        let mut waves = vec![WaveSpec { permille: 1_000, ..WaveSpec::default() }];
+        let stop = StopCriterion::new(failures, [0, 400, 900][choices.pick(3)], [0, 5, 1_000][choices.pick(3)]);
+        let mut waves = vec![WaveSpec::new(1_000)];
         if choices.pick(2) == 0 {
-            let first = WaveSpec {
-                permille: 400,
-                min_success_permille: [0, 500][choices.pick(2)],
-                soak_seconds: [0, 600][choices.pick(2)],
-                pause_after: choices.rarely(4),
-                ..WaveSpec::default()
-            };
-            waves = vec![first, WaveSpec { permille: 600, ..WaveSpec::default() }];
+            let first = WaveSpec::new(400)
+                .with_min_success_permille([0, 500][choices.pick(2)])
+                .with_soak_seconds([0, 600][choices.pick(2)])
+                .with_pause_after(choices.rarely(4));
+            waves = vec![first, WaveSpec::new(600)];
         }
         let until = at(&self.clock)() + time::Duration::days(3);
-        RolloutRequest {
-            regions: named.iter().map(|name| (name.parse().unwrap(), RegionPolicy::default())).collect(),
-            scope: if choices.rarely(3) {
+        RolloutRequest::new(release, REGIONS[0].parse().unwrap())
+            .with_regions(named.iter().map(|name| (name.parse().unwrap(), RegionPolicy::default())).collect())
+            .with_scope(if choices.rarely(3) {
                 Scope::Dynamic { until, most: NonZeroU32::new(6).unwrap() }
             } else {
                 Scope::Static
-            },
-            lanes: NonZeroU16::new(lanes).unwrap(),
-            cap,
-            stop: vec![stop],
-            waves,
-            gates: if choices.rarely(3) { [Gate::Consent].into() } else { BTreeSet::new() },
-            proof: if choices.rarely(6) { Proof::DeviceSays } else { Proof::VersionReport },
-            approvals: u8::from(choices.rarely(3)),
-            retry: Retry { max_attempts: NonZeroU16::new(2).unwrap(), ..Retry::default() },
-            seed: choices.pick(100) as u64,
-            ..RolloutRequest::new(release, REGIONS[0].parse().unwrap())
-        }
+            })
+            .with_lanes(NonZeroU16::new(lanes).unwrap())
+            .with_cap(cap)
+            .with_stop(vec![stop])
+            .with_waves(waves)
+            .with_gates(if choices.rarely(3) { [Gate::Consent].into() } else { BTreeSet::new() })
+            .with_proof(if choices.rarely(6) { Proof::DeviceSays } else { Proof::VersionReport })
+            .with_approvals(u8::from(choices.rarely(3)))
+            .with_retry(Retry::default().with_max_attempts(NonZeroU16::new(2).unwrap()))
+            .with_seed(choices.pick(100) as u64)
     }
 
     /// The faults end, everybody goes on, and time goes by until nothing is left to do.
