@@ -348,6 +348,26 @@ fn file_over_1000_lines_is_a_fault() {
 }
 
 #[test]
+fn tests_benches_and_examples_have_at_most_1000_lines_a_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut open: Vec<_> = ["tests", "benches", "examples"].iter().map(|folder| root.join(folder)).collect();
+    let mut read = 0;
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+                assert!(lines <= MAX_LINES, "{}: {lines} lines, wanted at most {MAX_LINES}", path.display());
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 100, "{read} files were read");
+}
+
+#[test]
 fn comments_and_strings_are_not_dependencies() {
     let source = r###"
         //! [`crate::resource`]
