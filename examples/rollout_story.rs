@@ -123,7 +123,7 @@ impl Story {
             let Some(file) = offer.files.first() else { continue };
             match self.service.claim(&self.tenant, offer.key, &file.name, Some(&device)).await {
                 Ok(_) => acted = true,
-                Err(RolloutError::Deployment(Refusal::Gone | Refusal::NotOpen)) => continue,
+                Err(RolloutError::Deployment { refusal: Refusal::Gone | Refusal::NotOpen, .. }) => continue,
                 Err(error) => return Err(error.into()),
             }
             let key = offer.key;

@@ -57,7 +57,7 @@ pub enum PublishError {
         limit: usize,
     },
     /// The region refuses the credentials.
-    #[error("permission denied")]
+    #[error("the region refuses the credentials")]
     Denied {
         /// What the region said.
         #[source]

@@ -62,8 +62,8 @@ pub use reconcile::{ReconcilePosition, Reconciled, UnknownReference, UnknownRefe
 pub use references::Reference;
 pub use rollouts::{
     Behind, Blocked, DeploymentFilter, DeviceReport, Explanation, FieldTimes, GateProvider, GateQuery, Granted,
-    Measures, Overdue, Pass, ReleaseSubmission, ReportAnswer, ReportedVersion, RolloutError, RolloutService,
-    RolloutView, TimeToField, TimersRun, Verified,
+    Measures, Overdue, Pass, RegionError, ReleaseSubmission, ReportAnswer, ReportedVersion, RolloutError,
+    RolloutService, RolloutView, TimeToField, TimersRun, Verified,
 };
 pub use sequence::SequenceError;
 pub use signed::SignedSubmission;

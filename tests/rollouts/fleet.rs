@@ -231,7 +231,7 @@ impl<L: Ledger> Fleet<L> {
             }
             match self.service.claim(&self.tenant, key, &file, Some(&id)).await {
                 Ok(_) => drop(self.given.insert(device.to_owned())),
-                Err(RolloutError::Deployment(Refusal::Gone | Refusal::NotOpen)) => continue,
+                Err(RolloutError::Deployment { refusal: Refusal::Gone | Refusal::NotOpen, .. }) => continue,
                 Err(error) => panic!("{error}"),
             }
             acted = true;

@@ -148,7 +148,11 @@ async fn a_rollout_waits_for_others_than_its_author_to_approve_it() {
     let seen = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
     assert_eq!(seen.rollout.status, Status::AwaitingApproval);
     let digest = seen.spec.digest();
-    assert!(fleet.service.approve(&fleet.tenant, rollout, &by("author"), digest).await.is_err());
+    let own = fleet.service.approve(&fleet.tenant, rollout, &by("author"), digest).await.unwrap_err();
+    assert_eq!(
+        own.to_string(),
+        format!("rollout `{rollout}`: the rollout has to be approved by others than its author")
+    );
     fleet.service.approve(&fleet.tenant, rollout, &by("other"), digest).await.unwrap();
     fleet.settle().await;
     assert_eq!(fleet.service.rollout(&fleet.tenant, rollout).await.unwrap().status, Status::Completed);

@@ -66,7 +66,7 @@ async fn after_cancelled_no_device_gets_bytes_and_those_that_had_some_are_named(
     assert_eq!(view.rollout.already_out, Some(u32::try_from(had.len()).unwrap()));
     for offer in &offered {
         let claimed = fleet.service.claim(&fleet.tenant, offer.key, &offer.files[0].name, None).await;
-        assert!(matches!(claimed, Err(RolloutError::Deployment(Refusal::Gone))), "{claimed:?}");
+        assert!(matches!(claimed, Err(RolloutError::Deployment { refusal: Refusal::Gone, .. })), "{claimed:?}");
     }
     let out = DeploymentFilter::default().with_granted(true);
     let page = fleet.service.deployments(&fleet.tenant, rollout, out, PAGE, None).await.unwrap();

@@ -4,6 +4,7 @@
 use super::super::UpdateServer;
 use crate::publish::RegionId;
 use crate::store::Tenant;
+use crate::support::with_causes;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -94,7 +95,7 @@ async fn look(app: &UpdateServer, tenant: &Tenant, region: Option<&RegionId>) ->
                 tracing::warn!(%tenant, %region, %id, %error, "a rollout cannot be gone on with yet");
             }
             if let Some(error) = &pass.region {
-                tracing::warn!(%tenant, %region, %error, "the region does not take what it is to show");
+                tracing::warn!(%tenant, %region, error = with_causes(error), "the region does not take what it is to show");
             }
             pass.steps
         }

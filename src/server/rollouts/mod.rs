@@ -187,17 +187,17 @@ fn problem(error: &RolloutError) -> Problem {
         RolloutError::InvalidSearch { .. } => new(S::UNPROCESSABLE_ENTITY, IssueType::Value, "invalid-search"),
         RolloutError::InvalidVersion { .. } => new(S::UNPROCESSABLE_ENTITY, IssueType::Value, "invalid-version"),
         RolloutError::NotReleased { .. } => new(S::CONFLICT, IssueType::Conflict, "not-released"),
-        RolloutError::NothingAttached => new(S::CONFLICT, IssueType::Conflict, "nothing-attached"),
-        RolloutError::Release(_) => new(S::CONFLICT, IssueType::Conflict, "release-state"),
-        RolloutError::Rollout(_) => new(S::CONFLICT, IssueType::Conflict, "rollout-state"),
-        RolloutError::Deployment(Refusal::Gone) => new(S::GONE, IssueType::NotFound, "offer-gone"),
-        RolloutError::Deployment(Refusal::NotOpen) => {
+        RolloutError::NothingAttached { .. } => new(S::CONFLICT, IssueType::Conflict, "nothing-attached"),
+        RolloutError::Release { .. } => new(S::CONFLICT, IssueType::Conflict, "release-state"),
+        RolloutError::Rollout { .. } => new(S::CONFLICT, IssueType::Conflict, "rollout-state"),
+        RolloutError::Deployment { refusal: Refusal::Gone, .. } => new(S::GONE, IssueType::NotFound, "offer-gone"),
+        RolloutError::Deployment { refusal: Refusal::NotOpen, .. } => {
             new(S::SERVICE_UNAVAILABLE, IssueType::Transient, "rollout-stopped").retry_after(60)
         }
-        RolloutError::Deployment(Refusal::GateClosed) => {
+        RolloutError::Deployment { refusal: Refusal::GateClosed, .. } => {
             new(S::TOO_EARLY, IssueType::Transient, "gate-closed").retry_after(60)
         }
-        RolloutError::Deployment(_) => new(S::CONFLICT, IssueType::Conflict, "deployment-state"),
+        RolloutError::Deployment { .. } => new(S::CONFLICT, IssueType::Conflict, "deployment-state"),
         RolloutError::Contended { .. } => new(S::SERVICE_UNAVAILABLE, IssueType::LockError, "contended").retry_after(1),
         RolloutError::Bytes(error) => bytes_problem(error),
         RolloutError::Store(error) => Problem::of_store(error, "the rollout"),

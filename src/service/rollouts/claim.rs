@@ -12,13 +12,7 @@ use std::collections::BTreeSet;
 
 /// The bytes that a device was granted.
 ///
-/// ```
-/// use fhir_devices::service::Granted;
-/// fn name_of(granted: &Granted) -> String {
-///     format!("{} ({} bytes)", granted.name, granted.size)
-/// }
-/// # let _ = name_of;
-/// ```
+/// Returned by [`RolloutService::claim`](super::RolloutService::claim).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Granted {
@@ -71,7 +65,8 @@ where
         if device.is_some_and(|device| *device != seen.device) {
             return Err(none());
         }
-        let generation = file.generation.ok_or(Refusal::Gone)?;
+        let refused = |refusal| RolloutError::Deployment { deployment: key.deployment, refusal };
+        let generation = file.generation.ok_or_else(|| refused(Refusal::Gone))?;
         let at = At { tenant, plan: &plan, place, id: key.deployment };
         let closed = match plan.spec.gates.is_empty() {
             true => BTreeSet::new(),
@@ -89,10 +84,10 @@ where
             Stepped::Granted(_) => true,
             Stepped::Unchanged(_) => false,
             Stepped::Refused(Refusal::NoSuchAttempt, _) => return Err(none()),
-            Stepped::Refused(refusal, _) => return Err(refusal.into()),
+            Stepped::Refused(refusal, _) => return Err(refused(refusal)),
         };
         if !granted {
-            return Err(Refusal::Gone.into());
+            return Err(refused(Refusal::Gone));
         }
         Ok(Granted {
             blob: file.blob.key(generation),

@@ -20,13 +20,7 @@ use std::collections::BTreeMap;
 
 /// A rollout with the totals of its lanes.
 ///
-/// ```
-/// use fhir_devices::service::RolloutView;
-/// fn in_flight(view: &RolloutView) -> u32 {
-///     view.counts.in_flight()
-/// }
-/// # let _ = in_flight;
-/// ```
+/// Returned by [`RolloutService::view`](super::RolloutService::view).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RolloutView {
@@ -263,7 +257,7 @@ where
         let Some(earlier) = self.plan(tenant, rollout.id).await?.spec.supersedes else { return Ok(None) };
         match self.step_rollout(tenant, earlier, &RolloutInput::Superseded { by: rollout.id }).await {
             Ok(_) => Ok(Some(earlier)),
-            Err(RolloutError::Rollout(RolloutRefusal::Ended)) => Ok(None),
+            Err(RolloutError::Rollout { refusal: RolloutRefusal::Ended, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -294,7 +288,8 @@ where
         plan: &Plan,
         input: &RolloutInput,
     ) -> Result<Option<bool>, RolloutError> {
-        let to = match rollout::step(&seen.value, &plan.spec, input, self.now())? {
+        let refused = |refusal| RolloutError::Rollout { rollout: seen.value.id, refusal };
+        let to = match rollout::step(&seen.value, &plan.spec, input, self.now()).map_err(refused)? {
             RolloutStep::Unchanged => return Ok(Some(false)),
             RolloutStep::Transition(to) => to,
         };

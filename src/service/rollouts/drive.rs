@@ -4,8 +4,8 @@ use super::super::lifecycle::PAGE;
 use super::keys::{self, Place};
 use super::rollout_service::Plan;
 use super::step::{Ask, At, Stepped};
-use super::{RolloutError, RolloutService};
-use crate::publish::{PublishError, RegionId};
+use super::{RegionError, RolloutError, RolloutService};
+use crate::publish::RegionId;
 use crate::store::{BlobStore, Ledger, LedgerKey, PageToken, ResourceStore, StoreError, Tenant};
 use crate::update::deployment::{Deployment, Input, Refusal, State};
 use crate::update::rollout::{
@@ -27,7 +27,7 @@ pub struct Pass {
     /// How many steps were taken. Where there were none, there is nothing to do until somebody says something, or a time comes.
     pub steps: usize,
     /// The error of the region: that at which its part stopped, or the first of a slot that failed alone.
-    pub region: Option<PublishError>,
+    pub region: Option<RegionError>,
     /// The rollouts that could not be continued, and why. They do not block others.
     pub failed: Vec<(RolloutId, RolloutError)>,
 }
@@ -212,7 +212,10 @@ where
                     match self.try_step(tenant, &mut seen, &plan, &RolloutInput::StartReached).await {
                         Ok(Some(true)) => steps += 1,
                         Ok(_) => seen = self.rollout_record(tenant, id).await?,
-                        Err(RolloutError::Rollout(RolloutRefusal::NotDue | RolloutRefusal::NotPlanned)) => {
+                        Err(RolloutError::Rollout {
+                            refusal: RolloutRefusal::NotDue | RolloutRefusal::NotPlanned,
+                            ..
+                        }) => {
                             return Ok(steps);
                         }
                         Err(error) => return Err(error),

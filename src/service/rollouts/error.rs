@@ -1,9 +1,9 @@
 //! The error of the rollout service.
 
 use super::super::ReceiveError;
-use crate::manifest::{ArtifactName, ReleaseId};
+use crate::manifest::{ArtifactName, IngestId, ReleaseId};
 use crate::primitive::Id;
-use crate::publish::{OfferKey, RegionId};
+use crate::publish::{OfferKey, PublishError, RegionId};
 use crate::store::StoreError;
 use crate::update::deployment;
 use crate::update::release::{self, InvalidRelease};
@@ -61,8 +61,11 @@ pub enum RolloutError {
         component: Id,
     },
     /// The upload has no bytes that could be released.
-    #[error("the upload is not attached, and has nothing to release")]
-    NothingAttached,
+    #[error("the upload `{upload}` is not attached, and has nothing to release")]
+    NothingAttached {
+        /// The upload.
+        upload: IngestId,
+    },
     /// The release is invalid.
     #[error(transparent)]
     InvalidRelease(#[from] InvalidRelease),
@@ -88,14 +91,29 @@ pub enum RolloutError {
         id: ReleaseId,
     },
     /// The release machine refuses the input.
-    #[error(transparent)]
-    Release(#[from] release::Refusal),
+    #[error("release `{release}`: {refusal}")]
+    Release {
+        /// The release.
+        release: ReleaseId,
+        /// The refusal.
+        refusal: release::Refusal,
+    },
     /// The rollout machine refuses the input.
-    #[error(transparent)]
-    Rollout(#[from] RolloutRefusal),
+    #[error("rollout `{rollout}`: {refusal}")]
+    Rollout {
+        /// The rollout.
+        rollout: RolloutId,
+        /// The refusal.
+        refusal: RolloutRefusal,
+    },
     /// The deployment machine refuses the input.
-    #[error(transparent)]
-    Deployment(#[from] deployment::Refusal),
+    #[error("deployment `{deployment}`: {refusal}")]
+    Deployment {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// The refusal.
+        refusal: deployment::Refusal,
+    },
     /// The reported version cannot be written to the component.
     #[error("the version of component `{component}` cannot be kept: {why}")]
     InvalidVersion {
@@ -126,10 +144,41 @@ impl RolloutError {
             Self::Store(error) => error.is_transient(),
             Self::Bytes(error) => error.is_transient(),
             Self::Contended { .. } => true,
-            Self::Deployment(refusal) => {
+            Self::Deployment { refusal, .. } => {
                 matches!(refusal, deployment::Refusal::NotOpen | deployment::Refusal::GateClosed)
             }
             _ => false,
         }
+    }
+}
+
+/// The error of a region at the slot of one deployment.
+///
+/// ```
+/// use fhir_devices::{publish::PublishError, service::RegionError, update::rollout::DeploymentId};
+/// let denied = PublishError::Denied { source: None };
+/// let error = RegionError::new("eu".parse()?, DeploymentId(7), denied);
+/// assert_eq!(error.to_string(), "the region `eu` does not have the slot of the deployment \
+///     `00000000000000000000000000000007` as it should be");
+/// assert_eq!(error.source.to_string(), "the region refuses the credentials");
+/// # Ok::<(), fhir_devices::store::InvalidText>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("the region `{region}` does not have the slot of the deployment `{deployment}` as it should be")]
+#[non_exhaustive]
+pub struct RegionError {
+    /// The region.
+    pub region: RegionId,
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// The error of the region.
+    pub source: PublishError,
+}
+
+impl RegionError {
+    /// Returns the error of a region at the slot of a deployment.
+    #[must_use]
+    pub const fn new(region: RegionId, deployment: DeploymentId, source: PublishError) -> Self {
+        Self { region, deployment, source }
     }
 }

@@ -26,7 +26,7 @@ mod task;
 pub use claim::Granted;
 pub use control::RolloutView;
 pub use drive::{Pass, TimersRun};
-pub use error::RolloutError;
+pub use error::{RegionError, RolloutError};
 pub use explain::{Blocked, Explanation};
 pub use field_times::FieldTimes;
 pub use gates::{GateProvider, GateQuery};

@@ -167,7 +167,7 @@ where
         let planned = RolloutInput::PagePlanned { from, next, found };
         match self.try_step(tenant, rollout, plan, &planned).await {
             // Another process has planned the page meanwhile, or it was cancelled: both are seen at the next look.
-            Ok(_) | Err(RolloutError::Rollout(_)) => Ok(true),
+            Ok(_) | Err(RolloutError::Rollout { .. }) => Ok(true),
             Err(error) => Err(error),
         }
     }
@@ -258,7 +258,7 @@ where
                             transition
                         }
                         Err(Refusal::NotOpen) => return Ok(false),
-                        Err(refusal) => return Err(refusal.into()),
+                        Err(refusal) => return Err(RolloutError::Deployment { deployment: id, refusal }),
                     }
                 };
                 head = lane;

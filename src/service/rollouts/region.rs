@@ -2,7 +2,7 @@
 
 use super::keys::{self, Place};
 use super::step::{Ask, At, Stepped};
-use super::{RolloutError, RolloutService};
+use super::{RegionError, RolloutError, RolloutService};
 use crate::primitive::Id;
 use crate::publish::{
     ActionNumber, Content, DeviceAddress, Offer, OfferKey, OfferedFile, PublishError, Publisher, RegionId, Slot,
@@ -48,7 +48,7 @@ pub(super) struct RegionRun {
     /// How many steps were taken.
     pub(super) steps: usize,
     /// The first error of the region, or the one at which it stopped.
-    pub(super) error: Option<PublishError>,
+    pub(super) error: Option<RegionError>,
     /// Whether the region is given a rest: nothing more is to be asked of it now.
     pub(super) rests: bool,
 }
@@ -175,7 +175,7 @@ where
                     // Perhaps it is of this slot alone, and the others are not to wait for it.
                     _ if failed_in_row < MAX_FAILED => {
                         failed_in_row += 1;
-                        run.error = run.error.or(Some(error));
+                        run.error = run.error.or_else(|| Some(RegionError::new(region.clone(), id, error)));
                         continue;
                     }
                     _ => None,
@@ -183,7 +183,8 @@ where
                 let until =
                     self.now().saturating_add(time::Duration::try_from(wait.unwrap_or(REST)).unwrap_or_default());
                 self.tell_lane(tenant, place, LaneInput::RegionRested { until }).await?;
-                return Ok(RegionRun { error: Some(error), rests: true, ..run });
+                let error = Some(RegionError::new(region.clone(), id, error));
+                return Ok(RegionRun { error, rests: true, ..run });
             }
             match page.next {
                 Some(next) => after = Some(next),

@@ -218,13 +218,13 @@ where
         by: &ActorId,
     ) -> Result<Release, RolloutError> {
         let session = self.updates.session(tenant);
-        let found = session.ingest(upload).await?.ok_or(RolloutError::NothingAttached)?;
+        let found = session.ingest(upload).await?.ok_or(RolloutError::NothingAttached { upload })?;
         let attached = matches!(
             found.value.state,
             ingest::State::Attached { .. } | ingest::State::Superseded { .. } | ingest::State::Restoring { .. }
         );
         let Some((blob, generation)) = found.value.state.held().filter(|_| attached) else {
-            return Err(RolloutError::NothingAttached);
+            return Err(RolloutError::NothingAttached { upload });
         };
         let request = Request { upload: Some(upload), ..submission.request(blob) };
         request.check()?;
@@ -325,7 +325,7 @@ where
             let input = Input::WithdrawRequested { by: by.clone(), why: why.clone(), in_use };
             match self.step_release(&session, &mut seen, &input, Entries::default()).await? {
                 Err(Refusal::InUse) => return Ok(false),
-                Err(refusal) => return Err(refusal.into()),
+                Err(refusal) => return Err(RolloutError::Release { release: id, refusal }),
                 Ok(true) => {
                     session.write_plain(&wish, None).await?;
                     self.resume_release(tenant, id).await?;
@@ -473,7 +473,10 @@ where
             let (drafted, event) = Release::draft(id, request.clone(), by.clone(), session.now(), lease)?;
             entries.note(event.draft());
             let held = Input::BytesHeld { blob, generation };
-            let Step::Transition(to) = release::step(&drafted, &held, session.now())? else { continue };
+            let refused = |refusal| RolloutError::Release { release: id, refusal };
+            let Step::Transition(to) = release::step(&drafted, &held, session.now()).map_err(refused)? else {
+                continue;
+            };
             entries.note(to.event.draft());
             entries.keep(keys::release(id)?, to.release.to_bytes());
             if session.write(entries).await? != Written::Not {
@@ -511,7 +514,7 @@ where
                         release = to.release;
                     }
                     Ok(Step::Unchanged) | Err(Refusal::NotReady) => {}
-                    Err(refusal) => return Err(refusal.into()),
+                    Err(refusal) => return Err(RolloutError::Release { release: release.id, refusal }),
                 }
             }
             entries.record(seen, release.to_bytes());

@@ -238,7 +238,7 @@ where
             Stepped::Refused(crate::update::deployment::Refusal::NoSuchAttempt, deployment) => {
                 Err(RolloutError::NoSuchOffer { key: deployment.key() })
             }
-            Stepped::Refused(refusal, _) => Err(refusal.into()),
+            Stepped::Refused(refusal, _) => Err(RolloutError::Deployment { deployment: id, refusal }),
         }
     }
 

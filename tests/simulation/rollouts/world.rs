@@ -582,7 +582,7 @@ impl World {
                 let Content::Offer(offer) = content else { continue };
                 let claimed = run(self.services[0].claim(tenant, offer.key, &offer.files[0].name, None));
                 let claimed = claimed.ok_or("a claim never ends")?;
-                if !matches!(claimed, Err(RolloutError::Deployment(Refusal::Gone))) {
+                if !matches!(claimed, Err(RolloutError::Deployment { refusal: Refusal::Gone, .. })) {
                     return Err(format!("P3: {slot} shows an offer that is over, and the gate says {claimed:?}"));
                 }
             }
