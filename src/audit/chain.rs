@@ -59,13 +59,7 @@ pub struct ChainHead(Checkpoint);
 
 /// An appended record in each form that is needed.
 ///
-/// ```
-/// # use fhir_devices::audit::Appended;
-/// fn keep(added: Appended, records: &mut Vec<String>) {
-///     records.push(added.line);
-///     assert_eq!(added.head.count(), added.record.index + 1);
-/// }
-/// ```
+/// Returned by [`ChainHead::append`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Appended {

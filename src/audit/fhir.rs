@@ -340,12 +340,18 @@ pub fn provenance(record: &AuditRecord) -> Option<String> {
 /// Does as [`provenance`], with the crate's own code and identifier systems under this base.
 ///
 /// ```
-/// # use fhir_devices::audit::{AuditRecord, provenance_under};
-/// use fhir_devices::primitive::CanonicalBase;
-/// fn of_our_own(record: &AuditRecord, ours: &CanonicalBase) {
-///     let provenance = provenance_under(record, ours).unwrap_or_default();
-///     assert!(!provenance.contains(".invalid/"));
-/// }
+/// # use fhir_devices::audit::{*, Action, AuditDraft, StateName};
+/// # use fhir_devices::primitive::CanonicalBase;
+/// # let at = time::macros::datetime!(2017-04-19 10:00 UTC);
+/// # let mut draft = AuditDraft::new(at, Action::Attached, Some(StateName::Stored), StateName::Attached);
+/// # draft.component = Some("mds".parse()?);
+/// # draft.component_version = fhir_devices::store::VersionId::new(2);
+/// # let by = RecordContext::by(Actor::service("gateway".parse()?));
+/// # let record = ChainHead::start("st-mary".parse()?).append(draft, by).record;
+/// let ours: CanonicalBase = "https://acme.example/fhir".parse()?;
+/// let provenance = provenance_under(&record, &ours).unwrap();
+/// assert!(provenance.contains("https://acme.example/fhir/"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
 pub fn provenance_under(record: &AuditRecord, base: &CanonicalBase) -> Option<String> {

@@ -66,7 +66,7 @@ datatype! {
     /// use fhir_devices::datatype::Identifier;
     ///
     /// let serial = Identifier::new("https://acme.example/serial", "SN-0001")?;
-    /// assert_eq!(serial.value.unwrap().get().unwrap(), "SN-0001");
+    /// assert_eq!(serial.value, Some("SN-0001".parse()?));
     /// # Ok::<(), fhir_devices::element::Malformed>(())
     /// ```
     #[derive(Default)]

@@ -59,7 +59,8 @@ impl<S> Primitive<S> {
     ///
     /// ```
     /// let device = fhir_devices::Device::from_json(br#"{"resourceType":"Device","model":"P9"}"#)?;
-    /// assert_eq!(device.model.unwrap().get().unwrap(), "P9");
+    /// let model = device.model.as_ref().and_then(|model| model.get());
+    /// assert_eq!(model.map(|text| text.as_str()), Some("P9"));
     /// # Ok::<(), fhir_devices::Report>(())
     /// ```
     #[must_use]

@@ -126,7 +126,8 @@ impl Timing {
     /// use fhir_devices::{code::UnitsOfTime, datatype::Timing};
     ///
     /// let timing = Timing::every(2, UnitsOfTime::Second);
-    /// assert_eq!(timing.repeat.unwrap().period.unwrap().get().unwrap(), "2");
+    /// assert_eq!(timing.repeat.unwrap().period, Some("2".parse()?));
+    /// # Ok::<(), fhir_devices::element::Malformed>(())
     /// ```
     #[must_use]
     pub fn every(period: impl Into<Decimal>, unit: UnitsOfTime) -> Self {

@@ -272,13 +272,6 @@ pub enum ManifestError {
 
 /// A manifest whose signatures were found good, and the bytes that they are over. There is no other way to have one than
 /// [`SignedManifest::verify`].
-///
-/// ```
-/// # use fhir_devices::manifest::VerifiedManifest;
-/// fn title(verified: &VerifiedManifest) -> String {
-///     format!("{} ({})", verified.manifest().identity, verified.id())
-/// }
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedManifest {
     id: ManifestId,

@@ -1,5 +1,6 @@
 //! The manual: design, conformance, limits, operation, and writing a store.
 //!
+//! - [`everyday`]: everyday tasks, each in the lines that it takes.
 //! - [`design`]: layers, declared types, reports and errors, losslessness, updates.
 //! - [`backend`]: writing and testing a store.
 //! - [`fhir_server`]: keeping resources in a FHIR server of others, and what it must be able to do.
@@ -21,6 +22,7 @@ pub mod conformance;
 pub mod conversion;
 pub mod dependencies;
 pub mod design;
+pub mod everyday;
 pub mod fhir_server;
 pub mod interactions;
 #[cfg(feature = "server")]

@@ -13,7 +13,7 @@ resource! {
     /// use fhir_devices::{Device, code::DeviceStatus};
     ///
     /// let device = Device::from_json(br#"{"resourceType":"Device","id":"d1","status":"active"}"#)?;
-    /// assert_eq!(device.status.unwrap().value, Some(DeviceStatus::Active));
+    /// assert_eq!(device.status, Some(DeviceStatus::Active.into()));
     /// # Ok::<(), fhir_devices::Report>(())
     /// ```
     ///

@@ -56,12 +56,7 @@ pub struct Progress {
 
 /// A damaged blob: its download fails or gives other bytes.
 ///
-/// ```
-/// # use fhir_devices::service::Damage;
-/// fn alarm(damage: &Damage) -> String {
-///     format!("{}: {}", damage.key, damage.error)
-/// }
-/// ```
+/// Listed by [`UpdateService::scrub`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Damage {

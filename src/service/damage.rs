@@ -27,12 +27,7 @@ use time::OffsetDateTime;
 
 /// A damaged file that is not replaced yet.
 ///
-/// ```
-/// # use fhir_devices::service::KnownDamage;
-/// fn alarm(damage: &KnownDamage) -> String {
-///     format!("{} since {}", damage.what, damage.since)
-/// }
-/// ```
+/// Returned by [`UpdateService::known_damage`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KnownDamage {

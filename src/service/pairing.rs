@@ -113,13 +113,6 @@ impl MaintenanceError {
 }
 
 /// The result of an [adoption](UpdateService::adopt_store).
-///
-/// ```
-/// # use fhir_devices::service::Adopted;
-/// fn report(adopted: &Adopted) -> String {
-///     format!("the store has the id {}, and had {} before", adopted.id, adopted.replaced.len())
-/// }
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Adopted {

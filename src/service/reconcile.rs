@@ -63,12 +63,7 @@ impl Default for ReconcilePosition {
 
 /// A reference that belongs to no upload of its component.
 ///
-/// ```
-/// # use fhir_devices::service::UnknownReference;
-/// fn told(found: &UnknownReference) -> String {
-///     format!("DeviceComponent/{}: {}", found.component, if found.removed { "removed" } else { "left" })
-/// }
-/// ```
+/// Listed by [`UpdateService::reconcile`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnknownReference {

@@ -151,12 +151,7 @@ impl Submission {
 
 /// The result of an upload: the component with the update.
 ///
-/// ```
-/// use fhir_devices::service::Received;
-/// fn status(received: &Received) -> u16 {
-///     if received.replayed { 200 } else { 201 }
-/// }
-/// ```
+/// Returned by [`UpdateService::receive`](super::UpdateService::receive), whose example reads one.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Received {

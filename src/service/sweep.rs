@@ -101,12 +101,7 @@ pub struct Swept {
 
 /// A file that the ledger does not know.
 ///
-/// ```
-/// # use fhir_devices::service::Quarantined;
-/// fn line(file: &Quarantined) -> String {
-///     format!("{} since {:?}, to be deleted at {:?}", file.key, file.since, file.due)
-/// }
-/// ```
+/// Listed by [`UpdateService::quarantine`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quarantined {

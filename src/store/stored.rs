@@ -213,7 +213,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// # let json = br#"{"resourceType":"Device","id":"pump","identifier":[{"system":"urn:sn","value":"7"}]}"#;
     /// # store.create(&Valid::new(Device::from_json(json)?)?).await?;
     /// let pumps = store.find::<Device>([Criterion::identifier("urn:sn|7".parse()?)]).await?;
-    /// assert_eq!(pumps[0].0.id.as_ref().unwrap().get().unwrap(), "pump");
+    /// assert_eq!(pumps[0].0.id, Some("pump".parse()?));
     /// # Ok(())
     /// # }
     /// ```

@@ -358,12 +358,17 @@ fn read_file(attachment: &Attachment) -> Option<UpdateFile> {
 /// They are not borrowed from the component, which may be changed meanwhile:
 ///
 /// ```
-/// # use fhir_devices::{DeviceComponent, update::{available, detach}};
-/// fn clear(component: &mut DeviceComponent) {
-///     for update in available(component).flatten() {
-///         detach(component, update.id);
-///     }
+/// # use fhir_devices::{DeviceComponent, manifest::IngestId, store::BlobRef};
+/// # use fhir_devices::update::{AvailableUpdate, UpdateFile, attach, available, detach};
+/// # let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"pump"}}"#;
+/// # let mut component = DeviceComponent::from_json(json)?;
+/// # let file = UpdateFile::new("https://cdn.example/a".parse()?, "application/zip".parse()?, "a.zip".parse()?);
+/// # attach(&mut component, &AvailableUpdate::new(IngestId(7), BlobRef::of(b"firmware"), file));
+/// for update in available(&component).flatten() {
+///     detach(&mut component, update.id);
 /// }
+/// assert_eq!(available(&component).len(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn available(
     component: &DeviceComponent,
@@ -391,12 +396,15 @@ pub fn current(component: &DeviceComponent) -> Option<AvailableUpdate> {
 /// An update that is there already, by its id, is not added again.
 ///
 /// ```
-/// # use fhir_devices::{DeviceComponent, update::{AvailableUpdate, attach, available}};
-/// fn twice(component: &mut DeviceComponent, update: &AvailableUpdate) {
-///     attach(component, update);
-///     attach(component, update);
-///     assert_eq!(available(component).count(), 1);
-/// }
+/// # use fhir_devices::{DeviceComponent, manifest::IngestId, store::BlobRef, update::*};
+/// # let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"pump"}}"#;
+/// # let mut component = DeviceComponent::from_json(json)?;
+/// # let file = UpdateFile::new("https://cdn.example/a".parse()?, "application/zip".parse()?, "a.zip".parse()?);
+/// let update = AvailableUpdate::new(IngestId(7), BlobRef::of(b"firmware"), file);
+/// attach(&mut component, &update);
+/// attach(&mut component, &update);
+/// assert_eq!(available(&component).count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn attach(component: &mut DeviceComponent, update: &AvailableUpdate) {
     attach_under(component, update, &CanonicalBase::default());
@@ -405,12 +413,17 @@ pub fn attach(component: &mut DeviceComponent, update: &AvailableUpdate) {
 /// As [`attach`], with the URL of the extension under this base.
 ///
 /// ```
-/// # use fhir_devices::{DeviceComponent, update::{AvailableUpdate, attach_under, available}};
 /// use fhir_devices::primitive::CanonicalBase;
-/// fn under_our_domain(component: &mut DeviceComponent, update: &AvailableUpdate, ours: &CanonicalBase) {
-///     attach_under(component, update, ours);
-///     assert_eq!(available(component).count(), 1);
-/// }
+/// # use fhir_devices::{DeviceComponent, manifest::IngestId, store::BlobRef, update::*};
+/// # let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"pump"}}"#;
+/// # let mut component = DeviceComponent::from_json(json)?;
+/// # let file = UpdateFile::new("https://cdn.example/a".parse()?, "application/zip".parse()?, "a.zip".parse()?);
+/// # let update = AvailableUpdate::new(IngestId(7), BlobRef::of(b"firmware"), file);
+/// let ours: CanonicalBase = "https://acme.example/fhir".parse()?;
+/// attach_under(&mut component, &update, &ours);
+/// assert!(component.to_json().contains(r#""url":"https://acme.example/fhir/"#));
+/// assert_eq!(available(&component).count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn attach_under(component: &mut DeviceComponent, update: &AvailableUpdate, base: &CanonicalBase) {
     if available(component).flatten().any(|there| there.id == update.id) {
@@ -503,14 +516,18 @@ fn is_of(extension: &Extension, id: IngestId) -> bool {
 /// was made current again, this time included. Gives whether the update is there; all else is left as it is.
 ///
 /// ```
-/// # use fhir_devices::{DeviceComponent, update::{AvailableUpdate, UpdateStatus, attach, available, make_current}};
-/// fn back(component: &mut DeviceComponent, one: &AvailableUpdate, two: &AvailableUpdate) {
-///     attach(component, one);
-///     attach(component, two);
-///     assert!(make_current(component, one.id, 1));
-///     let status: Vec<_> = available(component).flatten().map(|update| update.status).collect();
-///     assert_eq!(status, [UpdateStatus::Current, UpdateStatus::Superseded]);
-/// }
+/// # use fhir_devices::{DeviceComponent, manifest::IngestId, store::BlobRef, update::*};
+/// # let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"pump"}}"#;
+/// # let mut component = DeviceComponent::from_json(json)?;
+/// # let file = UpdateFile::new("https://cdn.example/a".parse()?, "application/zip".parse()?, "a.zip".parse()?);
+/// let one = AvailableUpdate::new(IngestId(7), BlobRef::of(b"firmware"), file.clone());
+/// let two = AvailableUpdate::new(IngestId(8), BlobRef::of(b"later"), file);
+/// attach(&mut component, &one);
+/// attach(&mut component, &two);
+/// assert!(make_current(&mut component, one.id, 1));
+/// let status: Vec<_> = available(&component).flatten().map(|update| update.status).collect();
+/// assert_eq!(status, [UpdateStatus::Current, UpdateStatus::Superseded]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn make_current(component: &mut DeviceComponent, id: IngestId, restored: u32) -> bool {
     make_current_beside(component, id, restored, |_| false)
@@ -539,13 +556,16 @@ pub(crate) fn make_current_beside(
 /// update is there; all else is left as it is.
 ///
 /// ```
-/// # use fhir_devices::{DeviceComponent, update::{AvailableUpdate, UpdateStatus, attach, available, withdraw}};
-/// fn recall(component: &mut DeviceComponent, update: &AvailableUpdate) {
-///     attach(component, update);
-///     assert!(withdraw(component, update.id));
-///     let found = available(component).flatten().next().unwrap();
-///     assert_eq!(found.status, UpdateStatus::Withdrawn);
-/// }
+/// # use fhir_devices::{DeviceComponent, manifest::IngestId, store::BlobRef, update::*};
+/// # let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"pump"}}"#;
+/// # let mut component = DeviceComponent::from_json(json)?;
+/// # let file = UpdateFile::new("https://cdn.example/a".parse()?, "application/zip".parse()?, "a.zip".parse()?);
+/// # let update = AvailableUpdate::new(IngestId(7), BlobRef::of(b"firmware"), file);
+/// attach(&mut component, &update);
+/// assert!(withdraw(&mut component, update.id));
+/// let found = available(&component).flatten().next().unwrap();
+/// assert_eq!(found.status, UpdateStatus::Withdrawn);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn withdraw(component: &mut DeviceComponent, id: IngestId) -> bool {
     let mut there = false;
@@ -559,12 +579,15 @@ pub fn withdraw(component: &mut DeviceComponent, id: IngestId) -> bool {
 /// Removes an update from a component. All else is left as it is: what it superseded stays superseded.
 ///
 /// ```
-/// # use fhir_devices::{DeviceComponent, update::{AvailableUpdate, attach, available, detach}};
-/// fn there_and_back(component: &mut DeviceComponent, update: &AvailableUpdate) {
-///     attach(component, update);
-///     detach(component, update.id);
-///     assert_eq!(available(component).count(), 0);
-/// }
+/// # use fhir_devices::{DeviceComponent, manifest::IngestId, store::BlobRef, update::*};
+/// # let json = br#"{"resourceType":"DeviceComponent","identifier":{"value":"1"},"type":{"text":"pump"}}"#;
+/// # let mut component = DeviceComponent::from_json(json)?;
+/// # let file = UpdateFile::new("https://cdn.example/a".parse()?, "application/zip".parse()?, "a.zip".parse()?);
+/// # let update = AvailableUpdate::new(IngestId(7), BlobRef::of(b"firmware"), file);
+/// attach(&mut component, &update);
+/// detach(&mut component, update.id);
+/// assert_eq!(available(&component).count(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn detach(component: &mut DeviceComponent, id: IngestId) {
     component.extension.retain(|extension| {

@@ -181,14 +181,6 @@ pub const fn decide(state: &State, found: FoundReference, missing: MissingRefere
 ///
 /// The one that became current later stays so. When that was is told by [`Ingest::current_since`], since a reference that is
 /// written again is no later update.
-///
-/// ```
-/// # use fhir_devices::update::ingest::Ingest;
-/// # use fhir_devices::update::reconcile::{OtherUpdate, compare};
-/// fn goes_on(written: &Ingest, other: &Ingest) -> bool {
-///     matches!(compare(written, other), OtherUpdate::Unrelated | OtherUpdate::Earlier)
-/// }
-/// ```
 #[must_use]
 pub fn compare(written: &Ingest, other: &Ingest) -> OtherUpdate {
     let State::Attached { component, .. } = &written.state else { return OtherUpdate::Unrelated };
@@ -205,14 +197,6 @@ pub fn compare(written: &Ingest, other: &Ingest) -> OtherUpdate {
 }
 
 /// Returns what is recorded before the reference of an upload is written over a version of its component.
-///
-/// ```
-/// # use fhir_devices::{primitive::Id, store::VersionId};
-/// # use fhir_devices::update::{ingest::Ingest, reconcile::{Announcement, announce}};
-/// fn is_recorded(ingest: &Ingest, component: &Id, read: VersionId) -> bool {
-///     announce(ingest, component, read) == Announcement::Made
-/// }
-/// ```
 #[must_use]
 pub fn announce(ingest: &Ingest, component: &Id, read: VersionId) -> Announcement {
     if matches!(ingest.state, State::Withdrawn { .. }) {

@@ -49,7 +49,7 @@ use zeroize::Zeroizing;
 /// let store = TenantResources::new(Arc::new(SealedResources::new(memory.clone(), Arc::new(keys))), "st-mary".parse()?);
 /// let pump = Device::from_json(br#"{"resourceType":"Device","id":"pump","lotNumber":"A7"}"#)?;
 /// store.put(&Valid::new(pump)?, Precondition::Absent).await?;
-/// assert_eq!(store.get::<Device>("pump").await?.0.lot_number.unwrap().get().unwrap(), "A7");
+/// assert_eq!(store.get::<Device>("pump").await?.0.lot_number, Some("A7".parse()?));
 ///
 /// let below = TenantResources::new(memory, "st-mary".parse()?);
 /// assert!(below.get::<Device>("pump").await.is_err());

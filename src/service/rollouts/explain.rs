@@ -52,13 +52,7 @@ names! {
 
 /// The explanation of a deployment that has not ended.
 ///
-/// ```
-/// use fhir_devices::service::Explanation;
-/// fn first(explanation: &Explanation) -> Option<&str> {
-///     explanation.reasons.first().map(|(_, words)| words.as_str())
-/// }
-/// # let _ = first;
-/// ```
+/// Returned by [`RolloutService::explain`](super::RolloutService::explain).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explanation {

@@ -12,13 +12,7 @@ use std::collections::BTreeSet;
 
 /// The subject of an evaluation of gates.
 ///
-/// ```
-/// use fhir_devices::service::GateQuery;
-/// fn device_of<'q>(query: &GateQuery<'q>) -> &'q str {
-///     query.deployment.device.as_str()
-/// }
-/// # let _ = device_of;
-/// ```
+/// Given to a [`GateProvider`], whose example implements one.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct GateQuery<'q> {

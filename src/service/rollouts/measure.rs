@@ -49,13 +49,7 @@ impl TimeToField {
 
 /// The measures of a rollout.
 ///
-/// ```
-/// use fhir_devices::service::Measures;
-/// fn is_done(measures: &Measures) -> bool {
-///     measures.done_permille == 1_000
-/// }
-/// # let _ = is_done;
-/// ```
+/// Returned by [`RolloutService::measures`](super::RolloutService::measures).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Measures {
@@ -92,13 +86,7 @@ pub struct Overdue {
 
 /// A component whose reported version is below that of a release, or unknown.
 ///
-/// ```
-/// use fhir_devices::service::Behind;
-/// fn is_known(behind: &Behind) -> bool {
-///     behind.version.is_some()
-/// }
-/// # let _ = is_known;
-/// ```
+/// Returned by [`RolloutService::behind`](super::RolloutService::behind).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Behind {

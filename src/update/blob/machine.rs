@@ -85,13 +85,7 @@ pub fn resume(entry: &Entry) -> Option<Effect> {
 
 /// A transition: the entry and its audit record, to be written in one commit, and the effect after it.
 ///
-/// ```
-/// use fhir_devices::update::blob::{Transition, resume};
-/// fn is_whole(transition: &Transition) -> bool {
-///     transition.effect == resume(&transition.entry)
-/// }
-/// # let _ = is_whole;
-/// ```
+/// Made by [`step`], whose example reads one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transition {

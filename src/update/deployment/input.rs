@@ -208,13 +208,7 @@ pub enum Effect {
 
 /// A transition. Everything in it is written in one commit of the ledger.
 ///
-/// ```
-/// use fhir_devices::update::deployment::{Transition, resume};
-/// fn is_whole(transition: &Transition) -> bool {
-///     transition.effect == resume(&transition.deployment)
-/// }
-/// # let _ = is_whole;
-/// ```
+/// Made by [`step`](super::step).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transition {

@@ -46,12 +46,7 @@ pub struct Ingest {
 
 /// The verified facts of the manifest of an upload.
 ///
-/// ```
-/// use fhir_devices::update::ingest::Signed;
-/// let signed = Signed { update: "pump/main".parse()?, keys: vec!["acme-2017".parse()?] };
-/// assert_eq!(signed.keys.len(), 1);
-/// # Ok::<(), fhir_devices::store::InvalidText>(())
-/// ```
+/// Part of an [`Ingest`], where the upload came with a signed manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Signed {

@@ -71,13 +71,7 @@ pub enum Effect {
 
 /// A transition: what to write in one commit, and the effect after it.
 ///
-/// ```
-/// use fhir_devices::update::release::{Transition, resume};
-/// fn is_whole(transition: &Transition) -> bool {
-///     transition.effect == resume(&transition.release)
-/// }
-/// # let _ = is_whole;
-/// ```
+/// Made by [`step`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transition {

@@ -106,13 +106,7 @@ names! {
 
 /// The record as a transition left it. Records read in their order rebuild every state.
 ///
-/// ```
-/// use fhir_devices::update::rollout::{After, Event};
-/// fn is_of_a_lane(event: &Event) -> bool {
-///     matches!(event.after, After::Lane(_))
-/// }
-/// # let _ = is_of_a_lane;
-/// ```
+/// Part of an [`Event`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -170,7 +170,7 @@ impl Allowance {
 /// ```
 /// use fhir_devices::manifest::ReleaseId;
 /// use fhir_devices::update::rollout::*;
-/// let spec = Spec::new(RolloutRequest { cap: 3, ..RolloutRequest::new(ReleaseId(1), "local".parse()?) })?;
+/// let spec = Spec::new(RolloutRequest::new(ReleaseId(1), "local".parse()?).with_cap(3))?;
 /// let lane = LaneHead::new(&spec, RolloutId(7), Lane(0)).unwrap();
 /// assert_eq!((lane.status, lane.cap_share), (LaneStatus::Closed, 3));
 /// assert_eq!(LaneHead::from_bytes(&lane.to_bytes()), Ok(lane));

@@ -242,13 +242,7 @@ pub enum RolloutEffect {
 
 /// A transition: what to write in one commit, and the effect after it.
 ///
-/// ```
-/// use fhir_devices::update::rollout::{RolloutTransition, resume};
-/// fn is_whole(transition: &RolloutTransition) -> bool {
-///     transition.effect == resume(&transition.rollout)
-/// }
-/// # let _ = is_whole;
-/// ```
+/// Made by [`step`], whose example reads one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RolloutTransition {
@@ -352,7 +346,7 @@ pub fn resume(rollout: &Rollout) -> Option<RolloutEffect> {
 /// # use fhir_devices::manifest::ReleaseId;
 /// # use fhir_devices::update::rollout::*;
 /// # let now = time::OffsetDateTime::UNIX_EPOCH;
-/// let request = RolloutRequest { approvals: 1, ..RolloutRequest::new(ReleaseId(1), "local".parse()?) };
+/// let request = RolloutRequest::new(ReleaseId(1), "local".parse()?).with_approvals(1);
 /// let spec = Spec::new(request)?;
 /// let (mut rollout, _) = Rollout::draft(RolloutId(7), "biomed/j.doe".parse()?, &spec, now);
 /// let RolloutStep::Transition(submitted) = step(&rollout, &spec, &RolloutInput::Submitted, now)? else { panic!() };

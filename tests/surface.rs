@@ -1,0 +1,149 @@
+//! The documentation that users read: what its examples show, and in how many lines an everyday task is done.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
+use std::path::{Path, PathBuf};
+
+/// An example of the documentation: where it begins, what follows the marks, its lines, and those that are shown.
+struct Example {
+    file: String,
+    line: usize,
+    attributes: String,
+    lines: Vec<String>,
+}
+
+impl Example {
+    fn text(&self) -> String {
+        self.lines.join("\n")
+    }
+
+    fn place(&self) -> String {
+        format!("{}:{}", self.file, self.line)
+    }
+
+    /// Returns whether it is compiled as Rust and run.
+    fn is_run(&self) -> bool {
+        self.attributes.is_empty() || self.attributes == "should_panic"
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> Vec<PathBuf> {
+    let (mut open, mut found) = (vec![root().join("src")], vec![root().join("README.md")]);
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn examples() -> Vec<Example> {
+    let mut examples: Vec<Example> = Vec::new();
+    for path in sources() {
+        let file = path.strip_prefix(root()).unwrap().display().to_string();
+        let mut within: Option<Example> = None;
+        for (number, line) in std::fs::read_to_string(&path).unwrap().lines().enumerate() {
+            let line = line.trim_start();
+            // In the README every line is documentation; a line of code ends an example of a source.
+            let doc = line.strip_prefix("///").or_else(|| line.strip_prefix("//!"));
+            let Some(text) =
+                doc.map(|text| text.strip_prefix(' ').unwrap_or(text)).or((file == "README.md").then_some(line))
+            else {
+                within = None;
+                continue;
+            };
+            match (text.trim_start().strip_prefix("```"), &mut within) {
+                (Some(_), Some(_)) => examples.extend(within.take()),
+                (Some(attributes), None) => {
+                    let attributes = attributes.trim().to_owned();
+                    within = Some(Example { file: file.clone(), line: number + 1, attributes, lines: Vec::new() });
+                }
+                (None, Some(example)) => example.lines.push(text.to_owned()),
+                (None, None) => {}
+            }
+        }
+    }
+    assert!(examples.len() > 500, "{} examples were found", examples.len());
+    examples
+}
+
+#[test]
+fn examples_read_a_value_by_one_call() {
+    for example in examples() {
+        let text: String = example.text().split_whitespace().collect();
+        for chain in ["unwrap().value", ".value.unwrap()", ".value.as_ref().unwrap()", "unwrap().get().unwrap()"] {
+            assert!(!text.contains(chain), "{}: `{chain}`", example.place());
+        }
+    }
+}
+
+/// An example that only declares a function, which nobody calls, shows nothing.
+#[test]
+fn examples_show_a_result() {
+    let mut bare = Vec::new();
+    for example in examples().into_iter().filter(Example::is_run) {
+        let text = example.text();
+        for line in &example.lines {
+            let Some(name) = line.strip_prefix("fn ").and_then(|rest| rest.split(['(', '<']).next()) else { continue };
+            let is_used = text.matches(name).count() > 1 && !text.contains(&format!("let _ = {name};"));
+            if name != "main" && !is_used {
+                bare.push(format!("{}: nobody calls `{name}`", example.place()));
+            }
+        }
+    }
+    assert!(bare.is_empty(), "{}", bare.join("\n"));
+}
+
+/// Returns the lines of an example that a user has to write: without imports, empty lines, and what is hidden or asserted.
+fn written(example: &Example) -> usize {
+    let mut count = 0;
+    let mut in_assertion = false;
+    for line in &example.lines {
+        let line = line.trim();
+        in_assertion |= line.starts_with("assert");
+        let is_counted = !in_assertion
+            && !line.is_empty()
+            && !line.starts_with("use ")
+            && !line.starts_with("//")
+            && line != "#"
+            && !line.starts_with("# ");
+        count += usize::from(is_counted);
+        in_assertion &= !line.ends_with(';');
+    }
+    count
+}
+
+#[test]
+fn everyday_tasks_take_few_lines() {
+    let page = std::fs::read_to_string(root().join("src/manual/everyday.rs")).unwrap();
+    let examples: Vec<Example> =
+        examples().into_iter().filter(|example| example.file == "src/manual/everyday.rs").collect();
+    for (task, most) in [
+        ("Read the software revision of a component", 1),
+        ("Set the software revision of a component", 3),
+        ("Build a metric with unit, period and calibration", 10),
+        ("Store every entry of a Bundle", 1),
+    ] {
+        let heading = page.lines().position(|line| line == format!("//! # {task}")).unwrap_or_else(|| panic!("{task}"));
+        let example = examples.iter().find(|example| example.line > heading).unwrap();
+        let lines = written(example);
+        assert!((1..=most).contains(&lines), "{task}: {lines} lines, wanted 1 to {most}");
+    }
+}
+
+#[test]
+fn written_lines_leave_out_imports_and_assertions() {
+    let lines =
+        ["use a::b;", "let a = b", "    .c();", "", "# let d = e;", "assert_eq!(", "    a,", "    b,", ");", "f();"];
+    let lines = lines.map(str::to_owned).to_vec();
+    assert_eq!(written(&Example { file: String::new(), line: 1, attributes: String::new(), lines }), 3);
+}
