@@ -381,3 +381,35 @@ fn comments_and_strings_are_not_dependencies() {
     let after = format!("{source}\nuse crate::resource::Device;");
     assert_eq!(of("issue/path.rs", &after), "issue/path.rs:9: `issue` names `crate::resource`, which is above it");
 }
+
+/// The files that make a MAC, how often each takes one out of its hasher, and whether it verifies those that it is sent.
+const MACS: [(&str, usize, bool); 2] = [("backend/sealed/resources.rs", 1, false), ("store/page.rs", 1, true)];
+
+#[test]
+fn macs_and_tokens_are_compared_in_constant_time() {
+    let (mut files, mut macs) = (Vec::new(), Vec::new());
+    sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), "", &mut files);
+    for (name, source) in &files {
+        let code = code_of(source);
+        if code.contains("Hmac<") {
+            // A MAC that is taken out as bytes could be compared by `==`; one that is verified is compared by its crate.
+            macs.push((name.clone(), code.matches("finalize()").count(), code.contains(".verify_truncated_left(")));
+        }
+        if name.starts_with("server/") {
+            for wrong in
+                ["token == ", "== token;", "== token ", "== token)", "token != ", "!= token)", "!= token ", "== *token"]
+            {
+                assert!(!code.contains(wrong), "{name}: a token is compared by `{wrong}`, wanted `TokenDigest`");
+            }
+        }
+        if matches!(name.as_str(), "server/sign_ins.rs" | "server/guard.rs") {
+            assert!(!code.contains("Sha256"), "{name}: tokens are compared as `TokenDigest`");
+        }
+        if name == "server/token_digest.rs" {
+            assert!(code.contains(".ct_eq(") && !code.contains("PartialEq,") && !code.contains("PartialEq)"), "{name}");
+        }
+    }
+    macs.sort();
+    let wanted = MACS.map(|(name, taken, verifies)| (name.to_owned(), taken, verifies));
+    assert_eq!(macs, wanted, "a file makes MACs that this list does not have: verify them by the crate, and list it");
+}

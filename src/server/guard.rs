@@ -8,9 +8,10 @@ use super::origin;
 use super::place::one;
 use super::serve::{OverTls, PeerAddress};
 use super::sign_ins::{Failure, Turn};
+use super::token_digest::TokenDigest;
 use crate::issue::IssueType;
 use crate::manifest::ActorId;
-use crate::store::{BoxFuture, Sha256, Tenant};
+use crate::store::{BoxFuture, Tenant};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -29,15 +30,19 @@ use url::form_urlencoded;
 ///
 /// ```
 /// use fhir_devices::server::{Access, Authenticator, Caller, Grant};
-/// use fhir_devices::store::BoxFuture;
+/// use fhir_devices::store::{BoxFuture, Sha256};
+/// use std::collections::HashMap;
 ///
-/// struct One(String);
+/// /// By the digests of the tokens: the time of a look-up tells nothing about a token.
+/// struct Table(HashMap<Sha256, Grant>);
 ///
-/// impl Authenticator for One {
+/// impl Authenticator for Table {
 ///     fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<Grant>> {
-///         Box::pin(async move { (token == self.0).then(|| Grant::new(Caller::Unnamed, Access::Everything)) })
+///         Box::pin(async move { self.0.get(&Sha256::of(token.as_bytes())).cloned() })
 ///     }
 /// }
+/// let grant = Grant::new(Caller::Unnamed, Access::Everything);
+/// let _ = Table([(Sha256::of(b"a-long-enough-token"), grant)].into());
 /// ```
 pub trait Authenticator: Send + Sync + 'static {
     /// Who the holder of the token is, and what they may do; `None` where the token is not known.
@@ -276,7 +281,7 @@ async fn sign_in(
         sign_ins.missing.fetch_add(1, Relaxed);
         return Err(login("a token is wanted"));
     };
-    let digest = Sha256::of(token.as_bytes());
+    let digest = TokenDigest::of(&token);
     match sign_ins.begin(peer, &digest) {
         Turn::After(wait) if wait.is_zero() => {}
         Turn::After(wait) => tokio::time::sleep(wait).await,

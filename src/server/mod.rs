@@ -41,6 +41,7 @@ mod serve;
 mod sign_ins;
 mod subscriptions;
 mod timed;
+mod token_digest;
 mod tokens;
 mod updates;
 mod workers;

@@ -1,7 +1,7 @@
 //! Failed sign-ins: counted, told to the log with the address that they came from, and slowed down.
 
 use super::connections::Peer;
-use crate::store::Sha256;
+use super::token_digest::TokenDigest;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -53,7 +53,7 @@ struct Attempts {
     /// From when on a sign-in need not wait.
     free_at: Instant,
     last: Instant,
-    good: VecDeque<Sha256>,
+    good: VecDeque<TokenDigest>,
     untold: u64,
     told: Option<Instant>,
 }
@@ -80,7 +80,7 @@ impl SignIns {
     }
 
     /// Says when the token of an address may be looked up.
-    pub(super) fn begin(&self, peer: Peer, token: &Sha256) -> Turn {
+    pub(super) fn begin(&self, peer: Peer, token: &TokenDigest) -> Turn {
         let now = Instant::now();
         let mut table = self.table();
         let attempts = table.of(peer, now);
@@ -102,7 +102,7 @@ impl SignIns {
     }
 
     /// The token was good: it is not slowed down from now on.
-    pub(super) fn succeeded(&self, peer: Peer, token: Sha256) {
+    pub(super) fn succeeded(&self, peer: Peer, token: TokenDigest) {
         let now = Instant::now();
         let mut table = self.table();
         let attempts = table.of(peer, now);
@@ -116,7 +116,7 @@ impl SignIns {
     }
 
     /// The token was not good.
-    pub(super) fn failed(&self, peer: Peer, token: &Sha256, failure: Failure) {
+    pub(super) fn failed(&self, peer: Peer, token: &TokenDigest, failure: Failure) {
         match failure {
             Failure::Unknown => &self.unknown,
             Failure::Expired => &self.expired,
@@ -126,7 +126,7 @@ impl SignIns {
         let mut table = self.table();
         let attempts = table.of(peer, now);
         // It may have been good before.
-        attempts.good.retain(|good| good != token);
+        attempts.good.retain(|good| *good != *token);
         attempts.untold += 1;
         table.tell(peer, now);
     }
@@ -213,12 +213,12 @@ mod tests {
 
     #[test]
     fn wrong_tokens_are_throttled_and_valid_ones_are_not() {
-        let (sign_ins, good) = (SignIns::default(), Sha256::of(b"good"));
+        let (sign_ins, good) = (SignIns::default(), TokenDigest::of("good"));
         assert_eq!(sign_ins.begin(peer(1), &good), Turn::After(Duration::ZERO));
         sign_ins.succeeded(peer(1), good);
         let (mut at_once, mut refused) = (0, 0);
         for number in 0..3_000_u32 {
-            let wrong = Sha256::of(&number.to_be_bytes());
+            let wrong = TokenDigest::of(&number.to_string());
             match sign_ins.begin(peer(1), &wrong) {
                 Turn::Refused => refused += 1,
                 Turn::After(wait) => {
@@ -229,10 +229,10 @@ mod tests {
         }
         assert!(refused > 2_000 && at_once < 500, "{refused} {at_once}");
         assert_eq!(sign_ins.begin(peer(1), &good), Turn::After(Duration::ZERO));
-        assert_eq!(sign_ins.begin(peer(2), &Sha256::of(b"other")), Turn::After(Duration::ZERO));
+        assert_eq!(sign_ins.begin(peer(2), &TokenDigest::of("other")), Turn::After(Duration::ZERO));
         // A token that is good, but was not used from there, has to wait its turn.
         std::thread::sleep(PAUSE * 5);
-        assert!(matches!(sign_ins.begin(peer(1), &Sha256::of(b"late")), Turn::After(_)));
+        assert!(matches!(sign_ins.begin(peer(1), &TokenDigest::of("late")), Turn::After(_)));
         let table = sign_ins.table();
         assert_eq!(table.lines, 1, "one line for each address");
     }
@@ -241,7 +241,7 @@ mod tests {
     fn remembered_addresses_are_bounded() {
         let sign_ins = SignIns::default();
         for number in 0..MAX_PEERS as u32 + 500 {
-            sign_ins.failed(peer(number), &Sha256::of(b"x"), Failure::Expired);
+            sign_ins.failed(peer(number), &TokenDigest::of("x"), Failure::Expired);
         }
         let table = sign_ins.table();
         assert!(table.peers.len() <= MAX_PEERS && table.lines <= MAX_LINES);

@@ -1,6 +1,7 @@
 //! The file of tokens: who may ask, for which tenants, in which roles, and until when.
 
 use super::guard::{Access, Authenticator, Caller, Grant, Role};
+use super::token_digest::TokenDigest;
 use crate::store::{BoxFuture, Sha256, Tenant};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -36,7 +37,7 @@ const KEYWORDS: [&str; 3] = ["as", "may", "until"];
 /// assert!(Tokens::read("short *").unwrap_err().contains("line 1"));
 /// ```
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Tokens(HashMap<Sha256, Grant>);
+pub struct Tokens(HashMap<TokenDigest, Grant>);
 
 impl Tokens {
     /// Reads the lines; empty ones and those after a `#` are passed over.
@@ -60,12 +61,12 @@ impl Tokens {
     }
 }
 
-fn read_line(line: &str) -> Result<(Sha256, Grant), String> {
+fn read_line(line: &str) -> Result<(TokenDigest, Grant), String> {
     let (token, rest) = line.split_once(char::is_whitespace).ok_or("a token and its tenants are wanted")?;
     let digest = match token.strip_prefix("sha256:") {
-        Some(digest) => digest.parse().map_err(|error| format!("{error}"))?,
+        Some(digest) => digest.parse::<Sha256>().map_err(|error| format!("{error}"))?.into(),
         None if token.len() < MIN_TOKEN => return Err(format!("a token has at least {MIN_TOKEN} characters")),
-        None => Sha256::of(token.as_bytes()),
+        None => TokenDigest::of(token),
     };
     let mut parts: Vec<(&str, String)> = vec![("tenants", String::new())];
     for word in rest.split_whitespace() {
@@ -114,8 +115,7 @@ fn read_time(text: &str) -> Result<OffsetDateTime, String> {
 
 impl Authenticator for Tokens {
     fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<Grant>> {
-        // Digests are compared, so that the time that it takes says nothing about the tokens.
-        let found = self.0.get(&Sha256::of(token.as_bytes())).cloned();
+        let found = self.0.get(&TokenDigest::of(token)).cloned();
         Box::pin(async move { found })
     }
 }
@@ -285,8 +285,8 @@ mod tests {
         let ward = |name: &str| name.parse::<Tenant>().unwrap();
         let access = Access::Tenants([ward("ward-1"), ward("ward-2")].into());
         let named = Grant::new(Caller::Named("ward/terminal".parse().unwrap()), access);
-        assert_eq!(tokens.0.get(&Sha256::of(b"first-long-token-1")), Some(&named));
-        assert_eq!(tokens.0.get(&digest), Some(&Grant::new(Caller::Unnamed, Access::Everything)));
+        assert_eq!(tokens.0.get(&TokenDigest::of("first-long-token-1")), Some(&named));
+        assert_eq!(tokens.0.get(&digest.into()), Some(&Grant::new(Caller::Unnamed, Access::Everything)));
         for (text, wrong) in [
             ("", "no token"),
             ("lonely-long-token", "line 1"),
@@ -326,7 +326,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("fhir-devices-tokens-{}", std::process::id()));
         std::fs::write(&path, "first-long-token-1 *").unwrap();
         let file = TokenFile::open(&path).unwrap();
-        let has = |token: &str| file.tokens.read().unwrap().0.contains_key(&Sha256::of(token.as_bytes()));
+        let has = |token: &str| file.tokens.read().unwrap().0.contains_key(&TokenDigest::of(token));
         assert_eq!(file.reload(), Ok(false));
         std::fs::write(&path, "other-long-token-1 *").unwrap();
         assert_eq!(file.reload(), Ok(true));
