@@ -611,6 +611,57 @@ fn store_recovers_from_a_full_disk() {
     assert_eq!(block_on(store.read(&t, &device("a"))).unwrap().version, v(2));
 }
 
+thread_local! {
+    /// Whether a panic of this thread is counted and not printed.
+    static COUNTED: std::cell::Cell<Option<usize>> = const { std::cell::Cell::new(None) };
+}
+
+/// How many panics something has on this thread, those that are caught included.
+fn panics(run: impl FnOnce()) -> usize {
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| match COUNTED.get() {
+            Some(count) => COUNTED.set(Some(count + 1)),
+            None => before(info),
+        }));
+    });
+    COUNTED.set(Some(0));
+    run();
+    COUNTED.take().unwrap_or_default()
+}
+
+#[test]
+fn damaged_header_is_refused_without_a_panic() {
+    let (place, t) = (Place::new("header"), fresh());
+    let store = Redb::open(&place.0).unwrap();
+    put(&store, &t, Write::create(device("a"), "1", nothing())).unwrap();
+    drop(store);
+    let whole = std::fs::read(&place.0).unwrap();
+    let open = |bytes: &[u8]| {
+        std::fs::write(&place.0, bytes).unwrap();
+        let mut opened = None;
+        assert_eq!(panics(|| opened = Some(Redb::open(&place.0).map(drop))), 0);
+        opened.unwrap()
+    };
+    let lengths = (0..400).chain([4_095, 4_096, 4_097, 8_192, whole.len() / 2, whole.len() - 4_096, whole.len() - 1]);
+    for length in lengths {
+        let refused = open(&whole[..length]);
+        assert!(matches!(refused, Err(StoreError::Corrupt { .. })), "{length}: {refused:?}");
+    }
+    // One that is longer than its header says is put in order, by whole pages.
+    let longer = |bytes| [whole.as_slice(), &vec![0; bytes]].concat();
+    assert!(matches!(open(&longer(1)), Err(StoreError::Corrupt { .. })));
+    assert!(open(&longer(8_192)).is_ok());
+    for (at, byte) in (0..32).flat_map(|at| [0, 1, 2, 0x7f, 0x80, 0xff].map(|byte| (at, byte))) {
+        let mut damaged = whole.clone();
+        damaged[at] = byte;
+        // Some bytes are not used, and some say what may be; none of them ends the process.
+        let _ = open(&damaged);
+    }
+    assert!(open(&whole).is_ok());
+}
+
 #[test]
 fn truncated_or_empty_file_is_refused_by_path() {
     let (place, t) = (Place::new("truncated"), fresh());

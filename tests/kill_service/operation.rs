@@ -179,3 +179,27 @@ fn failed_start_explains_and_exits_with_2() {
         assert!(said.contains(why) && ended.stdout.is_empty(), "{said}");
     }
 }
+
+#[test]
+fn truncated_store_stops_the_start_without_a_panic() {
+    let folder = super::Folder(std::env::temp_dir().join(format!("fhir-devices-cut-{}", std::process::id())));
+    let is_alive = || {
+        let service = binary::Service::start(&binary::build(), &folder.0);
+        assert_eq!(binary::ask(service.address(), "GET", "/readyz", "", b"").unwrap().status, 200);
+        service.stop();
+    };
+    is_alive();
+    let path = folder.0.join("resources.redb");
+    let whole = std::fs::read(&path).unwrap();
+    for length in [whole.len() - 1, whole.len() / 2, 4_096, 100, 20] {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let mut command = Command::new(binary::build());
+        let output = command.args(["--listen", "127.0.0.1:0", "--data"]).arg(&folder.0).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{length}: {said}");
+        assert!(said.contains("resources.redb") && said.contains("restore it from a backup"), "{length}: {said}");
+        assert!(!said.contains("panicked") && said.lines().count() == 1, "{length}: {said}");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    is_alive();
+}

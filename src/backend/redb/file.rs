@@ -1,12 +1,13 @@
 //! The database behind a store, opened once more where the engine has given up on its file.
 
 use super::super::private_file::{private, sync_folder};
+use super::header::{self, Damage};
 use super::{failed, unavailable};
 use crate::store::{Result, StoreError};
 use crate::support::chain;
 use ::redb::{Builder, Database};
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -107,13 +108,34 @@ pub(super) fn open_existing(builder: &Builder, path: &Path) -> Result<Database> 
     if file.metadata().map_err(unavailable)?.len() == 0 {
         return Err(damaged("is empty, and a store was kept there: restore it, or remove it to begin a new one"));
     }
-    // The engine asserts what its header says of the file.
+    if let Some(damage) = damage(&file).map_err(unavailable)? {
+        return Err(damaged(&format!("{damage}: restore it from a backup")));
+    }
+    // What the header says is so; what the engine asserts beyond that is not known to fail.
     match catch_unwind(AssertUnwindSafe(|| builder.create_file(file))) {
         Ok(opened) => opened.map_err(|error| match failed_to_open(error) {
             StoreError::Corrupt { what, .. } => damaged(&format!("is no such store, or is damaged: {what}")),
             other => other,
         }),
-        Err(_) => Err(damaged("is shorter than it says, or damaged: restore it from a backup")),
+        Err(_) => Err(damaged("is damaged: restore it from a backup")),
+    }
+}
+
+/// Holds a file to its header, unless another process has it open and may be writing there.
+fn damage(file: &File) -> io::Result<Option<Damage>> {
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    let (length, mut head) = (file.metadata()?.len(), [0; header::LENGTH]);
+    let read = (&*file).take(header::LENGTH as u64).read_exact(&mut head);
+    file.unlock()?;
+    match read {
+        Ok(()) => Ok(header::check(&head, length).err()),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Some(Damage::Header)),
+        Err(error) => Err(error),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod changes;
 mod file;
+mod header;
 mod ledger;
 mod options;
 mod search;
