@@ -1,6 +1,6 @@
 //! Encryption at rest: what is sealed opens for who may, and nothing else passes for it.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
 use bytes::Bytes;
 use fhir_devices::backend::Memory;
@@ -184,6 +184,53 @@ fn key_rotation_rewrites_nothing() {
     let store = sealed(&below, rotated().without(&"2025".parse().unwrap()));
     assert!(matches!(read(&store, &t, &blob.key(G), None), Err(StoreError::Denied { .. })));
     assert_eq!(read(&store, &t, &blob.key(Generation(8)), None).unwrap(), bytes(100));
+}
+
+#[test]
+fn wraps_of_a_key_are_counted_and_limited() {
+    let (t, below) = (tenant("ours"), Arc::new(Memory::new()));
+    let ring = Arc::new(ring().with_wraps(KeyRing::MOST_WRAPS - 3));
+    let store = SealedBlobs::new(Arc::clone(&below), ring.clone());
+    let mut written = Vec::new();
+    for (count, size) in (1..).zip([0, 10, 2 * CHUNK]) {
+        // One a blob, however many chunks it has.
+        written.push(write(&store, &t, &bytes(size), CHUNK, G));
+        assert_eq!(ring.wraps(), KeyRing::MOST_WRAPS - 3 + count);
+    }
+    let (refused, key) = (block_on(ring.wrap(&t, &DataKey::random().unwrap(), b"")), "`2025`");
+    let Err(StoreError::Denied { source: Some(source), .. }) = &refused else { panic!("{refused:?}") };
+    assert!(source.to_string().contains(key) && source.to_string().contains("rotate"), "{source}");
+    let blobs = TenantBlobs::new(Arc::new(store), t.clone());
+    assert!(matches!(block_on(blobs.put(G, stream::once("firmware"))), Err(StoreError::Denied { .. })));
+    assert_eq!(ring.wraps(), KeyRing::MOST_WRAPS);
+
+    // The count is the caller's to keep over a restart; what was wrapped is still unwrapped, and a new key wraps.
+    let told = ring.wraps();
+    let again = KeyRing::new("2025".parse().unwrap(), [5; 32]).with_wraps(told);
+    let again = Arc::new(again);
+    let store = SealedBlobs::new(Arc::clone(&below), again.clone());
+    assert!(block_on(again.wrap(&t, &DataKey::random().unwrap(), b"")).is_err());
+    for (blob, size) in written.iter().zip([0, 10, 2 * CHUNK]) {
+        assert_eq!(read(&store, &t, &blob.key(G), None).unwrap(), bytes(size));
+    }
+    let rotated =
+        KeyRing::new("2025".parse().unwrap(), [5; 32]).with_wraps(told).rotated("2026".parse().unwrap(), [6; 32]);
+    let rotated = Arc::new(rotated);
+    let store = SealedBlobs::new(Arc::clone(&below), rotated.clone());
+    write(&store, &t, &bytes(11), CHUNK, G);
+    assert_eq!(rotated.wraps(), 1);
+    assert_eq!(read(&store, &t, &written[1].key(G), None).unwrap(), bytes(10));
+}
+
+#[test]
+fn wraps_by_many_threads_never_pass_the_limit() {
+    let (t, ring) = (tenant("ours"), ring().with_wraps(KeyRing::MOST_WRAPS - 40));
+    let wrapped: usize = std::thread::scope(|scope| {
+        let wrap = || (0..20).filter(|_| block_on(ring.wrap(&t, &DataKey::from_bytes([1; 32]), b"")).is_ok()).count();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(wrap)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!((wrapped, ring.wraps()), (40, KeyRing::MOST_WRAPS));
 }
 
 #[test]
