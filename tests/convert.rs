@@ -17,6 +17,8 @@ mod exact;
 mod foreign;
 #[path = "convert/generated.rs"]
 mod generated;
+#[path = "common/growth.rs"]
+mod growth;
 #[path = "convert/options.rs"]
 mod options;
 #[path = "convert/own.rs"]

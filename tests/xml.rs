@@ -12,6 +12,8 @@ mod common;
 mod corpus;
 #[path = "common/exact.rs"]
 mod exact;
+#[path = "common/growth.rs"]
+mod growth;
 #[path = "xml/properties.rs"]
 mod properties;
 #[path = "xml/reading.rs"]
