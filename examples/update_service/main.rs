@@ -89,6 +89,9 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
         let regions: Vec<_> = settings.regions.iter().map(|region| app.slots(region.clone())).collect();
         app = app.with_regions(regions);
     }
+    if let Some(timeout) = settings.upload_timeout {
+        app = app.with_upload_timeout(timeout);
+    }
     if let Some(url) = &settings.cdn_url {
         app = app.with_cdn(url);
     }

@@ -69,6 +69,8 @@ for how long things are kept
   --unknown-references remove|leave  what becomes of an update in a component that the service does not know (default
                        remove)
   --keep-aborted N     the same for an upload whose bytes never came (default 1)
+  --upload-timeout SECONDS  how long an upload may make no progress before it counts as aborted (default 3600). One whose
+                       connection broke off waits that long for its bytes
   --keep-files HOURS   hours for which a file is kept that no update needs any more (default 1)
   --keep-versions N    versions of each resource (default 1000; 0 keeps all), where the store can forget
 
@@ -119,6 +121,7 @@ pub(crate) struct Settings {
     pub(crate) missing: MissingReferences,
     pub(crate) unknown: UnknownReferences,
     pub(crate) keep: Retention,
+    pub(crate) upload_timeout: Option<Duration>,
     pub(crate) max_upload: u64,
     pub(crate) connections: ConnectionLimits,
     pub(crate) limits: Limits,
@@ -176,6 +179,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         missing: MissingReferences::default(),
         unknown: UnknownReferences::default(),
         keep: Retention::default(),
+        upload_timeout: None,
         max_upload: DEFAULT_MAX_UPLOAD,
         connections: ConnectionLimits::default(),
         limits: Limits::default(),
@@ -268,6 +272,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
             }
             "--keep-files" => settings.keep.files = hours(&value()?)?,
             "--keep-versions" => settings.keep.versions = whole(&value()?)?,
+            "--upload-timeout" => settings.upload_timeout = Some(Duration::from_secs(whole(&value()?)?.into())),
             "--keep-aborted" => settings.keep.aborted = days(&value()?)?,
             "--limit" => limit(&mut settings, &value()?)?,
             "--max-upload" => {

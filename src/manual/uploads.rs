@@ -53,6 +53,7 @@
 //! | limit | default |
 //! |---|---|
 //! | file (`--max-upload`) | 1 GiB |
+//! | time without progress (`--upload-timeout`), after which an upload is aborted | an hour |
 //! | parts of a form | 32 |
 //! | value of a field | 4 KiB |
 //! | name of a file, and media type | 255 characters each |

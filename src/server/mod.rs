@@ -260,6 +260,14 @@ impl UpdateServer {
         self
     }
 
+    /// Sets how long an upload may make no progress before it is aborted. Default: an hour. An upload whose connection broke
+    /// off waits that long for its bytes.
+    #[must_use]
+    pub fn with_upload_timeout(mut self, timeout: Duration) -> Self {
+        self.updates = self.updates.with_lease(timeout);
+        self
+    }
+
     /// Gives the files out under another address, such as that of a cache in front of this service. The path is the same.
     #[must_use]
     pub fn with_cdn(mut self, url: &Url) -> Self {

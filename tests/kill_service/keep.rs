@@ -56,9 +56,21 @@ fn files(folder: &Path) -> usize {
     entries.map(|entry| count(entry.path())).sum()
 }
 
+/// What a service still has.
+#[derive(Debug)]
+struct Left {
+    /// The statuses of the updates in the component.
+    statuses: Vec<String>,
+    files: usize,
+    /// The states of the uploads.
+    uploads: Vec<String>,
+    /// The versions of the component.
+    versions: usize,
+}
+
 /// What is left after six uploads, of which the last is withdrawn, one with wrong bytes, one that breaks off, and the first round
-/// of a service that is started again: the statuses in the component, the files, the uploads, and the versions of the component.
-fn left(name: &str, options: &[&str], is_done: impl Fn(&(Vec<String>, usize, usize, usize)) -> bool) {
+/// of a service that is started again.
+fn left(name: &str, options: &[&str], is_done: impl Fn(&Left) -> bool) {
     let folder = Folder(std::env::temp_dir().join(format!("fhir-devices-keep-{name}-{}", std::process::id())));
     let (binary, data) = (build(), &folder.0);
     let service = Service::start_with(&binary, data, options);
@@ -108,11 +120,11 @@ fn left(name: &str, options: &[&str], is_done: impl Fn(&(Vec<String>, usize, usi
     let begun = Instant::now();
     loop {
         let uploads = get(&service, "/ward/updates?_count=100");
-        // One that broke off is open until its deadline.
-        let uploads = uploads["updates"].as_array().unwrap().iter().filter(|upload| upload["state"] != "open").count();
+        let state = |upload: &serde_json::Value| upload["state"].as_str().unwrap().to_owned();
+        let uploads = uploads["updates"].as_array().unwrap().iter().map(state).collect();
         let versions = get(&service, &format!("{COMPONENT}/_history?_count=100"));
         let versions = versions["entry"].as_array().unwrap().len();
-        let found = (statuses(&service), files(data), uploads, versions);
+        let found = Left { statuses: statuses(&service), files: files(data), uploads, versions };
         if is_done(&found) {
             break;
         }
@@ -129,22 +141,44 @@ fn keep_options_remove_updates_files_records_and_versions() {
         ["--keep-withdrawn", "0"],
         ["--keep-ended", "0"],
         ["--keep-aborted", "0"],
+        ["--upload-timeout", "0"],
         ["--keep-files", "0"],
         ["--keep-versions", "4"],
     ];
-    left("none", none.as_flattened(), |(statuses, files, uploads, versions)| {
+    left("none", none.as_flattened(), |left| {
         // A round removes versions before it takes the withdrawn update out of the component, which makes one more.
-        *statuses == ["superseded", "superseded"] && *files == 2 && *uploads == 2 && *versions <= 5
+        left.statuses == ["superseded", "superseded"]
+            && left.files == 2
+            && left.uploads.len() == 2
+            && left.versions <= 5
     });
+}
+
+/// How many uploads are in a state.
+fn count(left: &Left, state: &str) -> usize {
+    left.uploads.iter().filter(|of| *of == state).count()
 }
 
 #[test]
 fn without_keep_options_everything_is_kept_for_its_time() {
-    left("default", &["--keep-superseded", "3"], |(statuses, files, uploads, versions)| {
-        // The file of what was retired or withdrawn stays for an hour, and every record for a day at least.
-        *statuses == ["superseded", "superseded", "superseded", "withdrawn"]
-            && *files >= 4
-            && *uploads >= 7
-            && *versions > 6
+    left("default", &["--keep-superseded", "3"], |left| {
+        // The file of what was retired or withdrawn stays for an hour, and every record for a day at least; an upload that broke
+        // off has an hour to go on.
+        left.statuses == ["superseded", "superseded", "superseded", "withdrawn"]
+            && left.files >= 4
+            && left.uploads.len() >= 8
+            && count(left, "open") == 1
+            && left.versions > 6
+    });
+}
+
+#[test]
+fn aborted_upload_is_kept_for_its_time_after_its_timeout() {
+    // Those that are closed: what was retired, what had wrong bytes and what broke off.
+    left("aborted", &["--upload-timeout", "0", "--keep-ended", "0"], |left| {
+        count(left, "open") == 0 && count(left, "closed") == 2
+    });
+    left("forgotten", &["--upload-timeout", "0", "--keep-aborted", "0"], |left| {
+        count(left, "open") == 0 && count(left, "closed") <= 2
     });
 }
