@@ -19,7 +19,7 @@
 //! | values with `:contains` | 16 | 400 |
 //! | `includes` of a search | 16 | 400 |
 //! | included resources of a page | 1,000 | left out, with an issue |
-//! | resources that are sorted by an order that the store has no index of | 10,000 | 400 |
+//! | resources that are sorted by an order that the store has no index of: every key but `_id` and, where the store has its order, `_lastUpdated` | 10,000 | 400 `too-costly`, which names the limit: narrow the search |
 //! | `steps`: resources that a request looks at, a call of the store counting as 50 | 200,000 | a search ends its page with a `next` link; anything else: 400 |
 //! | `filtered-bytes`: bytes of resources that are read to filter what no index selects | 256 MiB | as `steps` |
 //! | `read-memory`: what the elements of a document take in memory | 64 MiB | 413 |
@@ -43,13 +43,50 @@
 //! | threads of other requests that take long: searches, batches, documents of more than 16 KiB | one for each 32 MiB, and no more than processors | a request waits |
 //! | resources of a type on the page for people | 2,000, and 2 MiB, and none of more than 64 KiB | left out, and said so |
 //!
+//! # Uploads
+//!
+//! | limit | option | default | beyond it |
+//! |---|---|---|---|
+//! | bytes of an update file | `--max-upload` | 1 GiB | 413 `too-large` |
+//! | time without progress of an upload | `--upload-timeout` | an hour | it is aborted, and its record kept as `--keep-aborted` says |
+//! | fields, headers and parts of a form | | as in [`uploads`](super::uploads#limits) | 413 |
+//!
+//! # Connections, sign-ins and background work
+//!
+//! | limit | option | default | where it is enforced |
+//! |---|---|---|---|
+//! | connections, those of one address, and their timeouts | `--max-connections` and others | as in [`operating`](super::operating#connections) | [`serve`](crate::server::serve) |
+//! | address of a request | | 32 KiB | 414 |
+//! | head of a request | | 64 KiB | 414 or 431, by the HTTP library |
+//! | file of tokens | | 1 MiB | it is refused, and the tokens of before stay good |
+//! | failed sign-ins of an address | | 50, then 50 a second | 429 |
+//! | addresses whose sign-ins are remembered | | 4,096 | the oldest is forgotten |
+//! | superseded updates of a component | `--keep-superseded` | 3 | the oldest is retired at the next upload |
+//! | time for which a withdrawn update is shown | `--keep-withdrawn` | 30 days | maintenance, once a minute |
+//! | time for which records of ended and aborted uploads are kept | `--keep-ended`, `--keep-aborted` | 30 days and a day | maintenance |
+//! | time for which a file is kept that nothing needs | `--keep-files` | an hour | maintenance |
+//! | versions of a resource | `--keep-versions` | 1,000 | maintenance, once an hour, where the store can forget them |
+//! | unknown files deleted in a round | `--sweep-limit` | 100 | none is deleted, and an alarm |
+//! | grace and quarantine of an unknown file | `--sweep-grace`, `--quarantine` | 24 hours and 7 days | maintenance |
+//! | scrub of all files | `--scrub-every` | 7 days | it reads 16 MiB a second |
+//!
+//! # Stores
+//!
+//! | limit | option | default | beyond it |
+//! |---|---|---|---|
+//! | bytes of a resource in a store | `Options::with_max_body` of each backend | 16 MiB for `redb` | [`StoreError::TooLarge`](crate::store::StoreError::TooLarge) |
+//! | writes of a commit | `Options::with_max_writes` | 1,000 for `redb` | [`StoreError::Unsupported`](crate::store::StoreError::Unsupported) |
+//! | commits that wait | | 4,096 for `redb` | [`StoreError::Throttled`](crate::store::StoreError::Throttled) |
+//! | data keys that one key of a [`KeyRing`](crate::backend::sealed::KeyRing) wraps | | 2<sup>32</sup>, by the nonces of AES-GCM | [`StoreError::Denied`](crate::store::StoreError::Denied) until the key is rotated; [`with_wraps`](crate::backend::sealed::KeyRing::with_wraps) goes on counting after a restart |
+//!
 //! # Complexity
 //!
 //! No step takes more than n log n in what a client chooses: values of a search are sets, members, ids, attributes and
 //! references are looked up in trees, and an index answers many values in one pass. A sort by
 //! `_lastUpdated` goes by the store's index of times where it has one
-//! ([`search_by_time`](crate::store::Capabilities::search_by_time)): a page costs the same however many resources there are. Any
-//! other sort, and a count, ask the store for keys and times without bodies ([`Search::bodies`](crate::store::Search::bodies)), and read the
+//! ([`search_by_time`](crate::store::Capabilities::search_by_time)): a page costs the same however many resources there are. The
+//! stores in memory, `redb` and PostgreSQL have one; Cosmos DB and foreign FHIR servers do not say so, and their resources are
+//! gathered and sorted here, up to the limit above. Any other sort, and a count, ask the store for keys and times without bodies ([`Search::bodies`](crate::store::Search::bodies)), and read the
 //! resources of the page alone. The store in memory shares the bytes of a resource with the answer.
 //!
 //! The allocator of the system keeps what a thread has freed for that thread. So it is few threads that ever hold much: what
