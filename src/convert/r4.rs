@@ -319,8 +319,13 @@ pub(super) fn marks_of_device(ctx: &mut Context<'_>, object: &mut Object<'_>) {
                 ctx.find(Key::Wrapped, "Device.meta.tag", "the mark of a component", place.clone(), place);
             }
             Direction::R4ToStu3 => {
-                let Json::Object(tag) = tag else { continue };
-                tag.take_extension(OWN_TAG, |it| has_only(it, "valueBoolean"));
+                let mut without = tag.clone();
+                let Json::Object(own) = &mut without else { continue };
+                let is_true = |it: &Object<'_>| matches!(it.get("valueBoolean"), Some(Json::Token(is)) if is == "true");
+                let marked = own.take_extension(OWN_TAG, |it| has_only(it, "valueBoolean") && is_true(it)).is_some();
+                if marked && is_marker(&without) {
+                    *tag = without;
+                }
             }
             _ => {}
         }
@@ -453,6 +458,24 @@ fn added<'a>(code: String) -> Json<'a> {
 
 const KEPT: &str = x3!("DeviceComponent.operationalStatus.coding");
 
+/// Whether a coding is the one that [`status_up`] adds, with the mark of one that was there before or without.
+fn is_added(coding: &Json<'_>, added: &Json<'_>, marked: bool) -> bool {
+    let mut coding = coding.clone();
+    let mark = match &mut coding {
+        Json::Object(own) => own.take_extension(KEPT, |it| has_only(it, "valueBoolean")),
+        _ => None,
+    };
+    let is_true = |mark: Object<'_>| matches!(mark.get("valueBoolean"), Some(Json::Token(token)) if token == "true");
+    mark.map(is_true) == marked.then_some(true) && coding.same(added)
+}
+
+/// The last coding, where it is the only one of R4.
+fn only_of_r4<'c, 'a>(codings: &'c mut [Json<'a>]) -> Option<&'c mut Json<'a>> {
+    let of_r4 = |coding: &Json<'_>| coding.as_object().and_then(|own| own.text("system")) == Some(STATUS_R4);
+    let (last, others) = codings.split_last_mut()?;
+    (of_r4(last) && !others.iter().any(of_r4)).then_some(last)
+}
+
 /// Makes `operationalStatus` the reasons of a status. Says whether one is that the record was entered in error.
 fn status_up(object: &mut Object<'_>) -> bool {
     let Some(mut reasons) = object.take("operationalStatus") else { return false };
@@ -465,7 +488,9 @@ fn status_up(object: &mut Object<'_>) -> bool {
         let of_r4 = |coding: &Json<'_>| coding.as_object().and_then(|own| own.text("system")) == Some(STATUS_R4);
         if !codings.iter().any(of_r4) {
             codings.push(added);
-        } else if let Some(Json::Object(last)) = codings.last_mut().filter(|last| last.same(&added)) {
+        } else if let Some(last) = only_of_r4(codings).filter(|last| is_added(last, &added, false))
+            && let Json::Object(last) = last
+        {
             // It would be taken for one that was added.
             last.push_extension(Object::of([("url", Json::text(KEPT)), ("valueBoolean", Json::Token("true".into()))]));
         }
@@ -474,7 +499,8 @@ fn status_up(object: &mut Object<'_>) -> bool {
     in_error
 }
 
-/// The way back of [`status_up`].
+/// The way back of [`status_up`]. Where there are other codings of R4, none was added; a mark is taken away where that way
+/// would put it.
 fn status_down(object: &mut Object<'_>) -> bool {
     let Some(mut reasons) = object.take("statusReason") else { return false };
     let mut in_error = false;
@@ -483,10 +509,11 @@ fn status_down(object: &mut Object<'_>) -> bool {
         in_error |= error;
         let Some(added) = code.map(|code| added(code.to_owned())) else { continue };
         let Some(codings) = concept.get_mut("coding").and_then(Json::as_array_mut) else { continue };
-        if codings.last().is_some_and(|last| last.same(&added)) {
+        let Some(last) = only_of_r4(codings) else { continue };
+        if is_added(last, &added, true) {
+            *last = added;
+        } else if is_added(last, &added, false) {
             codings.pop();
-        } else if let Some(Json::Object(last)) = codings.last_mut() {
-            last.take_extension(KEPT, |it| has_only(it, "valueBoolean"));
         }
     }
     object.put("operationalStatus", reasons);

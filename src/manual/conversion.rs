@@ -55,6 +55,9 @@
 //! | `operationalStatus` | `statusReason`, with a coding of R4 added; `entered-in-error` is the `status` too | in R5 `X4 Device.statusReason` |
 //! | `productionSpecification` | `serialNumber`, `partNumber`, `version` | `X3 DeviceComponent.productionSpecification` |
 //!
+//! A concept of `statusReason` with a code of STU3 and no coding of R4 gets one whenever it is written for R4, also where it came
+//! from R4 without. On the way back that coding is taken away where it is the last one and the only one of R4.
+//!
 //! Specifications keep their order. A serial number or part number goes to its element when it is the first of its kind,
 //! stands before the revisions, and has HL7's code and nothing else; every other specification goes to `version`. What has
 //! no place so (a GMDN code, a second serial number, one of a part inside) is carried with all that stands before it, and
