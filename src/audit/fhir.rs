@@ -348,7 +348,7 @@ pub fn provenance(record: &AuditRecord) -> Option<String> {
 /// # draft.component_version = fhir_devices::store::VersionId::new(2);
 /// # let by = RecordContext::by(Actor::service("gateway".parse()?));
 /// # let record = ChainHead::start("st-mary".parse()?).append(draft, by).record;
-/// let ours: CanonicalBase = "https://acme.example/fhir".parse()?;
+/// let ours = CanonicalBase::new("https://acme.example/fhir/")?;
 /// let provenance = provenance_under(&record, &ours).unwrap();
 /// assert!(provenance.contains("https://acme.example/fhir/"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

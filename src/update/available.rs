@@ -419,7 +419,7 @@ pub fn attach(component: &mut DeviceComponent, update: &AvailableUpdate) {
 /// # let mut component = DeviceComponent::from_json(json)?;
 /// # let file = UpdateFile::new("https://cdn.example/a".parse()?, "application/zip".parse()?, "a.zip".parse()?);
 /// # let update = AvailableUpdate::new(IngestId(7), BlobRef::of(b"firmware"), file);
-/// let ours: CanonicalBase = "https://acme.example/fhir".parse()?;
+/// let ours = CanonicalBase::new("https://acme.example/fhir/")?;
 /// attach_under(&mut component, &update, &ours);
 /// assert!(component.to_json().contains(r#""url":"https://acme.example/fhir/"#));
 /// assert_eq!(available(&component).count(), 1);
