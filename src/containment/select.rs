@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A criterion that selects one component.
+/// A criterion that selects one component of a device, as for an upload.
+///
+/// What a signed manifest says of its component is a `manifest::Target`, and which components of all devices a release is for,
+/// an `update::release::Target`.
 ///
 /// ```
 /// use fhir_devices::nomenclature::Level;

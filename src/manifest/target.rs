@@ -69,7 +69,10 @@ impl FromStr for ArtifactName {
     }
 }
 
-/// Which component an update is for: the only one that has all of what is named.
+/// Which component an update is for, as its manifest says: the only one that has all of what is named.
+///
+/// A [`Selector`](crate::containment::Selector) is what a sender chooses by, and takes any one criterion; this type has the
+/// members that a manifest may have, all of which must match, and [`selector`](Self::selector) turns it into one.
 ///
 /// ```
 /// use fhir_devices::nomenclature::Level;

@@ -50,7 +50,10 @@ impl FromStr for Sha1 {
     }
 }
 
-/// The components that a release is for: those that match every given field.
+/// The components that a release is for: those of any device that match every given field.
+///
+/// A [`Selector`](crate::containment::Selector) chooses one component of one device, for an upload; this type chooses one of
+/// each device, for a release.
 ///
 /// ```
 /// use fhir_devices::{nomenclature::Level, update::release::Target};
