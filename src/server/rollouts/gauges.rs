@@ -96,15 +96,7 @@ impl Numbers {
     }
 
     fn add_deployments(&mut self, counts: &Counts, tally: &Tally) {
-        let Counts { planned, held, offering, offered, claimed, retracting } = *counts;
-        for (name, count) in [
-            ("planned", planned),
-            ("held", held),
-            ("offering", offering),
-            ("offered", offered),
-            ("claimed", claimed),
-            ("retracting", retracting),
-        ] {
+        for (name, count) in counts.by_state() {
             *self.states.entry(name).or_default() += u64::from(count);
         }
         for class in OutcomeClass::ALL {

@@ -59,15 +59,7 @@ pub(super) async fn list(State(app): State<Shared>, AtTenant(tenant): AtTenant, 
 /// Returns how many deployments are in each state, and had each outcome.
 fn counted(counts: &Counts, tally: &Tally) -> Value {
     let mut all = Map::new();
-    let Counts { planned, held, offering, offered, claimed, retracting } = *counts;
-    for (name, count) in [
-        ("planned", planned),
-        ("held", held),
-        ("offering", offering),
-        ("offered", offered),
-        ("claimed", claimed),
-        ("retracting", retracting),
-    ] {
+    for (name, count) in counts.by_state() {
         all.insert(name.to_owned(), json!(count));
     }
     for class in OutcomeClass::ALL {

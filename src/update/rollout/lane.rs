@@ -54,6 +54,20 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Returns the number in each state that is not the last one, with the name of the state.
+    #[must_use]
+    pub const fn by_state(&self) -> [(&'static str, u32); 6] {
+        let Self { planned, held, offering, offered, claimed, retracting } = *self;
+        [
+            ("planned", planned),
+            ("held", held),
+            ("offering", offering),
+            ("offered", offered),
+            ("claimed", claimed),
+            ("retracting", retracting),
+        ]
+    }
+
     /// Those that count towards the cap.
     #[must_use]
     pub const fn in_flight(&self) -> u32 {
