@@ -3,6 +3,9 @@
 #![cfg(feature = "testkit")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
+#[macro_use]
+#[path = "common/passing.rs"]
+mod passing;
 #[path = "faulty/blobs.rs"]
 mod blobs;
 #[path = "faulty/clock.rs"]

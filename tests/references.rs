@@ -1,6 +1,9 @@
 //! Literals, resolvers, whole devices from a store, and changes of a tree.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
+#[macro_use]
+#[path = "common/passing.rs"]
+mod passing;
 mod common;
 
 use fhir_devices::backend::Memory;
@@ -13,12 +16,11 @@ use fhir_devices::reference::{
     Resolver, ResolverChain, ancestors,
 };
 use fhir_devices::store::{
-    BoxFuture, Capabilities, CommitError, Key, Page, PageToken, Precondition, ResourceStore, Search, StoreResolver,
-    Tenant, TenantResources, Version, VersionId, Write, writes,
+    BoxFuture, Capabilities, Key, Page, Precondition, ResourceStore, Search, StoreResolver, Tenant, TenantResources,
+    Version, VersionId, writes,
 };
 use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, Resource, Valid};
 use proptest::prelude::*;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -224,6 +226,8 @@ fn ancestors_end_at_top_cycle_or_missing_parent() {
 struct Counting(Memory, AtomicUsize);
 
 impl ResourceStore for Counting {
+    passed_on!(0: commit, history, prune_history);
+
     fn capabilities(&self) -> Capabilities {
         ResourceStore::capabilities(&self.0)
     }
@@ -240,13 +244,6 @@ impl ResourceStore for Counting {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.vread(tenant, key, version)
     }
-    fn commit<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        writes: Vec<Write>,
-    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
-        self.0.commit(tenant, writes)
-    }
     fn search<'a>(
         &'a self,
         tenant: &'a Tenant,
@@ -254,24 +251,6 @@ impl ResourceStore for Counting {
     ) -> BoxFuture<'a, fhir_devices::store::Result<Page<Version>>> {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.search(tenant, search)
-    }
-    fn history<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        limit: NonZeroU32,
-        after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, fhir_devices::store::Result<Page<Version>>> {
-        self.0.history(tenant, key, limit, after)
-    }
-
-    fn prune_history<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        keep: NonZeroU32,
-    ) -> BoxFuture<'a, fhir_devices::store::Result<u64>> {
-        self.0.prune_history(tenant, key, keep)
     }
 }
 

@@ -8,6 +8,9 @@
     reason = "a test fails by a panic"
 )]
 
+#[macro_use]
+#[path = "common/passing.rs"]
+mod passing;
 #[path = "rest/bundles.rs"]
 mod bundles;
 #[path = "rest/capabilities.rs"]

@@ -11,6 +11,9 @@
 #![cfg(feature = "testkit")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
+#[macro_use]
+#[path = "common/passing.rs"]
+mod passing;
 #[path = "simulation/choices.rs"]
 mod choices;
 #[path = "simulation/fleet.rs"]

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "a test fails by a panic")]
 
+#[macro_use]
+#[path = "common/passing.rs"]
+mod passing;
+
 use fhir_devices::backend::{Discard, Memory};
 use fhir_devices::search::{Criterion, IndexEntries, Parameter, ResourceType, Token, TokenMatch};
 use fhir_devices::store::*;
@@ -246,14 +250,12 @@ impl Forgetful {
 }
 
 impl ResourceStore for Forgetful {
+    passed_on!(below: read, search, prune_history);
+
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = ResourceStore::capabilities(&self.below);
         capabilities.deletion_write_ids = !self.nameless;
         capabilities
-    }
-
-    fn read<'a>(&'a self, t: &'a Tenant, k: &'a Key) -> BoxFuture<'a, Result<Version>> {
-        self.below.read(t, k)
     }
 
     fn vread<'a>(&'a self, t: &'a Tenant, k: &'a Key, v: VersionId) -> BoxFuture<'a, Result<Version>> {
@@ -278,10 +280,6 @@ impl ResourceStore for Forgetful {
         })
     }
 
-    fn search<'a>(&'a self, t: &'a Tenant, s: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
-        self.below.search(t, s)
-    }
-
     fn history<'a>(
         &'a self,
         t: &'a Tenant,
@@ -293,10 +291,6 @@ impl ResourceStore for Forgetful {
             self.looks()?;
             self.below.history(t, k, l, a).await
         })
-    }
-
-    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
-        self.below.prune_history(tenant, key, keep)
     }
 }
 

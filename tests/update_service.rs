@@ -8,6 +8,9 @@
     reason = "a test fails by a panic"
 )]
 
+#[macro_use]
+#[path = "common/passing.rs"]
+mod passing;
 #[path = "update_service/access.rs"]
 mod access;
 #[path = "update_service/client.rs"]

@@ -195,24 +195,10 @@ impl Ledger for Wrong {
 }
 
 impl ResourceStore for Wrong {
+    passed_on!(below: read, vread, commit, history, prune_history);
+
     fn capabilities(&self) -> Capabilities {
         ResourceStore::capabilities(&*self.below)
-    }
-
-    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
-        self.below.read(tenant, key)
-    }
-
-    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
-        self.below.vread(tenant, key, version)
-    }
-
-    fn commit<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        writes: Vec<Write>,
-    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
-        self.below.commit(tenant, writes)
     }
 
     fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
@@ -224,19 +210,5 @@ impl ResourceStore for Wrong {
             }
             Ok(page)
         })
-    }
-
-    fn history<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        limit: NonZeroU32,
-        after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, Result<Page<Version>>> {
-        self.below.history(tenant, key, limit, after)
-    }
-
-    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
-        self.below.prune_history(tenant, key, keep)
     }
 }

@@ -3,11 +3,9 @@
 use super::client::{BASE, Client, json, rules, text};
 use fhir_devices::backend::Memory;
 use fhir_devices::store::{
-    AtomicScope, BoxFuture, Capabilities, CommitError, Key, Page, PageToken, ResourceStore, Result, Search, StoreError,
-    Tenant, Version, VersionId, Write,
+    AtomicScope, BoxFuture, Capabilities, CommitError, ResourceStore, Result, StoreError, Tenant, Version, Write,
 };
 use serde_json::{Value, json};
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 fn bundle(kind: &str, entries: Value) -> String {
@@ -382,17 +380,11 @@ fn left(count: &AtomicU32) -> bool {
 }
 
 impl ResourceStore for Lesser {
+    passed_on!(store: read, vread, search, history, prune_history);
+
     fn capabilities(&self) -> Capabilities {
         let can = self.store.capabilities();
         Capabilities::new(self.atomic, can.max_writes, can.max_body)
-    }
-
-    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
-        self.store.read(tenant, key)
-    }
-
-    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
-        self.store.vread(tenant, key, version)
     }
 
     fn commit<'a>(
@@ -407,24 +399,6 @@ impl ResourceStore for Lesser {
             let made = self.store.commit(tenant, writes).await?;
             if left(&self.silent) { Err(StoreError::indeterminate(None).into()) } else { Ok(made) }
         })
-    }
-
-    fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
-        self.store.search(tenant, search)
-    }
-
-    fn history<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        limit: NonZeroU32,
-        after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, Result<Page<Version>>> {
-        self.store.history(tenant, key, limit, after)
-    }
-
-    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
-        self.store.prune_history(tenant, key, keep)
     }
 }
 

@@ -4,48 +4,19 @@ use super::client::{Client, json};
 use fhir_devices::backend::Memory;
 use fhir_devices::store::*;
 use serde_json::{Value, json as value};
-use std::num::NonZeroU32;
 
 /// A store that says of itself that it can do less.
 struct Limited(Memory, Capabilities);
 
 impl ResourceStore for Limited {
+    passed_on!(0: read, vread, commit, history, prune_history);
+
     fn capabilities(&self) -> Capabilities {
         self.1
     }
 
-    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
-        self.0.read(tenant, key)
-    }
-
-    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
-        self.0.vread(tenant, key, version)
-    }
-
-    fn commit<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        writes: Vec<Write>,
-    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
-        self.0.commit(tenant, writes)
-    }
-
     fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
         ResourceStore::search(&self.0, tenant, search)
-    }
-
-    fn history<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        limit: NonZeroU32,
-        after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, Result<Page<Version>>> {
-        self.0.history(tenant, key, limit, after)
-    }
-
-    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
-        self.0.prune_history(tenant, key, keep)
     }
 }
 

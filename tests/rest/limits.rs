@@ -6,15 +6,11 @@ use fhir_devices::backend::Memory;
 use fhir_devices::element::ReadMode;
 use fhir_devices::issue::{IssueType, Severity};
 use fhir_devices::rest::Limits;
-use fhir_devices::store::{
-    BoxFuture, Capabilities, CommitError, Key, Page, PageToken, ResourceStore, Search, StoreError, Tenant, Version,
-    VersionId, Write,
-};
+use fhir_devices::store::{BoxFuture, Key, Page, ResourceStore, Search, StoreError, Tenant, Version};
 use fhir_devices::validate::{check, check_within};
 use fhir_devices::{Device, Report};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -148,30 +144,11 @@ struct Metered(Memory, Arc<AtomicUsize>);
 struct Counted(Memory, Arc<AtomicUsize>);
 
 impl ResourceStore for Counted {
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
+    passed_on!(0: capabilities, vread, commit, history, prune_history);
 
     fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version, StoreError>> {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.read(tenant, key)
-    }
-
-    fn vread<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        version: VersionId,
-    ) -> BoxFuture<'a, Result<Version, StoreError>> {
-        self.0.vread(tenant, key, version)
-    }
-
-    fn commit<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        writes: Vec<Write>,
-    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
-        self.0.commit(tenant, writes)
     }
 
     fn search<'a>(
@@ -185,25 +162,6 @@ impl ResourceStore for Counted {
             Ok(page)
         })
     }
-
-    fn history<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        limit: NonZeroU32,
-        after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, Result<Page<Version>, StoreError>> {
-        self.0.history(tenant, key, limit, after)
-    }
-
-    fn prune_history<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        keep: NonZeroU32,
-    ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        self.0.prune_history(tenant, key, keep)
-    }
 }
 
 impl Metered {
@@ -215,29 +173,10 @@ impl Metered {
 }
 
 impl ResourceStore for Metered {
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
+    passed_on!(0: capabilities, vread, commit, history, prune_history);
 
     fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version, StoreError>> {
         Box::pin(async move { self.0.read(tenant, key).await.inspect(|version| self.count([version])) })
-    }
-
-    fn vread<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        version: VersionId,
-    ) -> BoxFuture<'a, Result<Version, StoreError>> {
-        self.0.vread(tenant, key, version)
-    }
-
-    fn commit<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        writes: Vec<Write>,
-    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
-        self.0.commit(tenant, writes)
     }
 
     fn search<'a>(
@@ -246,25 +185,6 @@ impl ResourceStore for Metered {
         search: &'a Search,
     ) -> BoxFuture<'a, Result<Page<Version>, StoreError>> {
         Box::pin(async move { self.0.search(tenant, search).await.inspect(|page| self.count(&page.items)) })
-    }
-
-    fn history<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        limit: NonZeroU32,
-        after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, Result<Page<Version>, StoreError>> {
-        self.0.history(tenant, key, limit, after)
-    }
-
-    fn prune_history<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        keep: NonZeroU32,
-    ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        self.0.prune_history(tenant, key, keep)
     }
 }
 

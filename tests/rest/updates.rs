@@ -524,16 +524,10 @@ struct Attaching {
 }
 
 impl ResourceStore for Attaching {
+    passed_on!(below: read, vread, search, history, prune_history);
+
     fn capabilities(&self) -> Capabilities {
         ResourceStore::capabilities(&*self.below)
-    }
-
-    fn read<'a>(&'a self, t: &'a Tenant, k: &'a Key) -> BoxFuture<'a, Result<Version>> {
-        self.below.read(t, k)
-    }
-
-    fn vread<'a>(&'a self, t: &'a Tenant, k: &'a Key, v: VersionId) -> BoxFuture<'a, Result<Version>> {
-        self.below.vread(t, k, v)
     }
 
     fn commit<'a>(&'a self, t: &'a Tenant, w: Vec<Write>) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
@@ -548,24 +542,6 @@ impl ResourceStore for Attaching {
             }
             self.below.commit(t, w).await
         })
-    }
-
-    fn search<'a>(&'a self, t: &'a Tenant, s: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
-        self.below.search(t, s)
-    }
-
-    fn history<'a>(
-        &'a self,
-        t: &'a Tenant,
-        k: &'a Key,
-        limit: NonZeroU32,
-        after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, Result<Page<Version>>> {
-        self.below.history(t, k, limit, after)
-    }
-
-    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
-        self.below.prune_history(tenant, key, keep)
     }
 }
 

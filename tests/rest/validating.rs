@@ -5,13 +5,11 @@ use fhir_devices::backend::Memory;
 use fhir_devices::rest::Server;
 use fhir_devices::search::IndexEntries;
 use fhir_devices::store::{
-    BoxFuture, Capabilities, CommitError, Key, Page, PageToken, Precondition, ResourceStore, Search, StoreError,
-    Tenant, TenantResources, Version, VersionId, Write,
+    BoxFuture, CommitError, Precondition, ResourceStore, StoreError, Tenant, TenantResources, Version, Write,
 };
 use fhir_devices::validate::{Rule, Validator};
 use fhir_devices::{Device, DeviceComponent, DeviceMetric, Resource, Severity, Valid};
 use serde_json::{Value, json};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -164,22 +162,7 @@ async fn put_accepts_any_valid_resource() {
 struct Overtaken(Memory, Arc<AtomicUsize>, &'static str);
 
 impl ResourceStore for Overtaken {
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
-
-    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version, StoreError>> {
-        self.0.read(tenant, key)
-    }
-
-    fn vread<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        version: VersionId,
-    ) -> BoxFuture<'a, Result<Version, StoreError>> {
-        self.0.vread(tenant, key, version)
-    }
+    passed_on!(0: capabilities, read, vread, search, history, prune_history);
 
     fn commit<'a>(
         &'a self,
@@ -194,33 +177,6 @@ impl ResourceStore for Overtaken {
             }
             self.0.commit(tenant, writes).await
         })
-    }
-
-    fn search<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        search: &'a Search,
-    ) -> BoxFuture<'a, Result<Page<Version>, StoreError>> {
-        self.0.search(tenant, search)
-    }
-
-    fn history<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        limit: NonZeroU32,
-        after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, Result<Page<Version>, StoreError>> {
-        self.0.history(tenant, key, limit, after)
-    }
-
-    fn prune_history<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        keep: NonZeroU32,
-    ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        self.0.prune_history(tenant, key, keep)
     }
 }
 

@@ -173,24 +173,10 @@ fn is_kept(memory: &Memory, ledger: &Memory) -> Result<(), String> {
 }
 
 impl ResourceStore for View {
+    passed_on!(memory: read, vread, commit, history, prune_history);
+
     fn capabilities(&self) -> Capabilities {
         ResourceStore::capabilities(&*self.memory)
-    }
-
-    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
-        self.memory.read(tenant, key)
-    }
-
-    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
-        self.memory.vread(tenant, key, version)
-    }
-
-    fn commit<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        writes: Vec<Write>,
-    ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
-        self.memory.commit(tenant, writes)
     }
 
     fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
@@ -200,20 +186,6 @@ impl ResourceStore for View {
             }
             self.memory.search(tenant, search).await
         })
-    }
-
-    fn history<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        limit: NonZeroU32,
-        after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, Result<Page<Version>>> {
-        self.memory.history(tenant, key, limit, after)
-    }
-
-    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
-        self.memory.prune_history(tenant, key, keep)
     }
 }
 

@@ -48,17 +48,7 @@ impl Dying {
 }
 
 impl ResourceStore for Dying {
-    fn capabilities(&self) -> Capabilities {
-        self.resources.capabilities()
-    }
-
-    fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version>> {
-        self.resources.read(tenant, key)
-    }
-
-    fn vread<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, version: VersionId) -> BoxFuture<'a, Result<Version>> {
-        self.resources.vread(tenant, key, version)
-    }
+    passed_on!(resources: capabilities, read, vread, search, history, prune_history);
 
     fn commit<'a>(
         &'a self,
@@ -72,24 +62,6 @@ impl ResourceStore for Dying {
             return Box::pin(async { Err(StoreError::unavailable(None, None).into()) });
         }
         self.resources.commit(tenant, writes)
-    }
-
-    fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
-        self.resources.search(tenant, search)
-    }
-
-    fn history<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        key: &'a Key,
-        limit: NonZeroU32,
-        after: Option<&'a PageToken>,
-    ) -> BoxFuture<'a, Result<Page<Version>>> {
-        self.resources.history(tenant, key, limit, after)
-    }
-
-    fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
-        self.resources.prune_history(tenant, key, keep)
     }
 }
 
