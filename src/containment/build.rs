@@ -76,7 +76,7 @@ impl<'a> TreeBuilder<'a> {
         self
     }
 
-    /// With the resources of a Bundle. A Bundle inside of it is a document of its own, and is passed over.
+    /// Adds the resources of a Bundle. A Bundle within it is a document of its own, and is left out.
     #[must_use]
     pub fn with_bundle(mut self, bundle: &'a Bundle) -> Self {
         self.reserve(bundle.entry.len());

@@ -417,7 +417,7 @@ fn decode<'a>(row: &Row, mut extension: Object<'a>, direction: Direction) -> (Op
             let mut item = Object::default();
             item.put_some("id", extension.take("id"));
             let parts = extension.take("extension").map(Json::into_items).unwrap_or_default();
-            let (taken, rest) = sort_out(parts, rows, direction);
+            let (taken, rest) = split_extensions(parts, rows, direction);
             if !rest.is_empty() {
                 item.put("extension", Json::Array(rest));
             }
@@ -431,7 +431,11 @@ fn decode<'a>(row: &Row, mut extension: Object<'a>, direction: Direction) -> (Op
 
 /// Tells the extensions that carry an element of `rows` from the others. Those get one more that keeps the order, where the
 /// way back would not write it.
-fn sort_out<'a>(extensions: Vec<Json<'a>>, rows: &[Row], direction: Direction) -> (Vec<Taken<'a>>, Vec<Json<'a>>) {
+fn split_extensions<'a>(
+    extensions: Vec<Json<'a>>,
+    rows: &[Row],
+    direction: Direction,
+) -> (Vec<Taken<'a>>, Vec<Json<'a>>) {
     let mut taken: Vec<Taken<'a>> = rows.iter().map(|_| Taken::default()).collect();
     let mut rest = Vec::with_capacity(extensions.len());
     // The way back writes what is not taken, and then the rows in their order.
@@ -469,7 +473,7 @@ pub(super) fn take_carried<'a>(ctx: &Context<'_>, object: &mut Object<'a>, rows:
         return Vec::new();
     }
     let extensions = object.take("extension").map(Json::into_items).unwrap_or_default();
-    let (taken, rest) = sort_out(extensions, rows, ctx.direction);
+    let (taken, rest) = split_extensions(extensions, rows, ctx.direction);
     if !rest.is_empty() {
         object.put("extension", Json::Array(rest));
     }

@@ -97,7 +97,7 @@ fn is_element(resource: &str, name: &str, direction: Direction) -> bool {
 }
 
 /// Returns what is wanted of a member of a resource of R4 or R5 that has a value of another shape.
-fn misshapen(resource: &str, name: &str, value: &Json<'_>, direction: Direction) -> Option<&'static str> {
+fn wanted_shape(resource: &str, name: &str, value: &Json<'_>, direction: Direction) -> Option<&'static str> {
     let (is_list, is_element) = (is_list(resource, name, direction), is_element(resource, name, direction));
     match value {
         Json::Array(_) if is_list => None,
@@ -120,7 +120,7 @@ pub(super) fn foreign_members(ctx: &mut Context<'_>, object: &Object<'_>) {
     };
     let resource = object.text("resourceType").unwrap_or_default();
     for (member, value) in &object.members {
-        if let Some(words) = misshapen(resource, member, value, ctx.direction) {
+        if let Some(words) = wanted_shape(resource, member, value, ctx.direction) {
             ctx.find(Key::WrongType, format!("{resource}.{member}"), words, member.to_string(), Place::None);
         }
         let companion = member.strip_prefix('_');

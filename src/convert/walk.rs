@@ -133,7 +133,7 @@ pub(super) fn walk<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, kind: Kin
             lists_under.push(name.clone().into_owned());
         }
         // What comes from STU3 was read before.
-        if let (false, Some(wanted)) = (ctx.direction == Direction::Stu3ToR4, misshapen(name, value)) {
+        if let (false, Some(wanted)) = (ctx.direction == Direction::Stu3ToR4, wanted_shape(name, value)) {
             refuse(ctx, wanted, &at.child(name));
             continue;
         }
@@ -182,7 +182,7 @@ pub(super) fn walk<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, kind: Kin
         }
     }
     if emptied {
-        object.members.retain(|(_, value)| !is_hollow(value));
+        object.members.retain(|(_, value)| !is_empty_value(value));
     }
     if kind == Kind::Extension { extension::convert(ctx, object, at) } else { datatype::convert(ctx, object, kind, at) }
 }
@@ -223,7 +223,7 @@ fn visit(ctx: &mut Context<'_>, value: &mut Json<'_>, kind: Kind, at: &Path<'_>)
 }
 
 /// What is wanted of a member that has a value of another shape, of those to which a conversion adds or from which it takes.
-fn misshapen(name: &str, value: &Json<'_>) -> Option<&'static str> {
+fn wanted_shape(name: &str, value: &Json<'_>) -> Option<&'static str> {
     let objects = |items: &[Json<'_>]| items.iter().all(|item| matches!(item, Json::Object(_)));
     match (name, value) {
         ("extension" | "modifierExtension" | "contained" | "entry" | "tag", Json::Array(items)) if objects(items) => {
@@ -252,10 +252,10 @@ fn refuse(ctx: &mut Context<'_>, words: &'static str, at: &Path<'_>) {
 }
 
 /// Whether nothing is left of a value from which something was taken away.
-fn is_hollow(value: &Json<'_>) -> bool {
+fn is_empty_value(value: &Json<'_>) -> bool {
     match value {
         Json::Object(object) => object.is_empty(),
-        Json::Array(items) => items.iter().all(|item| item.is_null() || is_hollow(item)),
+        Json::Array(items) => items.iter().all(|item| item.is_null() || is_empty_value(item)),
         _ => false,
     }
 }

@@ -1,6 +1,7 @@
 //! JSON kept as text because the model does not define it.
 
 use super::reader::{ReadMode, Reader, Stop};
+use crate::support::json_string_length;
 use std::fmt;
 
 /// One JSON value as text, every digit and escape as it was read, without white space between tokens.
@@ -41,26 +42,12 @@ pub(super) fn push_compact(text: &str, out: &mut String) {
     while let Some(quote) = rest.find('"') {
         let (between, string) = rest.split_at(quote);
         out.extend(between.chars().filter(|c| !c.is_ascii_whitespace()));
-        let end = closing_quote(string);
+        let end = json_string_length(string);
         let (string, after) = string.split_at(end);
         out.push_str(string);
         rest = after;
     }
     out.extend(rest.chars().filter(|c| !c.is_ascii_whitespace()));
-}
-
-/// Returns the length of the string that `text` begins with, quotes included.
-fn closing_quote(text: &str) -> usize {
-    let mut escaped = false;
-    for (index, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return index + 1,
-            _ => {}
-        }
-    }
-    text.len()
 }
 
 impl std::str::FromStr for Raw {

@@ -1,7 +1,7 @@
 //! Finding the end of a plain run in a string, eight bytes at a time.
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const TOPS: u64 = 0x8080_8080_8080_8080;
+const LOW_BITS: u64 = 0x0101_0101_0101_0101;
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
 /// Returns the first byte that ends a plain run in a JSON string: a quote, a backslash or a control character.
 #[inline]
@@ -9,14 +9,14 @@ pub(crate) fn first_special(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
         let word = u64::from_le_bytes(*chunk);
-        let quote = word ^ (ONES * 0x22);
-        let slash = word ^ (ONES * 0x5c);
+        let quote = word ^ (LOW_BITS * 0x22);
+        let slash = word ^ (LOW_BITS * 0x5c);
         // Each term has the top bit of a byte set where that byte is the one sought; a borrow can set a bit wrongly
         // only above a right one, and the lowest is taken.
-        let hits = (quote.wrapping_sub(ONES) & !quote)
-            | (slash.wrapping_sub(ONES) & !slash)
-            | (word.wrapping_sub(ONES * 0x20) & !word);
-        let hits = hits & TOPS;
+        let hits = (quote.wrapping_sub(LOW_BITS) & !quote)
+            | (slash.wrapping_sub(LOW_BITS) & !slash)
+            | (word.wrapping_sub(LOW_BITS * 0x20) & !word);
+        let hits = hits & HIGH_BITS;
         if hits != 0 {
             return Some(bytes.len() - rest.len() + (hits.trailing_zeros() / 8) as usize);
         }

@@ -93,7 +93,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let mut asked = Vec::with_capacity(bundle.entry.len());
         for (at, entry) in bundle.entry.into_iter().enumerate() {
             let place = format!("Bundle.entry[{at}]");
-            let faulty = faults.remove(&at).map(|report| self.not_taken(report));
+            let faulty = faults.remove(&at).map(|report| self.unconvertible(report));
             let read = match faulty {
                 Some(problem) => Err(problem),
                 None => match Asked::read(entry, place.clone(), &self.base, prefer) {
@@ -172,7 +172,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             // Some clients write the number of the entries into what they send.
             report.retain(|issue| issue.rule != "bdl-1");
         }
-        let whole = || self.not_taken(report.clone());
+        let whole = || self.unconvertible(report.clone());
         let bundle = match resource {
             Some(Resource::Bundle(bundle)) => *bundle,
             Some(other) if !report.has_errors() => {

@@ -129,7 +129,7 @@ impl Chain {
     }
 
     /// Returns whether a page needs the bodies of its resources to check it.
-    pub(super) fn looks_into_the_body(&self) -> bool {
+    pub(super) fn needs_body(&self) -> bool {
         matches!(self.link, Link::Forward(..))
     }
 }
@@ -213,7 +213,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// Returns whether a stored resource meets a filter.
     fn meets(&self, filter: &Filter, version: &Version) -> Result<bool> {
-        if !filter.looks_into_the_body() {
+        if !filter.needs_body() {
             return Ok(filter.matches(None, version, &self.base));
         }
         Ok(filter.matches(Some(&self.read_typed(version)?), version, &self.base))
@@ -294,7 +294,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
         let bodies = unindexed.is_some()
             || matches!(chain.link, Link::Reverse(..))
-            || inner.is_some_and(|inner| inner.looks_into_the_body());
+            || inner.is_some_and(|inner| inner.needs_body());
         let mut search = Search { all_of, bodies, ..Search::new(kind) };
         let mut chunk = Chunk::new(&self.limits, MAX_COUNT);
         let mut met = Vec::new();

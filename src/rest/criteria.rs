@@ -55,7 +55,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         // Each look has the limits of a request.
         let server = Self { spent: Arc::new(Spent::default()), ..self.clone() };
         let (inside, outside): (Vec<&Filter>, Vec<&Filter>) =
-            query.filters.iter().partition(|filter| filter.looks_into_the_body());
+            query.filters.iter().partition(|filter| filter.needs_body());
         let mut met = Vec::with_capacity(versions.len());
         for version in versions {
             let mut is_met = !version.is_deleted()

@@ -153,7 +153,7 @@ impl Filter {
     }
 
     /// Returns whether the resource must be read to tell.
-    pub(super) fn looks_into_the_body(&self) -> bool {
+    pub(super) fn needs_body(&self) -> bool {
         !matches!(self.param.name, "_id" | "_lastUpdated")
     }
 
@@ -172,7 +172,7 @@ impl Filter {
     /// Returns whether a resource that is not stored yet meets the condition; nothing where that depends on how it is
     /// stored.
     pub(super) fn is_met_by(&self, resource: &Resource, base: &OwnBase) -> Option<bool> {
-        self.looks_into_the_body().then(|| self.matcher.is_met(&values(resource, self.param.name), base) != self.not)
+        self.needs_body().then(|| self.matcher.is_met(&values(resource, self.param.name), base) != self.not)
     }
 
     /// Ids differ by case.

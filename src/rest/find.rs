@@ -242,7 +242,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         let (mut total, mut after, mut turn) = (0_usize, None, Turn::default());
         let mut chunk = Chunk::new(&self.server.limits, MAX_COUNT);
         loop {
-            if !is_exact && self.server.spent.is_tired(&self.server.limits) {
+            if !is_exact && self.server.spent.is_exhausted(&self.server.limits) {
                 return Ok(total);
             }
             self.server.spent.may_look(&self.server.limits)?;
@@ -276,7 +276,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
     /// The same for what is counted or sorted only: with bodies where those are checked.
     async fn ask_for_keys(&self, limit: usize, after: Option<PageToken>, order: SearchOrder) -> Result<Page<Version>> {
         let mut wide = self.resolved.wide.iter().filter_map(|at| self.query.chains.get(*at));
-        let bodies = self.filters().any(Filter::looks_into_the_body) || wide.any(Chain::looks_into_the_body);
+        let bodies = self.filters().any(Filter::needs_body) || wide.any(Chain::needs_body);
         self.search(limit, after, "", bodies, order).await
     }
 
@@ -312,8 +312,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         if self.query.plan.unindexed.is_empty() {
             return Ok(true);
         }
-        let (outside, inside): (Vec<&Filter>, Vec<&Filter>) =
-            self.filters().partition(|filter| !filter.looks_into_the_body());
+        let (outside, inside): (Vec<&Filter>, Vec<&Filter>) = self.filters().partition(|filter| !filter.needs_body());
         if !outside.iter().all(|filter| filter.matches(None, version, &self.server.base)) {
             return Ok(false);
         }
@@ -387,7 +386,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         let (mut last, mut from) = (place.last, place.from);
         let (mut looked_at, mut further) = (0_usize, 0_usize);
         // In the order of ids, most of what is looked at is shown.
-        let with_bodies = order == SearchOrder::Id || self.filters().any(Filter::looks_into_the_body);
+        let with_bodies = order == SearchOrder::Id || self.filters().any(Filter::needs_body);
         loop {
             let found = match with_bodies {
                 true => self.ask(chunk.next(most), from.clone(), (order, &last)).await?,
@@ -402,7 +401,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 if passed.as_ref().is_some_and(|passed| !passed.is_before(order, &version)) {
                     continue;
                 }
-                if self.server.spent.is_tired(&self.server.limits) {
+                if self.server.spent.is_exhausted(&self.server.limits) {
                     tired = true;
                     break;
                 }
@@ -440,7 +439,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 }
                 return Ok(hits);
             };
-            if further > 0 || looked_at >= MAX_JUDGED || self.server.spent.is_tired(&self.server.limits) {
+            if further > 0 || looked_at >= MAX_JUDGED || self.server.spent.is_exhausted(&self.server.limits) {
                 let from = if further > 0 { from } else { Some(next) };
                 hits.next = Some(self.seal(&Place { seen: shown, last, from, skips: false })?);
                 return Ok(hits);
@@ -499,7 +498,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         loop {
             self.server.spent.may_look(&self.server.limits)?;
             let wanted = chunk.next(MAX_COUNT.min(most.saturating_add(1)));
-            let page = match sort.looks_into_the_body() {
+            let page = match sort.needs_body() {
                 true => self.ask(wanted, after, (SearchOrder::Id, "")).await?,
                 false => self.ask_for_keys(wanted, after, SearchOrder::Id).await?,
             };
@@ -513,7 +512,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 chunk.took(size(&version));
                 turn.took(&version).await;
                 if linked && self.is_meant(&version)? {
-                    let read = sort.looks_into_the_body().then(|| self.server.read_typed(&version)).transpose()?;
+                    let read = sort.needs_body().then(|| self.server.read_typed(&version)).transpose()?;
                     keys.push(sort.values(read.as_ref(), &version));
                 }
             }

@@ -96,7 +96,7 @@ impl KnownUpdate {
         Self { stage, update, is_signed: false }
     }
 
-    /// With an address of its file that is signed anew each time.
+    /// Sets whether the address of its file is signed anew each time.
     #[must_use]
     pub const fn signed(mut self, is_signed: bool) -> Self {
         self.is_signed = is_signed;

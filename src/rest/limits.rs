@@ -171,13 +171,13 @@ impl Spent {
     }
 
     /// Returns whether the request has looked at as much as it may.
-    pub(super) fn is_tired(&self, limits: &Limits) -> bool {
+    pub(super) fn is_exhausted(&self, limits: &Limits) -> bool {
         self.steps.load(Relaxed) >= limits.steps || self.filtered.load(Relaxed) >= limits.filtered_bytes
     }
 
     /// Refuses what would look further.
     pub(super) fn may_look(&self, limits: &Limits) -> Result<()> {
-        if self.is_tired(limits) {
+        if self.is_exhausted(limits) {
             return Err(too_costly(
                 "the request looks at more resources than one request may: narrow it, or send it in parts",
             ));

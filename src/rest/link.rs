@@ -1,6 +1,7 @@
 //! References between the entries of a transaction, in the JSON of a resource.
 
 use super::bundle_writer::quoted;
+use crate::support::json_string_length;
 
 /// What a reference becomes, if it changes.
 pub(super) type Change<'a> = dyn FnMut(&str) -> Option<String> + Send + 'a;
@@ -13,7 +14,7 @@ pub(super) fn rewrite(json: &str, change: &mut Change<'_>) -> String {
     let mut key = "";
     while let Some(start) = rest.find('"') {
         let (before, string) = rest.split_at(start);
-        let (string, after) = string.split_at(end_of_string(string));
+        let (string, after) = string.split_at(json_string_length(string));
         out.push_str(before);
         rest = after;
         if after.starts_with(':') {
@@ -33,20 +34,6 @@ pub(super) fn rewrite(json: &str, change: &mut Change<'_>) -> String {
     }
     out.push_str(rest);
     out
-}
-
-/// Returns the length of the string that `text` begins with, quotes included.
-fn end_of_string(text: &str) -> usize {
-    let mut escaped = false;
-    for (index, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return index + 1,
-            _ => {}
-        }
-    }
-    text.len()
 }
 
 fn decoded(string: &str) -> Option<String> {

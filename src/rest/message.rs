@@ -37,21 +37,21 @@ impl<'a> Request<'a> {
         Self { method: method.into(), path: path.into(), ..Self::default() }
     }
 
-    /// With a query.
+    /// Sets the query.
     #[must_use]
     pub fn query(mut self, query: impl Into<Cow<'a, str>>) -> Self {
         self.query = query.into();
         self
     }
 
-    /// With one more header.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// With a body.
+    /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
@@ -117,7 +117,7 @@ impl Response {
         self
     }
 
-    /// With one more header; the name is in lower case.
+    /// Adds a header; the name is in lower case.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));

@@ -262,7 +262,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// `GET TYPE/ID/$meta`
     pub(super) async fn meta(&self, key: &Key) -> Result<Response> {
         let version = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
-        self.told_meta(&version)
+        self.meta_response(&version)
     }
 
     /// `GET TYPE/$meta` and `GET $meta`: the tags, labels and profiles that are in use.
@@ -288,7 +288,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                     let Ok(found) = self.read_meta(json) else { continue };
                     add(&mut all, &found);
                     let count = all.tag.len().saturating_add(all.security.len()).saturating_add(all.profile.len());
-                    at_most(count, MOST_IN_USE, "different tags, labels and profiles")?;
+                    at_most(count, MAX_META_VALUES, "different tags, labels and profiles")?;
                 }
                 match page.next {
                     Some(next) => search.after = Some(next),
@@ -300,7 +300,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(Response::json(200, return_meta(Some(&all))))
     }
 
-    fn told_meta(&self, version: &Version) -> Result<Response> {
+    fn meta_response(&self, version: &Version) -> Result<Response> {
         self.spent.may_read(size(version))?;
         let resource = typed(version).map_err(|error| Problem::of_store(&error, &version.key))?;
         Ok(of_version(Response::json(200, return_meta(meta_of(&resource))), version))
@@ -329,13 +329,13 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 remove(meta, &sent)
             }
             if *own == before {
-                return self.told_meta(&stored);
+                return self.meta_response(&stored);
             }
             let valid = Valid::by(resource, &self.validator);
             let valid = valid.map_err(|report| Problem::document_within(report, &self.limits))?;
             let write = self.client_write(valid, Some(&stored), Precondition::Version(stored.version)).await?;
             match self.store.write_resolved(write).await {
-                Ok(version) => return self.told_meta(&version),
+                Ok(version) => return self.meta_response(&version),
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(Problem::of_store(&error, key)),
             }
@@ -353,7 +353,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 }
 
 /// The most different tags, labels and profiles that are listed at once. Each that is found is compared with all of them.
-const MOST_IN_USE: usize = 1_000;
+const MAX_META_VALUES: usize = 1_000;
 
 /// The answer of `$meta`.
 fn return_meta(meta: Option<&Meta>) -> String {

@@ -151,21 +151,21 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         self
     }
 
-    /// With a key of your own for page tokens.
+    /// Sets the key that signs page tokens.
     #[must_use]
     pub fn with_page_key(mut self, key: PageKey) -> Self {
         self.pages = key;
         self
     }
 
-    /// With another clock, which is asked for what is `ap`, about the same, in a search.
+    /// Sets the clock, which the prefix `ap` (about the same) of a search is relative to.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// With the code system of rule keys in its outcomes under this base.
+    /// Sets the base of the code system of rule keys in outcomes.
     #[must_use]
     pub fn with_canonical_base(mut self, base: CanonicalBase) -> Self {
         self.conversion = Arc::new((*self.conversion).clone().base(base.clone()));
@@ -266,7 +266,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         self
     }
 
-    /// With other limits for what one request may cost.
+    /// Sets the limits of one request.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;

@@ -78,7 +78,7 @@ impl Sort {
     }
 
     /// Whether the resources must be read.
-    pub(super) fn looks_into_the_body(&self) -> bool {
+    pub(super) fn needs_body(&self) -> bool {
         self.0.iter().any(|key| matches!(key.by, By::Param(_)))
     }
 

@@ -91,21 +91,21 @@ impl Subscriptions {
         Self { register, rules: EndpointRules::default(), pace: Pace::default(), most: 100 }
     }
 
-    /// With other rules for endpoints.
+    /// Sets the rules for endpoints.
     #[must_use]
     pub fn with_endpoint_rules(mut self, rules: EndpointRules) -> Self {
         self.rules = rules;
         self
     }
 
-    /// With other times.
+    /// Sets the pace of deliveries.
     #[must_use]
     pub fn with_pace(mut self, pace: Pace) -> Self {
         self.pace = pace;
         self
     }
 
-    /// With at most so many subscriptions. Of several requests at the same moment each may take the last place.
+    /// Sets the maximum number of subscriptions. Of several requests at the same moment each may take the last place.
     #[must_use]
     pub fn with_most(mut self, most: usize) -> Self {
         self.most = most;

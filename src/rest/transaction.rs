@@ -63,7 +63,7 @@ impl Step {
     }
 
     /// Returns the same without the bodies that nothing depends on, and how many bytes are held.
-    fn lightened(mut self, of: HttpVerb) -> (Self, usize) {
+    fn without_unused_body(mut self, of: HttpVerb) -> (Self, usize) {
         let held = match &mut self {
             Self::There(version) => {
                 version.body = Some(Bytes::new());
@@ -202,7 +202,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         for entry in entries {
             match self.step(entry, turn, &taken).await.map_err(|problem| problem.at(&entry.place)) {
                 Ok(step) => {
-                    let (step, bytes) = step.lightened(entry.method);
+                    let (step, bytes) = step.without_unused_body(entry.method);
                     held = held.saturating_add(bytes);
                     if held > self.limits.answer_bytes() {
                         let most = self.limits.answer_bytes();
@@ -302,7 +302,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                     Candidate::Taken => Err(overtaken()),
                 }
             }
-            _ => Err(not_here(entry)),
+            _ => Err(method_not_allowed(entry)),
         }
     }
 
@@ -354,7 +354,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         (key, stored, when): (&Key, Option<&Version>, Precondition),
         addresses: &Addresses,
     ) -> Result<ValidWrite> {
-        let Some(resource) = entry.resource.clone() else { return Err(not_here(entry)) };
+        let Some(resource) = entry.resource.clone() else { return Err(method_not_allowed(entry)) };
         let resource = name(resource, key)?;
         let json = resource.to_json();
         let home = home(entry);
@@ -490,7 +490,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 /// Returns what can be told of an entry without the store.
 fn checked(entry: &Asked) -> Result<()> {
     match (entry.method, &entry.address) {
-        (HttpVerb::Get, Address::Base) => Err(not_here(entry)),
+        (HttpVerb::Get, Address::Base) => Err(method_not_allowed(entry)),
         (HttpVerb::Get, _) => Ok(()),
         (HttpVerb::Put | HttpVerb::Delete, Address::Resource(key)) => {
             takes_no_condition(&entry.request)?;
@@ -502,11 +502,11 @@ fn checked(entry: &Asked) -> Result<()> {
             }
             entry.resource.as_ref().map_or(Ok(()), |resource| of_type(*kind, resource))
         }
-        _ => Err(not_here(entry)),
+        _ => Err(method_not_allowed(entry)),
     }
 }
 
-fn not_here(entry: &Asked) -> Problem {
+fn method_not_allowed(entry: &Asked) -> Problem {
     let words = format!("`{}` does not take {} in a transaction", entry.request.path, entry.method.as_str());
     Problem::unsupported(405, "method", words)
 }

@@ -158,7 +158,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         if self.mode == ReadMode::Lenient {
             self.findings.lock().unwrap_or_else(PoisonError::into_inner).append(checked.report().clone());
         }
-        checked.into_valid().map_err(|report| self.not_taken(report))
+        checked.into_valid().map_err(|report| self.unconvertible(report))
     }
 
     /// Returns the type of which a resource is created that a client sent in a version, and the resource as one of it.
@@ -215,11 +215,11 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     fn as_component(&self, device: &Resource) -> Result<Valid<Resource>> {
         let component = convert::as_component(device, &self.conversion);
         let valid = component.and_then(|component| Valid::by(component, &self.validator));
-        valid.map_err(|report| self.not_taken(report))
+        valid.map_err(|report| self.unconvertible(report))
     }
 
     /// Why a document is not taken: what is wrong with it, or else what would be lost.
-    pub(super) fn not_taken(&self, report: Report) -> Problem {
+    pub(super) fn unconvertible(&self, report: Report) -> Problem {
         let mut errors = report.iter().filter(|issue| issue.severity <= Severity::Error);
         let only_lost = errors.all(convert::is_loss);
         let problem = Problem::document_within(report, &self.limits);

@@ -219,7 +219,7 @@ impl IndexEntries {
         Self(entries)
     }
 
-    /// With one more entry.
+    /// Adds an entry.
     #[must_use]
     pub fn with(mut self, parameter: Parameter, token: Token) -> Self {
         self.insert(parameter, token);

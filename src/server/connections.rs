@@ -263,7 +263,7 @@ impl Connections {
     }
 
     /// Closes the connection that is needed least.
-    pub(super) fn make_room(&self) {
+    pub(super) fn close_least_needed(&self) {
         if self.open().close_one() {
             self.counters.closed_for_others.fetch_add(1, Relaxed);
         }

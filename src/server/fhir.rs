@@ -21,11 +21,11 @@ const READ_AT_ONCE: usize = 16 << 10;
 const SMALL_BUNDLE: usize = 16 << 10;
 
 /// The text of a batch or transaction of no more bytes is looked through for what its answer may take.
-const LOOKED_THROUGH: usize = 1 << 20;
+const SCANNED_BUNDLE: usize = 1 << 20;
 
 /// No stored resource of more bytes is read into its elements until there is memory for that, nor shown on the thread that took
 /// the request.
-const READ_LIGHTLY: usize = 64 << 10;
+const SMALL_RESOURCE: usize = 64 << 10;
 
 /// The most bytes that an entry of a batch is answered with where no resource is shown.
 const ENTRY_ANSWER: usize = 2 << 10;
@@ -79,7 +79,7 @@ pub(super) async fn handle(
     } else {
         read(body, app.budget.buffer(&reservation, length).await?, limit).await?
     };
-    if changes && path.is_empty() && body.len() <= LOOKED_THROUGH {
+    if changes && path.is_empty() && body.len() <= SCANNED_BUNDLE {
         let answer = answer_bytes(&head.headers, &body, &app.limits);
         let cost = Cost::bundle(body.len(), answer, &app.limits);
         reservation = app.budget.resize(reservation, with_conversion(cost)).await?;
@@ -95,9 +95,9 @@ pub(super) async fn handle(
     let mut response = None;
     if at_once {
         response = if reads_one {
-            server.handle_at_once(&request, READ_LIGHTLY).await
+            server.handle_at_once(&request, SMALL_RESOURCE).await
         } else {
-            server.handle_within(&request, READ_LIGHTLY).await
+            server.handle_within(&request, SMALL_RESOURCE).await
         };
         let size = response.as_ref().map_or(0, |response| response.body.len());
         if reads_one && (response.is_none() || !reservation.covers(size)) {
@@ -108,7 +108,7 @@ pub(super) async fn handle(
         }
     }
     if response.is_none() && (reads_one || !at_once) {
-        let largest = if changes { usize::MAX } else { READ_LIGHTLY };
+        let largest = if changes { usize::MAX } else { SMALL_RESOURCE };
         let (again, light) = (server.clone(), request.clone());
         let work = async move { again.handle_within(&light, largest).await };
         (response, reservation) = app.budget.offload(reservation, work).await?;
@@ -230,7 +230,7 @@ async fn read(body: Body, mut buffer: Vec<u8>, limit: usize) -> Result<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use super::READ_LIGHTLY;
+    use super::SMALL_RESOURCE;
     use crate::backend::Memory;
     use crate::rest::{Request, Server};
     use crate::service::UpdateService;
@@ -260,7 +260,7 @@ mod tests {
         let store: Arc<dyn ResourceStore> = memory;
         let server = Server::new(TenantResources::new(store, "ward".parse().unwrap()), "https://x.example/fhir")
             .with_known_updates(Arc::new(updates));
-        let wide = "x".repeat(READ_LIGHTLY);
+        let wide = "x".repeat(SMALL_RESOURCE);
         let device = format!(r#"{{"resourceType":"Device","id":"a","lotNumber":"{wide}"}}"#);
         // By the name of the extension, it may have updates.
         let component = format!(
@@ -272,22 +272,22 @@ mod tests {
             assert_eq!(server.handle(&put).await.status, 201);
             for path in [path.to_owned(), format!("{path}/_history/1")] {
                 let read = Request::new("GET", path.clone());
-                assert!(server.handle_at_once(&read, READ_LIGHTLY).await.is_none(), "{path}");
-                let within = server.handle_within(&read, READ_LIGHTLY).await.map(|answer| answer.status);
+                assert!(server.handle_at_once(&read, SMALL_RESOURCE).await.is_none(), "{path}");
+                let within = server.handle_within(&read, SMALL_RESOURCE).await.map(|answer| answer.status);
                 let wanted = if path.starts_with("DeviceComponent") { None } else { Some(200) };
                 assert_eq!(within, wanted, "{path}");
                 let r4 = read.clone().header("Accept", "application/fhir+json; fhirVersion=4.0");
-                assert!(server.handle_within(&r4, READ_LIGHTLY).await.is_none(), "{path}");
+                assert!(server.handle_within(&r4, SMALL_RESOURCE).await.is_none(), "{path}");
                 assert_eq!(server.handle(&read).await.status, 200);
             }
         }
         // A small document over a large component: that is read for its updates, and nothing is written before.
         let small = r#"{"resourceType":"DeviceComponent","id":"a","identifier":{"value":"1"},"type":{"text":"b"}}"#;
         let put = Request::new("PUT", "DeviceComponent/a").header("Content-Type", "application/fhir+json").body(small);
-        assert!(server.handle_within(&put, READ_LIGHTLY).await.is_none());
+        assert!(server.handle_within(&put, SMALL_RESOURCE).await.is_none());
         let read = server.handle(&Request::new("GET", "DeviceComponent/a")).await;
         assert_eq!(read.header("etag"), Some("W/\"1\""));
         assert_eq!(server.handle(&put).await.status, 200);
-        assert_eq!(server.handle_within(&put, READ_LIGHTLY).await.map(|answer| answer.status), Some(200));
+        assert_eq!(server.handle_within(&put, SMALL_RESOURCE).await.map(|answer| answer.status), Some(200));
     }
 }

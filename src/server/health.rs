@@ -1,7 +1,7 @@
 //! `GET /healthz` and `GET /readyz`, and the conditions after which the process cannot go on.
 
 use super::answer::{Answer, Problem, Result, json_text};
-use super::{Shared, not_this_way};
+use super::{Shared, method_not_allowed};
 use crate::issue::IssueType;
 use crate::search::ResourceType;
 use crate::store::{
@@ -248,8 +248,8 @@ fn ask_blobs(blobs: Arc<dyn BlobStore>, probe: Probe) -> JoinHandle<Said> {
 /// Returns the addresses of this module. Whoever asks whether the service lives needs no token.
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
-        .route("/healthz", get(alive).fallback(not_this_way))
-        .route("/readyz", get(ready).fallback(not_this_way))
+        .route("/healthz", get(alive).fallback(method_not_allowed))
+        .route("/readyz", get(ready).fallback(method_not_allowed))
 }
 
 /// `GET /healthz`: the process answers. No store is asked.

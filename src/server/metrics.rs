@@ -25,12 +25,12 @@ const BOUNDS: [u64; 10] = [100, 500, 1_000, 5_000, 10_000, 50_000, 100_000, 500_
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     requests: [[[AtomicU64; CLASSES.len()]; METHODS.len()]; KINDS.len()],
-    took: [Took; KINDS.len()],
+    took: [Durations; KINDS.len()],
     under_way: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Took {
+struct Durations {
     /// The last one is for those that took longer than every bound.
     within: [AtomicU64; BOUNDS.len() + 1],
     micros: AtomicU64,
@@ -113,9 +113,9 @@ fn kind(path: &str) -> usize {
 }
 
 /// A request that is under way; one that is dropped on its way counts down too.
-struct UnderWay<'a>(&'a AtomicU64);
+struct InProgress<'a>(&'a AtomicU64);
 
-impl Drop for UnderWay<'_> {
+impl Drop for InProgress<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -126,7 +126,7 @@ pub(super) async fn observe(State(app): State<Shared>, request: Request, next: N
     let begun = Instant::now();
     let metrics = &app.metrics;
     metrics.under_way.fetch_add(1, Relaxed);
-    let under_way = UnderWay(&metrics.under_way);
+    let under_way = InProgress(&metrics.under_way);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let response = next.run(request).await;
     drop(under_way);

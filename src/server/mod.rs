@@ -316,7 +316,7 @@ impl UpdateServer {
         self
     }
 
-    /// With other limits for what one request may cost.
+    /// Sets the limits of one request.
     #[must_use]
     pub fn with_limits(mut self, limits: rest::Limits) -> Self {
         self.limits = limits;
@@ -366,7 +366,7 @@ impl UpdateServer {
         self.with_authenticator(file)
     }
 
-    /// With parts that report fatal conditions through `fatal` already.
+    /// Sets the channel through which parts report fatal conditions.
     #[must_use]
     pub fn with_fatal(mut self, fatal: Fatal) -> Self {
         self.fatal = fatal;
@@ -493,8 +493,8 @@ impl UpdateServer {
             .route("/{tenant}/fhir/", fhir(MAX_BUNDLE))
             .route("/{tenant}/fhir/{*rest}", fhir(MAX_DOCUMENT))
             .merge(rollouts::routes())
-            .fallback(nothing_here)
-            .method_not_allowed_fallback(not_this_way)
+            .fallback(no_such_address)
+            .method_not_allowed_fallback(method_not_allowed)
             .layer(from_fn_with_state(app.clone(), guard::enter))
             .layer(from_fn(encoding::not_too_long))
             .layer(from_fn_with_state(app.clone(), cors::share))
@@ -507,11 +507,11 @@ impl UpdateServer {
     }
 }
 
-async fn nothing_here(uri: Uri) -> Problem {
+async fn no_such_address(uri: Uri) -> Problem {
     Problem::not_found(format!("there is nothing at `{}`", uri.path()))
 }
 
-async fn not_this_way(method: Method, uri: Uri) -> Problem {
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let words = format!("`{}` does not take {method}", uri.path());
     Problem::unsupported(StatusCode::METHOD_NOT_ALLOWED, "method", words)
 }

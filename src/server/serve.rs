@@ -41,7 +41,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const NOT_READY: Duration = Duration::from_secs(2);
 
 /// How long a client in the reserve has for its handshake, and for its request.
-const IN_RESERVE: Duration = Duration::from_secs(2);
+const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the service waits when the system has no more connections to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -198,7 +198,7 @@ impl AcceptFailures {
             (self.count, self.logged) = (0, Some(Instant::now()));
         }
         // It is most likely out of descriptors.
-        connections.make_room();
+        connections.close_least_needed();
         Some(ACCEPT_PAUSE)
     }
 }
@@ -235,7 +235,7 @@ impl Server {
         let connection = &place.connection;
         let Some(acceptor) = &self.tls else { return self.requests(stream, from, &place, stopped).await };
         let limits = &place.connections().limits;
-        let time = if place.health_only { IN_RESERVE.min(limits.handshake) } else { limits.handshake };
+        let time = if place.health_only { RESERVE_TIMEOUT.min(limits.handshake) } else { limits.handshake };
         let greeted = tokio::select! {
             greeted = tokio::time::timeout(time, acceptor.accept(stream)) => greeted,
             () = connection.closed() => return,
@@ -280,7 +280,7 @@ impl Server {
             if !place.health_only {
                 std::future::pending::<()>().await;
             }
-            tokio::time::sleep(IN_RESERVE * 2).await;
+            tokio::time::sleep(RESERVE_TIMEOUT * 2).await;
         };
         let mut reserved = pin!(reserved);
         let mut told = false;

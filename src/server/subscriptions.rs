@@ -64,14 +64,14 @@ impl SubscriptionOptions {
         Ok(Self { rules, pace, most: 100, notifier: Arc::new(notifier) })
     }
 
-    /// With other times. [`Pace::send_timeout`] is that of the notifier.
+    /// Sets the pace of deliveries. [`Pace::send_timeout`] is that of the notifier.
     #[must_use]
     pub fn with_pace(mut self, pace: Pace) -> Self {
         self.pace = pace;
         self
     }
 
-    /// With at most so many subscriptions a tenant.
+    /// Sets the maximum number of subscriptions of a tenant.
     #[must_use]
     pub fn with_most(mut self, most: usize) -> Self {
         self.most = most;

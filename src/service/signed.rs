@@ -48,11 +48,11 @@ pub struct SignedSubmission {
     pub manifest: SignedManifest,
     /// Which of its files comes; none where it has only one.
     pub artifact: Option<ArtifactName>,
-    /// The permission to bring other bytes under a version that the component knows.
+    /// Whether other bytes are permitted under a version that the component has had.
     pub replace: bool,
-    /// Who sends it, for the audit records.
+    /// The sender, for the audit records.
     pub sender: Option<ActorId>,
-    /// Under which key it may be sent again.
+    /// The idempotency key.
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
@@ -69,7 +69,7 @@ impl SignedSubmission {
         Self { artifact: Some(artifact), ..self }
     }
 
-    /// Sets the permission to bring other bytes under a version that the component knows.
+    /// Sets whether other bytes are permitted under a version that the component has had.
     #[must_use]
     pub fn with_replace(self, replace: bool) -> Self {
         Self { replace, ..self }
@@ -81,7 +81,7 @@ impl SignedSubmission {
         Self { sender: Some(sender), ..self }
     }
 
-    /// Sets the key under which it may be sent again.
+    /// Sets the idempotency key.
     #[must_use]
     pub fn with_idempotency_key(self, idempotency_key: IdempotencyKey) -> Self {
         Self { idempotency_key: Some(idempotency_key), ..self }

@@ -27,24 +27,24 @@ pub struct Submission {
     pub device: Id,
     /// Which of its components.
     pub target: Selector,
-    /// The version, as the maker of the update names it.
+    /// The version, as its manufacturer names it.
     pub version: Option<Text>,
-    /// The digest that the bytes shall have.
+    /// The expected digest of the bytes.
     pub sha256: Option<Sha256>,
-    /// The place of the update among those of the component: the later, the higher.
+    /// The sequence number: higher for later updates of the component.
     pub sequence: Option<u64>,
-    /// How the version is written; `None` where that is to be inferred. `Opaque` leaves it unchecked.
+    /// The version scheme; inferred if `None`. `Opaque` leaves the version unchecked.
     pub scheme: Option<VersionScheme>,
     /// Which of the versions of the component it changes; `None` for that of the software, or of the firmware where none of
     /// the software is reported.
     pub reported_as: Option<ProductionSpec>,
-    /// The permission to bring a version that is lower than the one that the component reports.
+    /// The permission for a version that is lower than the one that the component reports.
     pub downgrade: Option<VersionDowngrade>,
-    /// The permission to bring other bytes under a version that the component knows.
+    /// Whether other bytes are permitted under a version that the component has had.
     pub replace: bool,
-    /// Who sends it, for the audit records.
+    /// The sender, for the audit records.
     pub sender: Option<ActorId>,
-    /// Under which key it may be sent again.
+    /// The idempotency key.
     pub idempotency_key: Option<IdempotencyKey>,
     /// What the file is called. It is data, and never used as a path.
     pub file_name: Text,
@@ -73,61 +73,61 @@ impl Submission {
         }
     }
 
-    /// For this component of the device.
+    /// Selects the component of the device.
     #[must_use]
     pub fn with_target(self, target: Selector) -> Self {
         Self { target, ..self }
     }
 
-    /// With the version, as the maker of the update names it.
+    /// Sets the version, as its manufacturer names it.
     #[must_use]
     pub fn with_version(self, version: Text) -> Self {
         Self { version: Some(version), ..self }
     }
 
-    /// With the scheme by which the version is written.
+    /// Sets the version scheme.
     #[must_use]
     pub fn with_scheme(self, scheme: VersionScheme) -> Self {
         Self { scheme: Some(scheme), ..self }
     }
 
-    /// With the digest that the bytes shall have.
+    /// Sets the expected digest of the bytes.
     #[must_use]
     pub fn with_sha256(self, sha256: Sha256) -> Self {
         Self { sha256: Some(sha256), ..self }
     }
 
-    /// With its place among the updates of the component.
+    /// Sets the sequence number among the updates of the component.
     #[must_use]
     pub fn with_sequence(self, sequence: u64) -> Self {
         Self { sequence: Some(sequence), ..self }
     }
 
-    /// For this one of the versions that the component reports.
+    /// Sets which of the versions that the component reports it changes.
     #[must_use]
     pub fn with_reported_as(self, reported_as: ProductionSpec) -> Self {
         Self { reported_as: Some(reported_as), ..self }
     }
 
-    /// With the permission to bring a version that is lower than the one that the component reports.
+    /// Permits a version that is lower than the one that the component reports.
     #[must_use]
     pub fn with_downgrade(self, downgrade: VersionDowngrade) -> Self {
         Self { downgrade: Some(downgrade), ..self }
     }
 
-    /// With or without the permission to bring other bytes under a version that the component knows.
+    /// Sets whether other bytes are permitted under a version that the component has had.
     #[must_use]
     pub fn with_replace(self, replace: bool) -> Self {
         Self { replace, ..self }
     }
 
-    /// With who sends it, for the audit records.
+    /// Sets the sender, for the audit records.
     #[must_use]
     pub fn with_sender(self, sender: ActorId) -> Self {
         Self { sender: Some(sender), ..self }
     }
 
-    /// With the key under which it may be sent again.
+    /// Sets the idempotency key.
     #[must_use]
     pub fn with_idempotency_key(self, key: IdempotencyKey) -> Self {
         Self { idempotency_key: Some(key), ..self }

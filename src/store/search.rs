@@ -68,14 +68,14 @@ impl Search {
         }
     }
 
-    /// With one more criterion.
+    /// Adds a criterion.
     #[must_use]
     pub fn and(mut self, criterion: Criterion) -> Self {
         self.all_of.push(criterion);
         self
     }
 
-    /// With at most `limit` resources a page; 0 counts as 1.
+    /// Sets the maximum number of resources of a page; 0 counts as 1.
     #[must_use]
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);

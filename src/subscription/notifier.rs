@@ -71,7 +71,7 @@ impl NotifyError {
         Self { reason: reason.into(), retry_after: None }
     }
 
-    /// With the time after which the endpoint asks for the next try.
+    /// Sets the time after which the endpoint asks for the next attempt.
     #[must_use]
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);

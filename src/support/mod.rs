@@ -19,5 +19,5 @@ pub use invalid_text::InvalidText;
 pub use name::UnknownName;
 pub(crate) use name::names;
 pub(crate) use shown::Shown;
-pub(crate) use text::truncated;
+pub(crate) use text::{json_string_length, truncated};
 pub(crate) use yielding::yield_now;

@@ -1,4 +1,4 @@
-//! Texts cut at a limit.
+//! Texts cut at a limit, and strings within JSON.
 
 /// Returns the beginning of a text: at most `limit` bytes, fewer where a character would be torn.
 pub(crate) fn truncated(text: &str, limit: usize) -> &str {
@@ -6,9 +6,30 @@ pub(crate) fn truncated(text: &str, limit: usize) -> &str {
     text.get(..end).unwrap_or(text)
 }
 
+/// Returns the length of the string of JSON that `text` begins with, quotes included.
+pub(crate) fn json_string_length(text: &str) -> usize {
+    let mut escaped = false;
+    for (index, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return index + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::truncated;
+    use super::{json_string_length, truncated};
+
+    #[test]
+    fn escaped_quote_does_not_end_a_string() {
+        assert_eq!(json_string_length(r#""a\"b",1"#), 6);
+        assert_eq!(json_string_length(r#""a\\",1"#), 5);
+        assert_eq!(json_string_length(r#""a"#), 2);
+    }
 
     #[test]
     fn truncation_keeps_characters_whole() {

@@ -509,20 +509,20 @@ const PLAIN_NAME: [bool; 256] = {
 
 /// Where the value of an attribute ends, and whether it is written as it is.
 fn value_end(bytes: &[u8], quote: u8) -> Option<(usize, bool)> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = 0x8080_8080_8080_8080;
-    let quotes = ONES * u64::from(quote);
+    const LOW_BITS: u64 = 0x0101_0101_0101_0101;
+    const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+    let quotes = LOW_BITS * u64::from(quote);
     let mut rest = bytes;
     let mut is_plain = true;
     while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
         let word = u64::from_le_bytes(*chunk);
-        let [quote, and, less] = [quotes, ONES * 0x26, ONES * 0x3c].map(|one| word ^ one);
+        let [quote, and, less] = [quotes, LOW_BITS * 0x26, LOW_BITS * 0x3c].map(|one| word ^ one);
         // Each term has the top bit of a byte set where that byte is the one sought, and perhaps above such a byte.
-        let hits = (quote.wrapping_sub(ONES) & !quote)
-            | (and.wrapping_sub(ONES) & !and)
-            | (less.wrapping_sub(ONES) & !less)
-            | (word.wrapping_sub(ONES * 0x20) & !word);
-        if hits & TOPS != 0 {
+        let hits = (quote.wrapping_sub(LOW_BITS) & !quote)
+            | (and.wrapping_sub(LOW_BITS) & !and)
+            | (less.wrapping_sub(LOW_BITS) & !less)
+            | (word.wrapping_sub(LOW_BITS * 0x20) & !word);
+        if hits & HIGH_BITS != 0 {
             break;
         }
         rest = after;

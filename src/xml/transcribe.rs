@@ -205,7 +205,7 @@ impl<'a> Transcriber<'a> {
     }
 
     #[cold]
-    fn find_hollow(&mut self, tag: &Tag<'a>, at: &Path<'_>) {
+    fn report_empty_element(&mut self, tag: &Tag<'a>, at: &Path<'_>) {
         let message = "found an element with neither value nor content, wanted one of them".to_owned();
         self.find(tag.offset, "ele-1", at, String::new(), message);
     }
@@ -519,7 +519,7 @@ impl<'a> Transcriber<'a> {
                 std::mem::swap(&mut self.out, &mut under);
                 items.under = Some(under).filter(|under| !under.json.is_empty());
                 if !done? && value.is_none() && !self.checked {
-                    self.find_hollow(tag, at);
+                    self.report_empty_element(tag, at);
                 }
             }
         }

@@ -18,7 +18,7 @@ use std::num::NonZeroU32;
 const MOST: usize = 1_000;
 
 /// How many revisions a record remembers.
-const TRAIL: usize = 16;
+const REMEMBERED_REVISIONS: usize = 16;
 
 /// How long a deletion is remembered, in seconds, for those who ask whether it was theirs.
 const REMEMBERED: u32 = 7 * 24 * 3600;
@@ -54,7 +54,7 @@ impl Record {
             key: lives.then(|| change.key.clone()),
             body: change.value.as_deref().map(EncodedBody::new),
             nonce: nonce.into(),
-            trail: trail.take(TRAIL).cloned().collect(),
+            trail: trail.take(REMEMBERED_REVISIONS).cloned().collect(),
             ttl: (!lives).then_some(REMEMBERED),
             etag: String::new(),
         }

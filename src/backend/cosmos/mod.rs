@@ -159,14 +159,14 @@ impl Cosmos {
         self
     }
 
-    /// With bodies of at most `bytes`, if that is less than the engine takes.
+    /// Sets the maximum size of a body, if that is less than the engine accepts.
     #[must_use]
     pub fn with_max_body(mut self, bytes: u64) -> Self {
         self.max_body = bytes.min(MAX_BODY);
         self
     }
 
-    /// With page tokens that other processes understand, or a later one.
+    /// Sets the key that signs page tokens, so that other processes and later ones accept them.
     #[must_use]
     pub fn with_page_key(mut self, key: PageKey) -> Self {
         self.pages = key;

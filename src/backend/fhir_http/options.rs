@@ -118,7 +118,7 @@ impl Options {
         }
     }
 
-    /// With headers for every request of a tenant, such as credentials. They are asked for before each request, so that a
+    /// Sets the headers of every request of a tenant, such as credentials. They are asked for before each request, so that a
     /// token that ran out can be renewed; an error ends the call, and nothing is sent. They go to the address of the tenant
     /// and nowhere else.
     #[must_use]
@@ -130,7 +130,7 @@ impl Options {
         self
     }
 
-    /// With a bearer token for every request of a tenant; in place of other headers.
+    /// Sets the bearer token of every request of a tenant; it replaces other headers.
     #[must_use]
     pub fn with_bearer(
         self,
@@ -185,14 +185,14 @@ impl Options {
         self
     }
 
-    /// With page tokens that other processes understand, or a later one.
+    /// Sets the key that signs page tokens, so that other processes and later ones accept them.
     #[must_use]
     pub fn with_page_key(mut self, key: PageKey) -> Self {
         self.pages = key;
         self
     }
 
-    /// With the extension that holds a write id under this base. It is read under every other one too.
+    /// Sets the base of the extension that holds a write id. Such extensions under other bases are read too.
     #[must_use]
     pub fn with_canonical_base(mut self, base: CanonicalBase) -> Self {
         self.dialect.conversion.base = base.clone();

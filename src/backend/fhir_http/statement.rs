@@ -140,7 +140,7 @@ impl FhirServer {
         let rest = said.rest.into_iter().find(|rest| rest.mode == "server").unwrap_or_default();
         for &of in self.options.dialect.types() {
             match rest.resource.iter().find(|resource| resource.r#type == of.as_str()) {
-                Some(resource) => missing_capabilities.extend(self.lacks_of(of, resource)),
+                Some(resource) => missing_capabilities.extend(self.missing_for(of, resource)),
                 None => missing_capabilities.push(MissingCapability::Type { of }),
             }
         }
@@ -167,7 +167,7 @@ impl FhirServer {
         Ok(said)
     }
 
-    fn lacks_of(&self, of: ResourceType, resource: &Resource) -> Vec<MissingCapability> {
+    fn missing_for(&self, of: ResourceType, resource: &Resource) -> Vec<MissingCapability> {
         let always = ["read", "update", "delete", "search-type"];
         let kept = ["vread", "history-instance"].into_iter().filter(|_| self.options.history);
         let lacking = always.into_iter().chain(kept).filter(|code| !has(&resource.interaction, code));

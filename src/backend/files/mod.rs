@@ -95,7 +95,7 @@ impl Files {
         Ok(Self { shared, max_size: 16 << 30, verifies_digest: false, base: None, pages })
     }
 
-    /// With so many threads, before the first use.
+    /// Sets the number of threads, before the first use.
     ///
     /// # Errors
     /// `Unavailable` when they cannot be started.

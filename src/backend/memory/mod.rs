@@ -92,7 +92,7 @@ impl Memory {
         self
     }
 
-    /// With at most `max` versions of each resource, the newest included.
+    /// Sets the maximum number of versions of each resource, the newest included.
     #[must_use]
     pub fn with_max_versions(mut self, max: NonZeroUsize) -> Self {
         self.limits.max_versions = Some(max);

@@ -40,7 +40,7 @@ impl Connector {
         Self { provider: None }
     }
 
-    /// With this provider of cryptography.
+    /// Sets the provider of cryptography.
     #[must_use]
     pub fn with_crypto_provider(mut self, provider: Arc<CryptoProvider>) -> Self {
         self.provider = Some(provider);

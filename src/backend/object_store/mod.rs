@@ -149,21 +149,21 @@ impl Objects {
         &self.place.store
     }
 
-    /// With every object below this path.
+    /// Sets the path below which all objects are.
     #[must_use]
     pub fn with_prefix(mut self, prefix: Path) -> Self {
         self.place.prefix = prefix;
         self
     }
 
-    /// With signed addresses.
+    /// Sets the signer of addresses.
     #[must_use]
     pub fn with_signer(mut self, signer: Arc<dyn Signer>) -> Self {
         self.signer = Some(signer);
         self
     }
 
-    /// With public addresses at `BASE/TENANT/sha256/DIGEST/GENERATION`: a content delivery network in front of the prefix.
+    /// Sets the base of public addresses, `BASE/TENANT/sha256/DIGEST/GENERATION`: a content delivery network in front of the prefix.
     #[must_use]
     pub fn with_base_url(mut self, base: Url) -> Self {
         self.base = Some(base);
@@ -208,7 +208,7 @@ impl Objects {
         self
     }
 
-    /// With page tokens that other processes understand, or a later one.
+    /// Sets the key that signs page tokens, so that other processes and later ones accept them.
     #[must_use]
     pub fn with_page_key(mut self, key: PageKey) -> Self {
         self.pages = key;

@@ -37,7 +37,7 @@ const PAGE_BYTES: usize = 8 << 20;
 /// The most versions of a page of a history.
 const MOST_VERSIONS: usize = 1_000;
 /// How often a commit is sent again that the server has rolled back because of another.
-const CLASHES: u32 = 8;
+const SERIALIZATION_RETRIES: u32 = 8;
 
 type Parameters<'a> = [&'a (dyn ToSql + Sync)];
 
@@ -203,7 +203,7 @@ impl Postgres {
             match self.pool.in_time(connection.client.query(&statement, values)).await {
                 Ok(Ok(rows)) => return Ok(rows),
                 Ok(Err(error)) if is_a_clash(&error) => {
-                    if clashes == CLASHES {
+                    if clashes == SERIALIZATION_RETRIES {
                         return Err(StoreError::throttled(Some(Duration::from_millis(50))));
                     }
                     clashes += 1;

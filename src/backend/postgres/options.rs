@@ -53,14 +53,14 @@ impl Options {
         }
     }
 
-    /// With another schema: 1 to 63 of `a`-`z`, `0`-`9` and `_`.
+    /// Sets the schema: 1 to 63 of `a`-`z`, `0`-`9` and `_`.
     #[must_use]
     pub fn with_schema(mut self, name: impl Into<String>) -> Self {
         self.schema = name.into();
         self
     }
 
-    /// With at most so many connections. They are opened as they are needed.
+    /// Sets the maximum number of connections. They are opened as they are needed.
     #[must_use]
     pub fn with_connections(mut self, most: NonZeroUsize) -> Self {
         self.connections = most;
@@ -82,7 +82,7 @@ impl Options {
         self
     }
 
-    /// With at most `max` versions of each resource, the newest included. Those beyond are forgotten when the resource is
+    /// Sets the maximum number of versions of each resource, the newest included. Those beyond are forgotten when the resource is
     /// next written.
     #[must_use]
     pub fn with_max_versions(mut self, max: NonZeroUsize) -> Self {
@@ -90,7 +90,7 @@ impl Options {
         self
     }
 
-    /// With bodies of at most `bytes`, and never more than 512 MiB.
+    /// Sets the maximum size of a body, never more than 512 MiB.
     #[must_use]
     pub fn with_max_body(mut self, bytes: u64) -> Self {
         self.limits.max_body = bytes.min(512 << 20);

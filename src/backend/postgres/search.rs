@@ -106,7 +106,7 @@ impl Builder<'_> {
                 let meets = format!(" AND {}", self.meets(criterion, "r"));
                 self.resources(&meets, limit)
             }
-            _ if asks_for_nothing(criterion) => self.resources(" AND false", limit),
+            _ if matches_nothing(criterion) => self.resources(" AND false", limit),
             Criterion::AnyOf(_) => {
                 let groups = Groups::of(criterion);
                 let mut each = Vec::new();
@@ -181,7 +181,7 @@ impl Builder<'_> {
                 let wanted: Vec<String> = wanted.map(ToString::to_string).collect();
                 return format!("{of}.id = ANY ({})", self.bind(wanted));
             }
-            _ if asks_for_nothing(criterion) => return "false".to_owned(),
+            _ if matches_nothing(criterion) => return "false".to_owned(),
             Criterion::AnyOf(_) => {
                 let (groups, schema) = (Groups::of(criterion), self.schema);
                 let mut each = Vec::new();
@@ -210,9 +210,9 @@ impl Builder<'_> {
 }
 
 /// Whether nothing can meet a criterion, as it is of nothing.
-fn asks_for_nothing(criterion: &Criterion) -> bool {
+fn matches_nothing(criterion: &Criterion) -> bool {
     match criterion {
-        Criterion::AnyOf(any) => any.iter().all(asks_for_nothing),
+        Criterion::AnyOf(any) => any.iter().all(matches_nothing),
         Criterion::AnyId(ids) => ids.is_empty(),
         _ => false,
     }

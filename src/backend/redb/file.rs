@@ -40,7 +40,7 @@ impl OpenDatabase {
 
     /// Does something with the database, after it was opened again where that is needed.
     pub(super) fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
-        self.mend();
+        self.reopen_after_failure();
         let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
         let Some(db) = slot.as_ref() else {
             let why = "the file failed, and cannot be opened again yet";
@@ -54,7 +54,7 @@ impl OpenDatabase {
     }
 
     /// Opens the file again, where it has failed and no try was made just now.
-    fn mend(&self) {
+    fn reopen_after_failure(&self) {
         let Some(reopen) = self.reopen.as_ref().filter(|_| self.has_failed.load(Ordering::Acquire)) else { return };
         let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.has_failed.load(Ordering::Acquire) || tried.is_some_and(|last| last.elapsed() < PAUSE) {

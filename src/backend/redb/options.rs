@@ -48,7 +48,7 @@ impl Options {
         self
     }
 
-    /// With at most `max` versions of each resource, the newest included. Those beyond are forgotten when the resource is
+    /// Sets the maximum number of versions of each resource, the newest included. Those beyond are forgotten when the resource is
     /// next written.
     #[must_use]
     pub fn with_max_versions(mut self, max: NonZeroUsize) -> Self {
@@ -56,7 +56,7 @@ impl Options {
         self
     }
 
-    /// With bodies of at most `bytes`, and never more than 1 GiB.
+    /// Sets the maximum size of a body, never more than 1 GiB.
     #[must_use]
     pub fn with_max_body(mut self, bytes: u64) -> Self {
         self.limits.max_body = bytes.min(1 << 30);
@@ -70,7 +70,7 @@ impl Options {
         self
     }
 
-    /// With at most about `bytes` of the file held in memory.
+    /// Sets how much of the file is cached in memory, approximately.
     #[must_use]
     pub fn with_cache(mut self, bytes: usize) -> Self {
         self.cache = bytes;

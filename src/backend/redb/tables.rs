@@ -173,7 +173,7 @@ pub(super) struct Row<'a> {
     pub(super) body: Option<&'a [u8]>,
 }
 
-const LIVING: u8 = 1;
+const NOT_DELETED: u8 = 1;
 const HAS_WRITE_ID: u8 = 2;
 
 impl<'a> Row<'a> {
@@ -197,7 +197,7 @@ impl<'a> Row<'a> {
         let write_id = write_id.transpose()?;
         let length = u32::from_le_bytes(rest.array()?);
         let entries = rest.take(usize::try_from(length).map_err(|_| damaged())?)?;
-        let body = (marks & LIVING != 0).then_some(rest.0);
+        let body = (marks & NOT_DELETED != 0).then_some(rest.0);
         Ok(Self { version, last_updated, write_id, entries, body })
     }
 
@@ -206,7 +206,7 @@ impl<'a> Row<'a> {
         let mut row = Vec::with_capacity(48 + self.entries.len() + body.len());
         row.extend_from_slice(&self.version.get().to_le_bytes());
         row.extend_from_slice(&self.last_updated.unix_timestamp_nanos().to_le_bytes());
-        let living = if self.body.is_some() { LIVING } else { 0 };
+        let living = if self.body.is_some() { NOT_DELETED } else { 0 };
         row.push(living | if self.write_id.is_some() { HAS_WRITE_ID } else { 0 });
         if let Some(id) = self.write_id {
             row.extend_from_slice(&id.0.to_le_bytes());

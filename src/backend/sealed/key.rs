@@ -219,7 +219,7 @@ impl KeyRing {
         Self { keys: BTreeMap::from([(id.clone(), DataKey::from_bytes(key))]), current: id, wraps: AtomicU64::new(0) }
     }
 
-    /// With a new current key. The others go on to unwrap.
+    /// Sets a new current key. The others still unwrap.
     #[must_use]
     pub fn rotated(mut self, id: KeyId, key: [u8; 32]) -> Self {
         self.keys.insert(id.clone(), DataKey::from_bytes(key));
@@ -228,7 +228,7 @@ impl KeyRing {
         self
     }
 
-    /// Without a key, so that all that it wrapped can no longer be opened. The current key stays.
+    /// Removes a key: what it wrapped can no longer be opened. The current key is never removed.
     #[must_use]
     pub fn without(mut self, id: &KeyId) -> Self {
         if *id != self.current {

@@ -176,13 +176,13 @@ impl Parts {
         source.expect_file();
         if forward(file, to, &source, limit).await? {
             source.expect_metadata();
-            self.nothing_more().await?;
+            self.read_to_end().await?;
         }
         Ok(())
     }
 
     /// Reads the form to its end: nothing may follow the file that would change what it is, or for whom.
-    async fn nothing_more(&mut self) -> Result<()> {
+    async fn read_to_end(&mut self) -> Result<()> {
         let source = Arc::clone(&self.source);
         while let Some(mut field) = self.next().await? {
             let part = Part::of(&field, None)?;
@@ -235,7 +235,7 @@ pub(super) async fn in_time<T>(what: impl Future<Output = T>) -> Result<T> {
 }
 
 pub(super) fn unreadable(error: &MultipartError, source: &Source) -> Problem {
-    if source.is_overdrawn() {
+    if source.is_over_limit() {
         let words = "the form fields and the headers of the parts are too long";
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, "form-too-large", words);
     }

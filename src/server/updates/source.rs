@@ -14,7 +14,7 @@ use std::time::Duration;
 const METADATA: u64 = 64 << 10;
 
 /// For how long what a refused client goes on sending is taken and thrown away.
-const PATIENCE: Duration = Duration::from_secs(30);
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The body of an upload.
 ///
@@ -25,7 +25,7 @@ pub(crate) struct Source {
     left: AtomicU64,
     /// How often the reader asked for more than that since it made its last step.
     asked: AtomicU64,
-    overdrawn: AtomicBool,
+    over_limit: AtomicBool,
     begun: AtomicBool,
     ended: AtomicBool,
 }
@@ -36,7 +36,7 @@ impl Source {
             body: Mutex::new(body.into_data_stream()),
             left: AtomicU64::new(METADATA),
             asked: AtomicU64::new(0),
-            overdrawn: AtomicBool::new(false),
+            over_limit: AtomicBool::new(false),
             begun: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         })
@@ -63,8 +63,8 @@ impl Source {
     }
 
     /// Returns whether the fields and headers were too many.
-    pub(crate) fn is_overdrawn(&self) -> bool {
-        self.overdrawn.load(Ordering::Relaxed)
+    pub(crate) fn is_over_limit(&self) -> bool {
+        self.over_limit.load(Ordering::Relaxed)
     }
 
     /// Returns whether nothing more may be read. The reader asks before it looks at what it holds, up to twice for a
@@ -102,7 +102,7 @@ impl Source {
             }
         };
         // Its end is of no interest: the task gives up by itself.
-        drop(tokio::spawn(tokio::time::timeout(PATIENCE, take)));
+        drop(tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, take)));
     }
 }
 
@@ -125,7 +125,7 @@ impl Stream for Metered {
         }
         match self.source.is_exhausted() {
             Some(true) => {
-                self.source.overdrawn.store(true, Ordering::Relaxed);
+                self.source.over_limit.store(true, Ordering::Relaxed);
                 return Poll::Ready(Some(Err(axum::Error::new("too many form fields"))));
             }
             Some(false) => {

@@ -28,10 +28,10 @@ pub struct Intent {
     /// The manufacturer. Sequence numbers of different providers are not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Text>,
-    /// The version, as the maker of the update names it.
+    /// The version, as its manufacturer names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Text>,
-    /// The place of the update among those of the component: the later, the higher.
+    /// The sequence number: higher for later updates of the component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
     /// The permission to accept a sequence number that is not higher.
@@ -44,16 +44,16 @@ pub struct Intent {
     /// the software is reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_as: Option<ProductionSpec>,
-    /// The permission to bring a version that is lower than the one that the component reports.
+    /// The permission for a version that is lower than the one that the component reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lower: Option<Box<VersionDowngrade>>,
-    /// The permission to bring other bytes under a version that the component knows.
+    /// Whether other bytes are permitted under a version that the component has had.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replace: bool,
     /// The digest of the manifest that describes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Sha256>,
-    /// The digest that the bytes shall have.
+    /// The expected digest of the bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
     /// The size that they shall have.
