@@ -18,11 +18,11 @@ pub(super) enum Key {
     Filled,
     /// A native element that was changed since it was carried; it counts.
     Edited,
-    /// What has no place.
+    /// An element without a place in the version converted to.
     Lost,
     /// Two resources with one address.
     Collision,
-    /// What the document has of its own, and a conversion writes too.
+    /// An extension of the document itself that a conversion writes too.
     Wrapped,
     /// A resource of another type, left as it is.
     Unconverted,
@@ -34,7 +34,7 @@ pub(super) enum Key {
     Missing,
     /// A code that is not one of those of the version of the document.
     WrongCode,
-    /// What to mind.
+    /// A warning.
     Warning,
 }
 
@@ -92,7 +92,7 @@ impl Key {
 /// A place within a resource, which is written when the report is.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Place {
-    /// There is none.
+    /// No value.
     #[default]
     None,
     /// Below the resource: `udi.name`; of the resource itself the empty text.

@@ -111,11 +111,11 @@ pub enum IdPolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Components {
-    /// Those that say so: by the tag that this crate writes, by one of the code system `resource-types`, or by an
+    /// The Devices that say so: by the tag that this crate writes, by one of the code system `resource-types`, or by an
     /// extension for an element of DeviceComponent.
     #[default]
     Marked,
-    /// Those, and the Devices whose type is a VMD or a channel by its code of ISO/IEEE 11073-10101.
+    /// The marked Devices, and those whose type is a VMD or a channel by its code of ISO/IEEE 11073-10101.
     ByLevel,
 }
 
@@ -134,7 +134,7 @@ pub enum MetricDevice {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinkPolicy {
-    /// As it is written: `source` stays a carried element, and `parent` leads to a component.
+    /// The reference as it is written: `source` stays a carried element, and `parent` leads to a component.
     #[default]
     AsWritten,
     /// By `source` in STU3 and by `parent` in R4 and later: a component without `parent` gets its `source` for one, and
@@ -146,10 +146,10 @@ pub enum LinkPolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CodeSystems {
-    /// Those that they have.
+    /// The ids are kept.
     #[default]
     Keep,
-    /// Those of the version converted to: `http://hl7.org/fhir/v2/0203` and `http://hl7.org/fhir/identifier-type` in
+    /// The systems of the version converted to: `http://hl7.org/fhir/v2/0203` and `http://hl7.org/fhir/identifier-type` in
     /// STU3, `http://terminology.hl7.org/CodeSystem/v2-0203` from R4 on.
     Rewrite,
 }
@@ -192,15 +192,15 @@ pub struct Options {
     pub ids: IdPolicy,
     /// Which Devices are taken for components.
     pub components: Components,
-    /// What `device` of a DeviceMetric of R5 is.
+    /// The value of `device` of a DeviceMetric of R5.
     pub metric_device: MetricDevice,
-    /// How the component at the top is linked to its device.
+    /// The link of the component at the top to its device.
     pub links: LinkPolicy,
     /// The code systems of identifier types.
     pub code_systems: CodeSystems,
     /// The base of the code system of the tag that marks components.
     pub base: CanonicalBase,
-    /// What may be lost.
+    /// The losses that are permitted.
     pub allow: BTreeSet<Loss>,
 }
 

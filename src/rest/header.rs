@@ -76,7 +76,7 @@ pub(super) enum Return {
     Outcome,
 }
 
-/// What to do with what is not known: the preference `handling` of RFC 7240, and what a server does without it.
+/// The treatment of unknown search parameters: the preference `handling` of RFC 7240, and the default of a server.
 ///
 /// ```
 /// use fhir_devices::rest::Handling;
@@ -88,7 +88,7 @@ pub enum Handling {
     /// Search parameters that are not known are passed over, and named in an outcome of the answer.
     #[default]
     Lenient,
-    /// They are refused.
+    /// Unknown search parameters are refused.
     Strict,
 }
 

@@ -57,17 +57,17 @@ pub trait KnownUpdates: Send + Sync {
 pub enum UpdateStage {
     /// Its component is fixed, and may not refer to it yet.
     Attaching,
-    /// It is the current one. The component may say already that a later one took its place.
+    /// The update is the current one. The component may say already that a later one took its place.
     Attached,
     /// A later update superseded it.
     Superseded,
-    /// It is to be current again. The component may not say so yet.
+    /// The update becomes current again. The component may not say so yet.
     Restoring,
-    /// It is to be taken out of the component.
+    /// The update is being removed from the component.
     Removing,
-    /// It was withdrawn. The component may not say so yet.
+    /// The update was withdrawn. The component may not say so yet.
     Withdrawn,
-    /// It was of this component, or meant for it, and is no more.
+    /// The update belonged to this component, or was meant for it, and has ended.
     Ended,
 }
 
@@ -81,9 +81,9 @@ pub enum UpdateStage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KnownUpdate {
-    /// How far it has come.
+    /// The stage of the upload.
     pub stage: UpdateStage,
-    /// What its component has to say of it; nothing where that is not known any more.
+    /// The reference that its component must have; `None` where that is no longer known.
     pub update: Option<AvailableUpdate>,
     /// Whether the address of its file is signed anew each time, so that what follows its path does not count.
     pub is_signed: bool,
@@ -120,7 +120,7 @@ impl KnownUpdate {
         there == *known
     }
 
-    /// What a component that has this reference shows of the update; nothing where it must not show it.
+    /// Returns the reference that a component with `there` is shown with; `None` where it must not be shown.
     ///
     /// A component is written to before the record of the update is marked, or after it, as the step wants: where both are
     /// possible, what the component says counts.

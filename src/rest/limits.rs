@@ -5,7 +5,7 @@ use crate::issue::{IssueType, Report};
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-/// What one request to a [`Server`](super::Server) may cost. What goes beyond it is refused with an OperationOutcome that
+/// The limits of one request to a [`Server`](super::Server). A request beyond them is refused with an OperationOutcome that
 /// names the limit; a page that would be too large is cut, and its `next` link leads on.
 ///
 /// ```

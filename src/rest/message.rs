@@ -22,7 +22,7 @@ pub struct Request<'a> {
     pub method: Cow<'a, str>,
     /// The path below the base of the service, without a slash at its start: `Device/pump`. Empty for the base itself.
     pub path: Cow<'a, str>,
-    /// What follows the question mark.
+    /// The query, without the question mark.
     pub query: Cow<'a, str>,
     /// The headers: name and value, in any case and order. Those that are not FHIR's are passed over.
     pub headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
@@ -92,7 +92,7 @@ pub struct Response {
     pub body: Body,
     /// When the version that it tells of was made, to the millisecond, where the headers know whole seconds alone.
     pub(super) changed: Option<OffsetDateTime>,
-    /// What went wrong in the store, for the operator. The client is not told what is inside.
+    /// The error of the store, for the operator. It is never sent to the client.
     pub fault: Option<String>,
 }
 

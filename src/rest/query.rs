@@ -24,7 +24,7 @@ pub(super) const COUNT: usize = 50;
 /// Whether the total is to be found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Total {
-    /// Where it costs next to nothing.
+    /// Only where it costs next to nothing.
     IfKnown,
     /// Always.
     Accurate,

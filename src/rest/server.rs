@@ -110,7 +110,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
     }
 
-    /// Does this with search parameters that are not known, where the client does not say by `Prefer: handling=..`. A condition
+    /// Sets the treatment of unknown search parameters where the client does not say by `Prefer: handling=..`. A condition
     /// of a write is always taken strictly.
     ///
     /// ```
@@ -137,7 +137,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         self
     }
 
-    /// Does this with a deletion of a resource that others refer to.
+    /// Sets the treatment of a deletion of a resource that others refer to.
     #[must_use]
     pub fn with_referenced_deletion(mut self, referenced: ReferencedDeletion) -> Self {
         self.referenced = referenced;

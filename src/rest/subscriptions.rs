@@ -84,7 +84,7 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Those of a tenant in a ledger: 100 at most, to public hosts by `https`.
+    /// Returns the subscriptions of a tenant in a ledger: 100 at most, to public hosts by `https`.
     #[must_use]
     pub fn new(ledger: Arc<dyn Ledger>, tenant: Tenant) -> Self {
         let register = Register::new(TenantLedger::new(ledger, tenant));

@@ -38,9 +38,9 @@ const TRIES: u32 = 4;
 enum Step {
     /// Reads, when all is written.
     Read,
-    /// Nothing: it is there already. Its body is not held.
+    /// Nothing is written: the resource exists already. Its body is not held.
     There(Box<Version>),
-    /// Nothing: it is gone already.
+    /// Nothing is written: the resource is deleted already.
     Gone,
     Write {
         key: Key,

@@ -21,7 +21,7 @@ use std::fmt::Write as _;
 use std::sync::PoisonError;
 use url::form_urlencoded;
 
-/// What becomes of a deletion of a resource that others refer to.
+/// The treatment of a deletion of a resource that others refer to.
 ///
 /// ```
 /// use fhir_devices::rest::ReferencedDeletion;
@@ -30,10 +30,10 @@ use url::form_urlencoded;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReferencedDeletion {
-    /// It is carried out, and the answer names those that refer to nothing then.
+    /// The resource is deleted, and the response names the resources whose references break.
     #[default]
     Warn,
-    /// It is refused with 409. What comes to refer to the resource at the same moment is not seen.
+    /// The deletion is refused with 409. A reference that is written at the same moment is not seen.
     Refuse,
 }
 
@@ -439,9 +439,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
 /// What stands under the key that a conditional creation would take.
 pub(super) enum Candidate {
-    /// Nothing.
+    /// No resource meets the condition.
     Free(Key),
-    /// What meets the condition.
+    /// The resource that meets the condition.
     Found(Box<Version>),
     /// Something else.
     Taken,

@@ -12,7 +12,7 @@ pub(super) const TENANT: &str = "demo";
 /// One resource a line, devices first.
 const FLEET: [&str; 2] = [include_str!("demo/infusion-pump.ndjson"), include_str!("demo/pulse-oximeter.ndjson")];
 
-/// Puts the fleet in, each document read strictly and validated as if a client had sent it.
+/// Stores the fleet, each document read strictly and validated as if a client had sent it.
 ///
 /// # Errors
 /// A document has a finding, or the store refuses it.

@@ -26,7 +26,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use time::OffsetDateTime;
 use url::form_urlencoded;
 
-/// Tells whom a token belongs to. What an operator has (a table, an identity provider) is put in here.
+/// Identifies the holder of a token, by a table of the operator or an identity provider.
 ///
 /// ```
 /// use fhir_devices::server::{Access, Authenticator, Caller, Grant};
@@ -49,7 +49,7 @@ pub trait Authenticator: Send + Sync + 'static {
     fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<Grant>>;
 }
 
-/// Who asks.
+/// The caller of a request.
 ///
 /// ```
 /// use fhir_devices::server::Caller;
@@ -80,7 +80,7 @@ impl Caller {
     }
 }
 
-/// What somebody may see.
+/// The tenants that a caller may see.
 ///
 /// ```
 /// use fhir_devices::server::Access;
@@ -97,7 +97,7 @@ pub enum Access {
     Tenants(BTreeSet<Tenant>),
 }
 
-/// What somebody may do.
+/// A set of operations that a caller may use.
 ///
 /// ```
 /// use fhir_devices::server::Role;
@@ -155,7 +155,7 @@ impl FromStr for Role {
     }
 }
 
-/// What a token opens.
+/// The rights of a token.
 ///
 /// ```
 /// use fhir_devices::server::{Access, Caller, Grant, Role};
@@ -166,11 +166,11 @@ impl FromStr for Role {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Grant {
-    /// Who the holder is.
+    /// The holder.
     pub caller: Caller,
     /// Which tenants they may see.
     pub access: Access,
-    /// What they may do.
+    /// The roles of the holder.
     pub roles: BTreeSet<Role>,
     /// Until when; `None` for no end.
     pub until: Option<OffsetDateTime>,

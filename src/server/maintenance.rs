@@ -28,7 +28,7 @@ const SCRUB_RATE: u64 = 16 << 20;
 /// In which rounds old versions of resources are removed: one an hour, since all resources are looked through.
 const PRUNED_EVERY: u64 = 60;
 
-/// How long ended uploads, unneeded files and old versions are kept.
+/// The retention of ended uploads, unneeded files and old versions.
 ///
 /// ```
 /// use fhir_devices::server::Retention;
@@ -39,17 +39,17 @@ const PRUNED_EVERY: u64 = 60;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// How many superseded updates a component keeps; 0 counts as 1.
+    /// The number of superseded updates that a component keeps; 0 counts as 1.
     pub superseded: u32,
-    /// How long a component shows a withdrawn update.
+    /// The time for which a component shows a withdrawn update.
     pub withdrawn: Duration,
-    /// How long the record of an upload that ended is kept, with its idempotency key.
+    /// The time for which the record of an ended upload is kept, with its idempotency key.
     pub ended: Duration,
-    /// How long that of an upload is kept whose bytes never came.
+    /// The time for which the record of an upload is kept whose bytes never came.
     pub aborted: Duration,
-    /// How long a file is kept that no update needs any more.
+    /// The time for which a file is kept that no update needs any more.
     pub files: Duration,
-    /// How many versions of a resource are kept; 0 keeps all.
+    /// The number of versions of a resource that are kept; 0 keeps all.
     pub versions: u32,
 }
 

@@ -268,7 +268,7 @@ impl UpdateServer {
         self
     }
 
-    /// Gives the files out under another address, such as that of a cache in front of this service. The path is the same.
+    /// Sets the public address of the files, such as that of a cache in front of this service. The path is the same.
     #[must_use]
     pub fn with_cdn(mut self, url: &Url) -> Self {
         let mut files = url.clone();
@@ -323,21 +323,21 @@ impl UpdateServer {
         self
     }
 
-    /// Lets pages of these origins use the service, beside its own: `https://app.example`. Browsers are told so (CORS).
+    /// Permits pages of these origins to use the service, beside its own (CORS): `https://app.example`.
     #[must_use]
     pub fn with_cors_origins(mut self, origins: impl IntoIterator<Item = String>) -> Self {
         self.cors_origins = origins.into_iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect();
         self
     }
 
-    /// Does this with search parameters that are not known, where the client does not say by `Prefer: handling=..`.
+    /// Sets the treatment of unknown search parameters where the client does not say by `Prefer: handling=..`.
     #[must_use]
     pub fn with_handling(mut self, handling: rest::Handling) -> Self {
         self.handling = handling;
         self
     }
 
-    /// Does this with a deletion of a resource that others refer to.
+    /// Sets the treatment of a deletion of a resource that others refer to.
     #[must_use]
     pub fn with_referenced_deletion(mut self, referenced: rest::ReferencedDeletion) -> Self {
         self.referenced = referenced;
@@ -373,7 +373,7 @@ impl UpdateServer {
         self
     }
 
-    /// Where parts of the process report what it cannot go on after.
+    /// Returns the channel through which parts of the process report fatal conditions.
     #[must_use]
     pub fn fatal(&self) -> &Fatal {
         &self.fatal
@@ -386,7 +386,7 @@ impl UpdateServer {
         self
     }
 
-    /// Makes stores of update files that are not the ledger's its own, as after a restore, when they are found.
+    /// Sets whether a store of update files that belongs to another ledger is adopted when it is found, as after a restore.
     #[must_use]
     pub fn with_store_adoption(mut self, adopts: bool) -> Self {
         self.adopts_stores = adopts;

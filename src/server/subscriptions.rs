@@ -27,7 +27,7 @@ const TOGETHER: Duration = Duration::from_millis(50);
 /// How many subscriptions are looked at, at a time.
 const AT_A_TIME: usize = 16;
 
-/// What subscriptions may ask for, and how their notifications are sent.
+/// The rules for subscriptions, and how their notifications are sent.
 ///
 /// ```
 /// use fhir_devices::server::{DEFAULT_MAX_UPLOAD, Stores, SubscriptionOptions, UpdateServer};
@@ -54,7 +54,7 @@ impl SubscriptionOptions {
         Self::with_endpoint_rules(EndpointRules::default())
     }
 
-    /// The same with other rules for endpoints.
+    /// Returns the default options with these rules for endpoints.
     ///
     /// # Errors
     /// [`NoHttpClient`] where TLS has no provider of cryptography.
@@ -116,7 +116,7 @@ pub struct HttpNotifier {
     rules: EndpointRules,
 }
 
-/// There is no HTTP client for notifications.
+/// The HTTP client for notifications could not be built.
 ///
 /// ```
 /// use fhir_devices::server::SubscriptionOptions;

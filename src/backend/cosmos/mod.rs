@@ -126,7 +126,7 @@ impl Cosmos {
         }
     }
 
-    /// Makes the container, and the database, where they are not there yet.
+    /// Creates the container and the database unless they exist.
     ///
     /// # Errors
     /// The engine's troubles.

@@ -89,7 +89,7 @@ pub(super) struct Batch {
 pub(super) enum Batched {
     /// All of it was applied.
     Applied,
-    /// Nothing was applied: something was not as it had been read.
+    /// Nothing was applied: a record had changed since it was read.
     Conflicted,
 }
 

@@ -48,7 +48,7 @@ pub enum ServerFault {
         /// The place of the element, in FHIR's names.
         at: String,
     },
-    /// What the server does contradicts what it says it did.
+    /// The server claims what a later read contradicts.
     #[error("the server does not do what it says: {why}")]
     Unproven {
         /// What was found.

@@ -7,7 +7,7 @@ pub(super) type Pair = (String, String);
 /// A criterion as a query of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CriterionQuery {
-    /// As a query parameter.
+    /// A query parameter.
     Pair(Pair),
     /// Not sent: results are filtered locally.
     Here,

@@ -17,7 +17,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MissingCapability {
-    /// It speaks another version of FHIR.
+    /// The server has another version of FHIR.
     #[error("the server has FHIR `{found}`, wanted {wanted}")]
     Version {
         /// The version.
@@ -25,16 +25,16 @@ pub enum MissingCapability {
         /// How the version begins that is wanted.
         wanted: &'static str,
     },
-    /// It does not write JSON.
+    /// The server does not write JSON.
     #[error("the server writes no JSON")]
     Json,
-    /// It keeps no resources of a type.
+    /// The server stores no resources of a type.
     #[error("the server keeps no {of}")]
     Type {
         /// The type.
         of: ResourceType,
     },
-    /// It lacks an interaction with the resources of a type.
+    /// The server lacks an interaction with the resources of a type.
     #[error("the server does not offer `{code}` of a {of}")]
     Interaction {
         /// The type.
@@ -42,19 +42,19 @@ pub enum MissingCapability {
         /// The interaction, in FHIR's words.
         code: &'static str,
     },
-    /// It takes no resource under an id that the client chose.
+    /// The server accepts no resource under an id that the client chose.
     #[error("the server creates no {of} under an id of the client's")]
     OwnIds {
         /// The type.
         of: ResourceType,
     },
-    /// It keeps no versions, so that no condition can name one.
+    /// The server keeps no versions, so that no condition can name one.
     #[error("the server does not tell the versions of a {of}")]
     Versions {
         /// The type.
         of: ResourceType,
     },
-    /// It takes no transactions.
+    /// The server accepts no transactions.
     #[error("the server takes no transactions")]
     Transactions,
 }

@@ -16,7 +16,7 @@ const TRIES: u32 = 4;
 
 /// The known state of a resource before the transaction.
 enum Before {
-    /// It was not asked for.
+    /// The version was not asked for.
     Unseen,
     Never,
     Gone(VersionId),

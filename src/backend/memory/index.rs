@@ -18,7 +18,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 enum Posting {
     One(Place),
-    /// In no order.
+    /// A few places, unordered.
     Few(Vec<Place>),
     Many(BTreeSet<Place>),
 }

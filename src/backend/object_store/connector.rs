@@ -16,7 +16,7 @@ const REFUSED: [ClientConfigKey; 3] = [
     ClientConfigKey::ProxyCaCertificate,
 ];
 
-/// Makes the HTTP clients of a remote store, by the options of the engine. [`Objects::open`](super::Objects::open) uses it; a
+/// Builds the HTTP clients of a remote store, by the options of the engine. [`Objects::open`](super::Objects::open) uses it; a
 /// caller who makes a store by hand gives it to the builder.
 ///
 /// TLS uses the provider of cryptography that is given, else the one that the program set for its process, else that of the

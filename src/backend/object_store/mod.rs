@@ -121,7 +121,7 @@ impl Place {
 }
 
 impl Objects {
-    /// In a store that the caller made: blobs up to 4 GiB, in parts of 8 MiB.
+    /// Returns blobs in a store that the caller made: up to 4 GiB each, in parts of 8 MiB.
     ///
     /// It makes no promise of durability and gives no signed addresses, and each page of a listing looks at every blob of
     /// the tenant, since not every store lists in order; see the methods below.

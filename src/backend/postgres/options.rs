@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Config, Error, Socket};
 
-/// How a [`Postgres`] connects, and where in the database it keeps what.
+/// The options of a [`Postgres`]: its connections, its schema and its limits.
 ///
 /// ```no_run
 /// use fhir_devices::backend::postgres::{NoTls, Options};
@@ -75,7 +75,7 @@ impl Options {
         self
     }
 
-    /// Does not migrate: connecting fails unless the schema is of this version. For a service whose role may not make tables.
+    /// Turns migration off: connecting fails unless the schema is of this version. For a service whose role may not make tables.
     #[must_use]
     pub fn without_migration(mut self) -> Self {
         self.migrates = false;

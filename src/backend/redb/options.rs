@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How a [`Redb`] is opened.
+/// The options with which a [`Redb`] is opened.
 ///
 /// ```
 /// use fhir_devices::backend::redb::Options;
@@ -117,7 +117,7 @@ impl Options {
         Redb::start(db, self, None)
     }
 
-    /// Does as [`open_on`](Self::open_on), on a storage that can be had again: after an error of it, the next call opens the
+    /// As [`open_on`](Self::open_on), on a storage that can be opened again: after an error of it, the next call opens the
     /// store on a new one.
     ///
     /// # Errors

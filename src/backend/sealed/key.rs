@@ -105,7 +105,7 @@ impl FromStr for KeyId {
 pub struct WrappedKey {
     /// Which key of the provider wrapped it.
     pub by: KeyId,
-    /// What the provider made of it: at most [`WrappedKey::LONGEST`] bytes.
+    /// The wrapped key, as the provider returned it: at most [`WrappedKey::LONGEST`] bytes.
     pub bytes: Vec<u8>,
 }
 
