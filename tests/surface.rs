@@ -147,3 +147,113 @@ fn written_lines_leave_out_imports_and_assertions() {
     let lines = lines.map(str::to_owned).to_vec();
     assert_eq!(written(&Example { file: String::new(), line: 1, attributes: String::new(), lines }), 3);
 }
+
+/// Public records whose fields are all public, and which are not `#[non_exhaustive]`: what they are cannot get another field, or
+/// who takes one apart must not overlook a new one.
+const CLOSED: &[(&str, &[&str])] = &[
+    (
+        "what a store takes and gives: a backend that takes one apart must see a new field",
+        &["BlobInfo", "BlobKey", "BlobRead", "BlobRef", "Change", "LedgerRecord", "Page", "Search", "Version", "Write"],
+    ),
+    (
+        "a value with the parts that its standard or its name gives it",
+        &[
+            "Actor",
+            "Bounds",
+            "Checkpoint",
+            "EffectKey",
+            "Extras",
+            "IdentifierQuery",
+            "Malformed",
+            "OfferKey",
+            "Position",
+            "Primitive",
+            "Rate",
+            "Signature",
+            "Slot",
+            "Token",
+            "UpdateIdentity",
+            "Verification",
+            "WrappedKey",
+        ],
+    ),
+    (
+        "a member of a signed manifest, whose format has a number",
+        &["Acceptance", "Artifact", "CompatibilityRule", "DowngradeAuthorization", "Requirement"],
+    ),
+    (
+        "the facts of one message",
+        &[
+            "AdmissionReason",
+            "Candidate",
+            "InvalidText",
+            "LowerVersion",
+            "NotAnUpdate",
+            "NotEveryLane",
+            "NotHigher",
+            "NotLowered",
+            "Unfit",
+            "UnfitEvent",
+            "Unsequenced",
+            "VersionTaken",
+        ],
+    ),
+    (
+        "a state of a machine, or an input of one: whoever steps it must see a new field",
+        &[
+            "Allowance",
+            "Base",
+            "Context",
+            "Counts",
+            "DeviceOffers",
+            "Entry",
+            "Intent",
+            "LaneHead",
+            "LaneSeal",
+            "Limits",
+            "Lock",
+            "Planned",
+            "Request",
+            "Rollout",
+            "Standing",
+            "Target",
+            "VersionClaim",
+            "VersionDowngrade",
+        ],
+    ),
+    ("a composition of two things of the caller", &["LocalThenRemote", "Stores"]),
+    ("a test's own record", &["Acknowledged", "CallPlan", "Clause", "Recorded"]),
+];
+
+#[test]
+fn public_records_may_grow_or_say_why_not() {
+    let known: Vec<&str> = CLOSED.iter().flat_map(|(_, names)| *names).copied().collect();
+    let (mut open, mut seen) = (Vec::new(), Vec::new());
+    for path in sources() {
+        let source = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = source.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let Some(name) = line.strip_prefix("pub struct ").and_then(|rest| rest.strip_suffix(" {")) else {
+                continue;
+            };
+            let name = name.split('<').next().unwrap();
+            let body = lines.iter().skip(at + 1).take_while(|line| !line.starts_with('}'));
+            let fields: Vec<&&str> = body
+                .filter(|line| line.starts_with("    ") && !line.starts_with("     ") && line.contains(": "))
+                .filter(|line| !line.trim_start().starts_with("//") && !line.trim_start().starts_with('#'))
+                .collect();
+            let is_record = !fields.is_empty() && fields.iter().all(|line| line.starts_with("    pub "));
+            let above = lines.iter().take(at).rev().take_while(|line| !line.is_empty());
+            let may_grow = above.clone().any(|line| *line == "#[non_exhaustive]");
+            if is_record && !may_grow {
+                seen.push(name.to_owned());
+                if !known.contains(&name) {
+                    open.push(format!("{}:{}: {name}", path.strip_prefix(root()).unwrap().display(), at + 1));
+                }
+            }
+        }
+    }
+    assert!(open.is_empty(), "neither `#[non_exhaustive]` nor closed with a reason here:\n{}", open.join("\n"));
+    let gone: Vec<_> = known.iter().filter(|name| !seen.iter().any(|seen| seen == *name)).collect();
+    assert!(gone.is_empty(), "closed here, and no such record any more: {gone:?}");
+}

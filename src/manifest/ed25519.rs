@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// let bytes = b"the manifest";
 /// let signature = Signature { key: "acme-2017".parse()?, bytes: key.sign(bytes).to_bytes().to_vec() };
-/// let context = SignatureContext { tenant: &tenant, provider: &provider };
+/// let context = SignatureContext::new(&tenant, &provider);
 /// assert_eq!(keys.verify(bytes, &[signature.clone()], context)?, ["acme-2017"]);
 /// assert!(keys.verify(b"another one", &[signature], context).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())

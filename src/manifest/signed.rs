@@ -62,16 +62,25 @@ pub struct Signature {
 /// ```
 /// use fhir_devices::manifest::SignatureContext;
 /// let (tenant, provider) = ("st-mary".parse()?, "acme".parse()?);
-/// let context = SignatureContext { tenant: &tenant, provider: &provider };
+/// let context = SignatureContext::new(&tenant, &provider);
 /// assert_eq!(context.provider, "acme");
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SignatureContext<'c> {
     /// The tenant.
     pub tenant: &'c Tenant,
     /// The provider.
     pub provider: &'c ProviderId,
+}
+
+impl<'c> SignatureContext<'c> {
+    /// Returns the context of a manifest: the tenant that received it, and its stated provider.
+    #[must_use]
+    pub const fn new(tenant: &'c Tenant, provider: &'c ProviderId) -> Self {
+        Self { tenant, provider }
+    }
 }
 
 /// Why the signatures of a manifest are refused.
@@ -136,7 +145,7 @@ pub enum SignatureError {
 ///     }
 /// }
 /// # let context = (&"st-mary".parse()?, &"acme".parse()?);
-/// # let context = SignatureContext { tenant: context.0, provider: context.1 };
+/// # let context = SignatureContext::new(context.0, context.1);
 /// assert!(Nobody.verify(b"{}", &[], context).is_err());
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```

@@ -137,7 +137,7 @@ where
         provider: &ProviderId,
     ) -> Result<VerifiedManifest, ReceiveError> {
         let verifier = self.verifier.as_deref().ok_or(ReceiveError::NoVerifier)?;
-        manifest.verify(verifier, SignatureContext { tenant, provider }).map_err(ReceiveError::Manifest)
+        manifest.verify(verifier, SignatureContext::new(tenant, provider)).map_err(ReceiveError::Manifest)
     }
 
     /// Before the bytes come: whether exactly one component is meant, and nothing speaks against the update of it.

@@ -42,7 +42,7 @@ fn verify(
     verifier: &dyn Verifier,
 ) -> Result<fhir_devices::manifest::VerifiedManifest, ManifestError> {
     let (tenant, provider) = names();
-    SignedManifest::new(bytes, signatures).verify(verifier, SignatureContext { tenant: &tenant, provider: &provider })
+    SignedManifest::new(bytes, signatures).verify(verifier, SignatureContext::new(&tenant, &provider))
 }
 
 #[test]
