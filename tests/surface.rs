@@ -162,7 +162,6 @@ const CLOSED: &[(&str, &[&str])] = &[
             "Bounds",
             "Checkpoint",
             "EffectKey",
-            "Extras",
             "IdentifierQuery",
             "Malformed",
             "OfferKey",

@@ -84,7 +84,7 @@ pub enum Verdict {
     Verified,
     /// No key that is allowed has.
     Refused,
-    /// There was no signature to check.
+    /// The upload came without a signature.
     Unsigned,
 }
 
@@ -130,7 +130,7 @@ pub struct Verification {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordContext {
-    /// Who carried it out.
+    /// The actor that carried it out.
     pub actor: Actor,
     /// The version of the component before, where it was written to.
     pub before: Option<VersionId>,
@@ -143,7 +143,7 @@ pub struct RecordContext {
 }
 
 impl RecordContext {
-    /// Who carried it out, and no more.
+    /// Returns a context with the actor alone.
     #[must_use]
     pub const fn by(actor: Actor) -> Self {
         Self { actor, before: None, written: None, update: None, verification: None }

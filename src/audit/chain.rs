@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
-    /// Whose chain it is.
+    /// The tenant whose chain it is.
     pub tenant: Tenant,
     /// How many records it had.
     pub count: u64,
@@ -98,7 +98,7 @@ impl ChainHead {
         Self(checkpoint)
     }
 
-    /// Whose chain it is.
+    /// The tenant whose chain it is.
     #[must_use]
     pub const fn tenant(&self) -> &Tenant {
         &self.0.tenant
@@ -122,7 +122,7 @@ impl ChainHead {
         self.0.clone()
     }
 
-    /// Makes a record of a transition. The chain itself goes on from [`Appended::head`].
+    /// Returns the record of a transition. The chain continues from [`Appended::head`].
     ///
     /// The texts of people become those that are nearest to them among such as a record takes: without an address, and
     /// without a reference to a patient.

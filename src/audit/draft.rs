@@ -42,13 +42,13 @@ names! {
         NotRestored = "not-restored",
         /// The component shows it as withdrawn.
         Marked = "marked",
-        /// It is retired, as a later update superseded it.
+        /// The update is retired, as a later one superseded it.
         Retired = "retired",
-        /// It failed, with a reason.
+        /// The upload failed, with a reason.
         Failed = "failed",
         /// The component no longer refers to it.
         Detached = "detached",
-        /// It holds nothing.
+        /// Nothing is held for the upload.
         Closed = "closed",
         /// A holder needs the bytes.
         Held = "held",
@@ -155,7 +155,7 @@ pub struct AuditDraft {
     pub at: OffsetDateTime,
     /// The action.
     pub action: Action,
-    /// Who did it; `None` where the service went on by itself.
+    /// The actor; `None` where the service acted by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<ActorId>,
     /// The state before; `None` at the beginning.
@@ -187,7 +187,7 @@ pub struct AuditDraft {
     /// The generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
-    /// Who holds the bytes, or did.
+    /// The holder of the bytes, or the former one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
     /// The provider of the update.

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 pub struct EventText(Box<str>);
 
 impl EventText {
-    /// Takes a text; `None` where it is not one JSON object, or has white space between its tokens.
+    /// Returns the event of a text; `None` where it is not one JSON object, or has white space between its tokens.
     #[must_use]
     pub fn new(json: &str) -> Option<Self> {
         let raw: &RawValue = serde_json::from_str(json).ok()?;

@@ -215,7 +215,7 @@ pub fn audit_event(record: &AuditRecord) -> String {
     audit_event_under(record, &CanonicalBase::default())
 }
 
-/// Does as [`audit_event`], with the crate's own code and identifier systems under this base.
+/// As [`audit_event`], with the crate's own code and identifier systems under this base.
 ///
 /// ```
 /// # use fhir_devices::audit::{*, Action, AuditDraft, StateName};
@@ -337,7 +337,7 @@ pub fn provenance(record: &AuditRecord) -> Option<String> {
     provenance_under(record, &CanonicalBase::default())
 }
 
-/// Does as [`provenance`], with the crate's own code and identifier systems under this base.
+/// As [`provenance`], with the crate's own code and identifier systems under this base.
 ///
 /// ```
 /// # use fhir_devices::audit::{*, Action, AuditDraft, StateName};

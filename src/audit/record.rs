@@ -19,13 +19,13 @@ use crate::store::{Sha256, Tenant};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditRecord {
-    /// Whose chain it is.
+    /// The tenant whose chain it is.
     pub tenant: Tenant,
     /// Its place in the chain, from 0.
     pub index: u64,
     /// The digest of the record before.
     pub prev: Sha256,
-    /// Who did it, and what else the machine does not know.
+    /// The actor, and what else the machine does not know.
     pub context: RecordContext,
     /// The action.
     pub draft: AuditDraft,

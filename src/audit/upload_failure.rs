@@ -15,9 +15,9 @@ names! {
         DigestMismatch = "digest-mismatch",
         /// The bytes are not as many as were declared.
         SizeMismatch = "size-mismatch",
-        /// There were more bytes than are taken.
+        /// The file exceeds the maximum size.
         TooLarge = "too-large",
-        /// There were no bytes.
+        /// The file is empty.
         Empty = "empty",
         /// The bytes did not come, or not to their end, while there was time.
         UploadLost = "upload-lost",
@@ -29,7 +29,7 @@ names! {
         Contended = "contended",
         /// The sequence number is not above what was accepted before.
         NotHigher = "not-higher",
-        /// It has no sequence number, and the component accepted an update that has one.
+        /// The update has no sequence number, and the component accepted an update that has one.
         Unsequenced = "unsequenced",
         /// Its version stands for other bytes.
         VersionTaken = "version-taken",

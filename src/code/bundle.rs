@@ -25,11 +25,11 @@ codes! {
 
     /// Why an entry is in the result of a search: `Bundle.entry.search.mode`.
     SearchEntryMode = "http://hl7.org/fhir/ValueSet/search-entry-mode" {
-        /// It meets the criteria.
+        /// The resource meets the criteria.
         Match = "match",
         /// Another entry refers to it, or it refers to another entry.
         Include = "include",
-        /// It is an OperationOutcome about the search itself.
+        /// The resource is an OperationOutcome about the search itself.
         Outcome = "outcome",
     }
 

@@ -9,7 +9,7 @@ codes! {
         Inactive = "inactive",
         /// The record was made by mistake and is void.
         EnteredInError = "entered-in-error",
-        /// It is not known whether the device can be used.
+        /// Whether the device can be used is not known.
         Unknown = "unknown",
     }
 
@@ -23,7 +23,7 @@ codes! {
         Manual = "manual",
         /// Taken from the card that came with an implant.
         Card = "card",
-        /// Told by the patient or someone close to them.
+        /// Reported by the patient or someone close to them.
         SelfReported = "self-reported",
         /// The way is not known.
         Unknown = "unknown",

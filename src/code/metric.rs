@@ -59,11 +59,11 @@ codes! {
 
     /// How a calibration stands: `DeviceMetric.calibration.state`.
     MetricCalibrationState = "http://hl7.org/fhir/ValueSet/metric-calibration-state" {
-        /// It has not been done.
+        /// Not calibrated.
         NotCalibrated = "not-calibrated",
-        /// It is due again.
+        /// Calibration is due again.
         CalibrationRequired = "calibration-required",
-        /// It has been done and is in force.
+        /// Calibrated, and still valid.
         Calibrated = "calibrated",
         /// Not stated.
         Unspecified = "unspecified",

@@ -54,7 +54,7 @@ impl<'a> TreeBuilder<'a> {
         gather
     }
 
-    /// Takes absolute references to this base, where there is one, for references to what has no address of its own.
+    /// Reads absolute references to this base, where there is one, for references to what has no address of its own.
     #[must_use]
     pub fn at(mut self, own: Option<OwnBase>) -> Self {
         self.names.own = own;

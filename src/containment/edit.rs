@@ -41,12 +41,12 @@ pub struct PlannedChange {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChangeAction {
-    /// It is written as it is here.
+    /// The resource is written as it is here.
     Write(Resource),
-    /// It stays as it is here, and it must not change meanwhile: a store that knows no such condition writes it
+    /// The resource stays as it is here, and must not change meanwhile: a store that knows no such condition writes it
     /// again.
     Keep(Resource),
-    /// It is deleted.
+    /// The resource is deleted.
     Delete(Resource),
 }
 
@@ -67,11 +67,11 @@ impl ChangeAction {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeCondition {
-    /// There is no such resource.
+    /// No such resource exists.
     Absent,
-    /// It has this version.
+    /// The resource has this version.
     Version(String),
-    /// It is there; the version that the tree was made of is not known.
+    /// The resource exists; the version that the tree was built from is not known.
     Exists,
 }
 
@@ -84,10 +84,10 @@ pub enum ChangeCondition {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EditError {
-    /// It would be its own ancestor.
+    /// The resource would be its own ancestor.
     #[error("the component would be below itself")]
     OwnAncestor,
-    /// It is a device, is contained in another resource, or has no id: it cannot be written alone.
+    /// The resource is a device, is contained in another resource, or has no id: it cannot be written alone.
     #[error("`{label}` is not a component or metric that can be written alone")]
     NotWritable {
         /// What was named.
@@ -113,13 +113,13 @@ pub enum EditError {
         /// The level of the place.
         above: Level,
     },
-    /// There is one of this type and id.
+    /// A resource of this type and id exists already.
     #[error("the id `{id}` is taken")]
     IdTaken {
         /// The id.
         id: String,
     },
-    /// It has others below it, which would be orphans.
+    /// The resource has others below it, which would be orphans.
     #[error("`{label}` has {count} resources directly below it")]
     HasChildren {
         /// What was named.

@@ -11,7 +11,7 @@ pub(super) const MOST: u32 = 1 << 31;
 /// The result of resolving a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinkState {
-    /// There is none.
+    /// No link.
     Absent,
     /// `Type/id` and of the right type, not followed yet.
     Plain,
@@ -21,7 +21,7 @@ pub(super) enum LinkState {
     Missing,
     Ambiguous,
     WrongType,
-    /// It closes a circle, and is not followed.
+    /// The link closes a circle, and is not followed.
     Cut,
 }
 

@@ -39,7 +39,7 @@ pub struct UnfitTarget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnfitTargetReason {
-    /// It is a device or a metric.
+    /// The resource is a device or a metric.
     NoComponent,
     /// Its record was made by mistake, or that of what is above it.
     EnteredInError,
@@ -49,7 +49,7 @@ pub enum UnfitTargetReason {
     NoParent,
     /// Its parents lead in a circle.
     Cycle,
-    /// It, or one above it, has another source than what is above. An MDS below an MDS may have its own.
+    /// The component, or one above it, has another source than what is above. An MDS below an MDS may have its own.
     OtherSource,
     /// The levels do not descend: a component is below one of its own level, or of a lower one. An MDS may be below an
     /// MDS, and a level may be left out.

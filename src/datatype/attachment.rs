@@ -75,7 +75,7 @@ fn check_attachment(attachment: &Attachment, at: &Path<'_>, report: &mut Report)
 }
 
 choice! {
-    /// Who wrote an [`Annotation`].
+    /// The author of an [`Annotation`].
     pub enum AuthorChoice "author" {
         /// `authorReference`: a person with a record.
         Reference Reference<target::Author>;

@@ -30,7 +30,7 @@ macro_rules! targets {
 
 targets!(Device DeviceComponent DeviceMetric Location Organization Patient Practitioner RelatedPerson);
 
-/// Who may write an [`Annotation`](super::Annotation).
+/// The types of author of an [`Annotation`](super::Annotation).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Author {}
 
@@ -38,7 +38,7 @@ impl Target for Author {
     const TYPES: &'static [&'static str] = &["Practitioner", "Patient", "RelatedPerson"];
 }
 
-/// Who may sign, for a [`Signature`](super::Signature).
+/// The types of signer of a [`Signature`](super::Signature).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signer {}
 

@@ -205,7 +205,7 @@ pub struct UpdateManifest {
     pub sequence: u64,
     /// Which component of a device it is for.
     pub target: Target,
-    /// As which of its versions the component reports it once it runs.
+    /// The kind of version by which the component reports the update once it runs.
     pub reported_as: ProductionSpec,
     /// The devices that it fits; one rule is enough, and without any it fits none.
     pub compatibility: Vec<CompatibilityRule>,

@@ -36,7 +36,7 @@ pub struct DowngradeAuthorization {
     pub to: u64,
     /// The reason.
     pub reason: Text,
-    /// Who approved it. An authorisation that nobody approved permits nothing.
+    /// The approvers. An authorisation that nobody approved permits nothing.
     pub approved_by: Vec<ActorId>,
     /// Until when it is good.
     #[serde(with = "moment")]

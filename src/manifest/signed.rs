@@ -92,7 +92,7 @@ impl<'c> SignatureContext<'c> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
-    /// There is none.
+    /// The manifest has no signature.
     #[error("the manifest has no signature")]
     Unsigned,
     /// No signature is by a key that may sign for this provider in this tenant.
@@ -107,7 +107,7 @@ pub enum SignatureError {
         /// The key.
         key: KeyId,
     },
-    /// There are good signatures, and too few.
+    /// Too few signatures are valid.
     #[error("found {found} good signatures, wanted {wanted}")]
     TooFew {
         /// How many are good.
@@ -115,7 +115,7 @@ pub enum SignatureError {
         /// How many are wanted.
         wanted: usize,
     },
-    /// It could not be found out.
+    /// The verifier could not decide.
     #[error("the signatures could not be checked")]
     Unavailable {
         /// The reason.
@@ -247,7 +247,7 @@ const SIGNATURE: usize = 32;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// It has more bytes than are looked at.
+    /// The manifest exceeds the maximum size.
     #[error("the manifest has {found} bytes, wanted at most {most}")]
     TooLarge {
         /// How many it has.
@@ -255,7 +255,7 @@ pub enum ManifestError {
         /// How many are taken.
         most: usize,
     },
-    /// There are more bytes of signatures than are looked at.
+    /// The signatures exceed the maximum size.
     #[error("the signatures have {found} bytes, wanted at most {most}")]
     SignaturesTooLarge {
         /// How many they have, with the names of their keys.
@@ -269,7 +269,7 @@ pub enum ManifestError {
     /// The bytes are signed, and no manifest.
     #[error("the manifest cannot be read")]
     Unreadable(#[source] Report),
-    /// It is of another provider than the one whose keys signed it.
+    /// The manifest names another provider than the one whose keys signed it.
     #[error("the manifest is of the provider `{found}`, wanted one of `{wanted}`")]
     OtherProvider {
         /// Whose it says it is.

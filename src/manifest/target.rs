@@ -294,9 +294,9 @@ impl fmt::Display for RequirementScope {
 pub enum Urgency {
     /// At a convenient time.
     Routine,
-    /// It fixes a vulnerability.
+    /// The update fixes a vulnerability.
     SecurityFix,
-    /// It corrects a hazard.
+    /// The update corrects a hazard.
     SafetyCorrection,
 }
 

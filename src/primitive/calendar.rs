@@ -25,7 +25,7 @@ pub enum Precision {
     Day,
     /// The second.
     Second,
-    /// So many digits of a second; 255 stands for that many or more.
+    /// The number of digits of a second; 255 stands for that many or more.
     Fraction(u8),
 }
 

@@ -22,7 +22,7 @@ static SECTIONS: LazyLock<Vec<(&str, Vec<&str>)>> = LazyLock::new(|| {
 /// What is wrong with a language tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TagFault<'t> {
-    /// It has not the form of BCP 47.
+    /// The tag does not have the form of BCP 47.
     Malformed,
     /// The subtag is in the right place and not in the registry.
     Unregistered(&'t str),

@@ -40,7 +40,7 @@ pub enum PublishError {
         #[source]
         source: Option<BoxError>,
     },
-    /// It may or may not have been written. Writing it again does no harm.
+    /// Whether the slot was written is unknown. Writing it again is safe.
     #[error("it is not known whether the slot was written")]
     Indeterminate {
         /// What the region said.

@@ -79,7 +79,7 @@ pub enum Resolution<R> {
     Found(R),
     /// The resolver does not know it; another one may.
     Absent,
-    /// It was deleted.
+    /// The resource was deleted.
     Deleted {
         /// The version that stands for the deletion, where that is known.
         version: Option<String>,

@@ -24,11 +24,11 @@ pub enum Parameter {
     Identifier,
     /// Where a device is.
     Location,
-    /// Who made a device.
+    /// The manufacturer of a device.
     Manufacturer,
     /// The model of a device.
     Model,
-    /// Who answers for a device.
+    /// The organization responsible for a device.
     Organization,
     /// The component above.
     Parent,

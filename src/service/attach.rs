@@ -24,11 +24,11 @@ use std::collections::BTreeSet;
 /// Whose place an upload took when its reference was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Replaced {
-    /// Nobody's: no update was current.
+    /// No update was current.
     Nothing,
     /// That of the one update that was current, which had been made current again so often.
     One(IngestId, u32),
-    /// It cannot be told.
+    /// Whether an update was current is unknown.
     Somebody,
 }
 

@@ -33,7 +33,7 @@ use time::OffsetDateTime;
 pub struct KnownDamage {
     /// When it was found.
     pub since: OffsetDateTime,
-    /// What is wrong with it.
+    /// The damage.
     pub what: String,
 }
 

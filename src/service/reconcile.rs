@@ -94,7 +94,7 @@ pub struct Reconciled {
     pub unknown: Vec<UnknownReference>,
     /// Whether there were so many of them that none was removed.
     pub stopped: bool,
-    /// What could not be compared or repaired, and why. The next call tries it again.
+    /// The updates that could not be compared or repaired, and why. The next call tries it again.
     pub failed: Vec<(String, StoreError)>,
     /// The next position; `None` at the end.
     pub next: Option<ReconcilePosition>,

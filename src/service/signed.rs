@@ -42,7 +42,7 @@ use time::OffsetDateTime;
 pub struct SignedSubmission {
     /// The device that the update is for.
     pub device: Id,
-    /// Who is said to have made it: only keys that may sign for this provider count.
+    /// The stated manufacturer: only keys that may sign for this provider count.
     pub provider: ProviderId,
     /// The manifest, and the signatures over it.
     pub manifest: SignedManifest,

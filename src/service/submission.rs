@@ -46,7 +46,7 @@ pub struct Submission {
     pub sender: Option<ActorId>,
     /// The idempotency key.
     pub idempotency_key: Option<IdempotencyKey>,
-    /// What the file is called. It is data, and never used as a path.
+    /// The name of the file. It is data, and never used as a path.
     pub file_name: Text,
     /// Its media type.
     pub content_type: Code,

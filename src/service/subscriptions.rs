@@ -31,7 +31,7 @@ const QUIET: Duration = Duration::from_secs(300);
 /// How often a write is tried that others overtake.
 const TRIES: usize = 8;
 
-/// What one look at subscriptions came to.
+/// The result of one pass over the subscriptions.
 ///
 /// ```
 /// use fhir_devices::service::Notified;
@@ -42,7 +42,7 @@ const TRIES: usize = 8;
 pub struct Notified {
     /// Notifications that were taken.
     pub sent: u64,
-    /// Those that were not, and are tried again.
+    /// The notifications that failed, and are tried again.
     pub failed: u64,
     /// Subscriptions that were turned off, since their time is over or notifications have failed for too long.
     pub turned_off: u64,

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// How long files that the ledger does not know are kept, and how many of them one sweep may delete.
+/// The time for which files that the ledger does not know are kept, and how many of them one sweep may delete.
 ///
 /// ```
 /// use fhir_devices::service::SweepRules;
@@ -35,9 +35,9 @@ use time::OffsetDateTime;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SweepRules {
-    /// How long after it was first seen a file goes into quarantine.
+    /// The time after which an unknown file goes into quarantine.
     pub grace: Duration,
-    /// How long it stays there before it is deleted.
+    /// The time for which it stays there before it is deleted.
     pub quarantine: Duration,
     /// The most files that one sweep of a tenant deletes, and the most that it newly notes. Where more are due, it deletes
     /// none, and [says so](Swept::over_limit): so many at once are a sign that the ledger is not the right one.
@@ -83,17 +83,17 @@ impl SweepRules {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Swept {
-    /// How many blobs the ledger knows.
+    /// The number of blobs that the ledger knows.
     pub kept: u64,
-    /// How many it does not know that were seen a short time ago.
+    /// The number of unknown blobs that were seen a short time ago.
     pub watched: u64,
-    /// How many are in quarantine.
+    /// The number of blobs in quarantine.
     pub quarantined: u64,
-    /// How many were taken out of quarantine, because the ledger knows them.
+    /// The number of blobs that were taken out of quarantine, because the ledger knows them.
     pub readmitted: u64,
-    /// How many were due to be deleted and stay, because a component refers to them.
+    /// The number of blobs that were due to be deleted and stay, because a component refers to them.
     pub referenced: u64,
-    /// How many were deleted after their quarantine.
+    /// The number of blobs that were deleted after their quarantine.
     pub deleted: u64,
     /// Whether more files were due, or new, than [one sweep may touch](SweepRules::max_per_round): an operator should look.
     pub over_limit: bool,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// Tells a store the time for `meta.lastUpdated`.
+/// The clock of a store, for `meta.lastUpdated`.
 ///
 /// A clock may jump, back or ahead: [`commit_time`] says what becomes of it. A closure is a clock.
 ///

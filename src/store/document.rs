@@ -72,9 +72,9 @@ impl Version {
 pub enum Precondition {
     /// The resource does not exist or is deleted. Otherwise [`AlreadyExists`](super::StoreError::AlreadyExists).
     Absent,
-    /// It exists in this version. Otherwise [`Conflict`](super::StoreError::Conflict).
+    /// The resource exists in this version. Otherwise [`Conflict`](super::StoreError::Conflict).
     Version(VersionId),
-    /// It exists. Otherwise [`NotFound`](super::StoreError::NotFound) or [`Gone`](super::StoreError::Gone).
+    /// The resource exists. Otherwise [`NotFound`](super::StoreError::NotFound) or [`Gone`](super::StoreError::Gone).
     Exists,
     /// Nothing: the write is blind.
     None,
@@ -140,7 +140,7 @@ impl Write {
         Self { key, body: None, index: IndexEntries::default(), precondition, write_id: None }
     }
 
-    /// Gives the write an id.
+    /// Sets the id of the write.
     #[must_use]
     pub fn with_id(mut self, id: WriteId) -> Self {
         self.write_id = Some(id);

@@ -48,13 +48,13 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// It does not exist, or belongs to another tenant.
+    /// The subject does not exist, or belongs to another tenant.
     #[non_exhaustive]
     NotFound {
         /// What the call was about, where that was said.
         subject: Option<Box<Subject>>,
     },
-    /// It was there, and was deleted.
+    /// The resource was deleted.
     #[non_exhaustive]
     Gone {
         /// The version that stands for the deletion.
@@ -240,7 +240,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// Whose it is.
+    /// Returns the tenant of the subject.
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
         match self {
@@ -279,7 +279,7 @@ impl fmt::Display for Subject {
 pub enum Applied {
     /// Nothing was stored, and nothing will be.
     No,
-    /// It may have been stored, or may still be.
+    /// The write may have been stored, or may still be.
     Unknown,
 }
 

@@ -3,7 +3,7 @@
 use super::{BlobStore, Ledger, ResourceStore, Tenant, TenantBlobs, TenantLedger, TenantResources};
 use std::sync::Arc;
 
-/// Makes the handles of a tenant from a store that is shared.
+/// Returns the handles of a tenant over a shared store.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;

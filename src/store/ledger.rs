@@ -159,7 +159,7 @@ impl fmt::Debug for Change {
 }
 
 impl Change {
-    /// Makes a record where there is none.
+    /// Creates a record where there is none.
     #[must_use]
     pub fn create(key: LedgerKey, value: impl Into<Bytes>) -> Self {
         Self { key, expected: None, value: Some(value.into()) }

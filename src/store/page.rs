@@ -151,7 +151,7 @@ impl PageKey {
         Self(Some(key))
     }
 
-    /// Makes a token for the place where a page ended.
+    /// Returns the token for the place where a page ended.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] when `place` is longer than a token can hold; 700 bytes always fit.

@@ -48,7 +48,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         Self { tenant, store, own: None }
     }
 
-    /// Takes absolute references to this base, which is that of the tenant's own service, for references to this store.
+    /// Reads absolute references to this base, which is that of the tenant's own service, for references to this store.
     #[must_use]
     pub fn at(mut self, own: OwnBase) -> Self {
         self.own = Some(own);
@@ -338,11 +338,11 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
 
 /// What the history of a resource tells about one write.
 enum WriteTrace {
-    /// It made this version.
+    /// The write made this version.
     Found(Version),
     /// The only version that it could have made was made by another write.
     OfAnother,
-    /// It made none of the versions that are kept.
+    /// The write made none of the versions that are kept.
     None,
 }
 

@@ -43,7 +43,7 @@ impl ValidWrite {
         Self(Write::delete(key, when))
     }
 
-    /// Gives the write an id.
+    /// Sets the id of the write.
     #[must_use]
     pub fn with_id(self, id: WriteId) -> Self {
         Self(self.0.with_id(id))

@@ -24,7 +24,7 @@ pub struct Pace {
     /// How long a change may stay unseen after its time: since a store shows it late, or a clock was set back. Changes of that
     /// time are looked through again at each look.
     pub overlap: Duration,
-    /// For how long a service has a subscription for itself. It stops sending in time before the end, so that the clocks of
+    /// The time for which a service has a subscription for itself. It stops sending in time before the end, so that the clocks of
     /// services may differ by a third of it.
     pub lease: Duration,
     /// How long one notification may take.
@@ -54,7 +54,7 @@ impl Default for Pace {
 /// What happened to a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// It was set up.
+    /// The subscription was set up.
     SetUp,
     /// A notification was taken.
     Sent,

@@ -131,13 +131,13 @@ impl<L: Ledger + ?Sized> Register<L> {
 
 /// What becomes of the record that says how far notifications have come.
 pub(crate) enum Progress<'d> {
-    /// It stays.
+    /// The record stays.
     Kept,
-    /// There is none yet.
+    /// No record exists yet.
     New(&'d Delivery),
-    /// It is replaced.
+    /// The record is replaced.
     Replaced(Revision, &'d Delivery),
-    /// It is deleted.
+    /// The record is deleted.
     Deleted(Revision),
 }
 

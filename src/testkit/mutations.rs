@@ -156,7 +156,7 @@ impl InjectedFault {
         Self::BrokenContainment,
     ];
 
-    /// Puts the fault into a valid document of one of the modelled types, at one of the places where it is possible:
+    /// Injects the fault into a valid document of one of the modelled types, at one of the places where it is possible:
     /// `pick` says which, and may be any number. `None` where the document has no such place.
     #[must_use]
     pub fn put_into(self, document: &str, pick: usize) -> Option<Mutation> {

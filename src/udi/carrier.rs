@@ -108,7 +108,7 @@ pub(super) const GS: char = '\u{1d}';
 pub(super) const ARROW: char = '\u{2194}';
 
 impl<'t> Carrier<'t> {
-    /// Tells the agency from the first characters; [`None`] where they are no agency's.
+    /// Returns the agency that the first characters name; [`None`] where they name none.
     #[must_use]
     pub fn detect(text: &'t str) -> Option<Self> {
         let trimmed = text.trim_start_matches(char::is_whitespace);

@@ -40,7 +40,7 @@ pub enum UpdateStatus {
     Current,
     /// A later update superseded it.
     Superseded,
-    /// It was withdrawn and must not be installed.
+    /// The update was withdrawn and must not be installed.
     Withdrawn,
 }
 
@@ -156,7 +156,7 @@ pub struct AvailableUpdate {
     pub size: u64,
     /// The file.
     pub file: UpdateFile,
-    /// How often it was made current again after being superseded.
+    /// The number of times that it was made current again after being superseded.
     pub restored: u32,
     /// Whether its file is known to be damaged: it is not given out until the same bytes are sent again.
     pub damaged: bool,

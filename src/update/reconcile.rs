@@ -33,7 +33,7 @@ pub enum MissingReferences {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FoundReference {
-    /// There is no such component.
+    /// The component does not exist.
     ComponentDeleted,
     /// The component has no reference of the upload.
     Missing,
@@ -69,14 +69,14 @@ pub enum Decision {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OtherUpdate {
-    /// It is left as it is.
+    /// The update is left as it is.
     Unrelated,
     /// The component has to say that it is superseded.
     Earlier,
     /// The one that was to be written is superseded by it: the component has to say so first, and its record follows with
     /// [`Input::Superseded`].
     Later,
-    /// It is being attached or made current, and whoever does so looks at the others. Nothing is written meanwhile.
+    /// The update is being attached or made current, and whoever does so looks at the others. Nothing is written meanwhile.
     Unsettled,
 }
 
@@ -89,7 +89,7 @@ pub enum OtherUpdate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "it is looked at and taken apart at once")]
 pub enum Announcement {
-    /// It was recorded, and the reference was not written.
+    /// The announcement was recorded, and the reference was not written.
     Made,
     /// That a recall is shown again, in the audit chain alone.
     Recall,

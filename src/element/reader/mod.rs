@@ -45,7 +45,7 @@ pub(crate) type Read<T> = Result<T, Stop>;
 /// The result of reading a member, whose value was consumed in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It is in the model.
+    /// The member is in the model.
     Taken,
     /// A finding says why it is not in the model.
     Refused,

@@ -28,9 +28,9 @@ pub struct RolloutView {
     pub rollout: Rollout,
     /// Its specification.
     pub spec: Spec,
-    /// How many deployments are in each state.
+    /// The number of deployments in each state.
     pub counts: Counts,
-    /// How many deployments had each outcome.
+    /// The number of deployments with each outcome.
     pub tally: Tally,
     /// The totals by region.
     pub regions: BTreeMap<RegionId, (Counts, Tally)>,

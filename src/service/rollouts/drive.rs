@@ -24,7 +24,7 @@ const STEPS: usize = 64;
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Pass {
-    /// How many steps were taken. Where there were none, there is nothing to do until somebody says something, or a time comes.
+    /// The number of steps. After 0 there is nothing to do until a report, a request or a deadline comes.
     pub steps: usize,
     /// The error of the region: that at which its part stopped, or the first of a slot that failed alone.
     pub region: Option<RegionError>,

@@ -38,7 +38,7 @@ pub enum RolloutError {
         /// The id that was asked for.
         id: DeploymentId,
     },
-    /// There is no such offer, or it belongs to another device.
+    /// The offer does not exist, or belongs to another device.
     #[error("there is no offer `{key}` for the device")]
     NoSuchOffer {
         /// The key that was asked for.

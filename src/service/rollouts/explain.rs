@@ -8,7 +8,7 @@ use crate::update::rollout::{DeploymentId, LaneStatus, RolloutId, Status};
 use time::OffsetDateTime;
 
 names! {
-    /// What blocks a deployment.
+    /// The cause that blocks a deployment.
     ///
     /// ```
     /// use fhir_devices::service::Blocked;

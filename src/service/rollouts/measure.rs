@@ -53,9 +53,9 @@ impl TimeToField {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Measures {
-    /// How many deployments are in each state.
+    /// The number of deployments in each state.
     pub counts: Counts,
-    /// How many had each outcome.
+    /// The number of deployments with each outcome.
     pub tally: Tally,
     /// The share of ended deployments, in permille.
     pub done_permille: u16,
@@ -80,7 +80,7 @@ pub struct Measures {
 pub struct Overdue {
     /// The number of them.
     pub count: u32,
-    /// For how long the oldest of them is.
+    /// The time for which the oldest of them is overdue.
     pub longest: Option<Duration>,
 }
 

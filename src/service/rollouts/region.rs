@@ -45,7 +45,7 @@ pub struct Verified {
 /// What was written into the slots of a region.
 #[derive(Debug, Default)]
 pub(super) struct RegionRun {
-    /// How many steps were taken.
+    /// The number of steps that were taken.
     pub(super) steps: usize,
     /// The first error of the region, or the one at which it stopped.
     pub(super) error: Option<RegionError>,

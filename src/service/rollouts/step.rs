@@ -50,7 +50,7 @@ pub(super) enum Stepped {
     To(Box<Transition>),
     /// The device goes on with what it was given.
     Granted(Deployment),
-    /// There was nothing to write.
+    /// Nothing had to be written.
     Unchanged(Deployment),
     /// It cannot be.
     Refused(Refusal, Deployment),

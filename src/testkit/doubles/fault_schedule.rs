@@ -19,9 +19,9 @@ use std::time::Duration;
 pub enum CallOutcome {
     /// The call is carried out.
     Works,
-    /// It fails before anything was done.
+    /// The call fails before anything was done.
     Unavailable,
-    /// It is refused before anything was done, with a time to wait.
+    /// The call is refused before anything was done, with a time to wait.
     Throttled,
     /// A write is applied, and the acknowledgement is lost. A read fails.
     Lost,

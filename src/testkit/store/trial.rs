@@ -110,7 +110,7 @@ impl fmt::Debug for BrokenClause {
 pub enum ClauseOutcome {
     /// The store holds to it.
     Held,
-    /// It asks for what the store says that it cannot do.
+    /// The clause needs a capability that the store does not have.
     Skipped(&'static str),
 }
 

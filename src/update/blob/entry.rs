@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 #[serde(rename_all = "kebab-case", tag = "name")]
 #[non_exhaustive]
 pub enum State {
-    /// It may be needed.
+    /// The file may be needed.
     Live {
         /// Whether they are known to be in the store.
         present: bool,
@@ -28,9 +28,9 @@ pub enum State {
         #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
         idle_since: Option<OffsetDateTime>,
     },
-    /// It is to be deleted and cannot be held any more.
+    /// The file is to be deleted and cannot be held any more.
     Condemned,
-    /// It is deleted.
+    /// The file is deleted.
     Gone,
 }
 
@@ -65,7 +65,7 @@ pub struct Entry {
     pub blob: BlobRef,
     /// The generation.
     pub generation: Generation,
-    /// Where they stand.
+    /// The state of the bytes.
     pub state: State,
 }
 

@@ -30,7 +30,7 @@ pub enum Input {
         fresh: Generation,
         /// How many uploads may hold one copy of them. Who asks for no upload is not counted.
         max_holders: usize,
-        /// Who asked for it, where that is no upload.
+        /// The actor who asked for it, where that is no upload.
         actor: Option<ActorId>,
     },
     /// The bytes are in the store under their name, complete and checked.
@@ -42,7 +42,7 @@ pub enum Input {
     Released {
         /// Who.
         by: Holder,
-        /// Who asked for it, where that is no upload.
+        /// The actor who asked for it, where that is no upload.
         actor: Option<ActorId>,
     },
     /// A collection is due.
@@ -130,7 +130,7 @@ pub enum Refusal {
     /// This copy has the maximum number of holders. A further upload gets a copy of its own, with its own entry.
     #[error("the bytes have the maximum number of uploads")]
     Full,
-    /// There are no such bytes: only an upload or a release brings some.
+    /// The bytes do not exist: only an upload or a release brings some.
     #[error("the bytes are not there")]
     Absent,
     /// The digest is the same, the size differs.

@@ -59,19 +59,19 @@ names! {
     /// assert!(Phase::Staged < Phase::Installing);
     /// ```
     Phase {
-        /// It asked for the bytes.
+        /// The device asked for the bytes.
         Claimed = "claimed",
-        /// It is downloading them.
+        /// The device is downloading them.
         Downloading = "downloading",
-        /// It has downloaded all of them.
+        /// The device has downloaded all of them.
         Staged = "staged",
-        /// It is installing them. From here on the running version is unknown until it is reported.
+        /// The device is installing them. From here on the running version is unknown until it is reported.
         Installing = "installing",
-        /// It is about to start the installed software.
+        /// The device is about to start the installed software.
         Activating = "activating",
-        /// It tries the installed software, and may roll back.
+        /// The device tries the installed software, and may roll back.
         Testing = "testing",
-        /// It reports that it is done.
+        /// The device reports that it is done.
         Installed = "installed",
     }
 }
@@ -158,7 +158,7 @@ pub enum Outcome {
         /// What proved it.
         proof: Evidence,
     },
-    /// It ran the update before it was offered.
+    /// The component ran the update before it was offered.
     AlreadyCurrent,
     /// The device or its region failed.
     Failed {
@@ -267,7 +267,7 @@ pub enum Retraction {
 #[serde(rename_all = "kebab-case", tag = "name")]
 #[non_exhaustive]
 pub enum State {
-    /// It waits until its lane selects it.
+    /// The deployment waits until its lane selects it.
     Planned {
         /// Which attempt comes next.
         attempt: Attempt,
@@ -354,7 +354,7 @@ pub enum State {
         #[serde(with = "moment")]
         until: OffsetDateTime,
     },
-    /// It has ended.
+    /// The deployment has ended.
     Done {
         /// Which attempt was the last.
         attempt: Attempt,

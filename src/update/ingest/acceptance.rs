@@ -62,7 +62,7 @@ pub enum NotAcceptable {
     /// Its sequence number is not higher.
     #[error(transparent)]
     NotHigher(#[from] NotHigher),
-    /// It has none.
+    /// The update has no sequence number.
     #[error(transparent)]
     Unsequenced(#[from] Unsequenced),
     /// Its version stands for other bytes.

@@ -71,7 +71,7 @@ pub enum Effect {
     RestoreReference {
         /// The component.
         component: Id,
-        /// How often it was made current again, this time included.
+        /// The number of times that it was made current again, this time included.
         restored: u32,
     },
     /// Have the blob ledger hold the bytes for this upload no more.

@@ -97,7 +97,7 @@ pub enum Input {
     ReferenceRestored {
         /// The component.
         component: Id,
-        /// How often it was made current again, by the reference.
+        /// The number of times that it was made current again, by the reference.
         restored: u32,
     },
     /// The component has no reference that could be made current again, or is gone.
@@ -124,7 +124,7 @@ pub enum Input {
         /// The reason.
         why: Text,
     },
-    /// It is retired, as a later update superseded it.
+    /// The upload is retired, as a later update superseded it.
     Retired {
         /// Who decided so; `None` for a rule of the service.
         by: Option<ActorId>,
@@ -254,13 +254,13 @@ pub enum Refusal {
     /// The component has not been written to, and may still refer to the bytes.
     #[error("the component may still refer to the bytes")]
     StillReferenced,
-    /// It was withdrawn.
+    /// The upload was withdrawn.
     #[error("the upload is withdrawn")]
     Withdrawn,
-    /// It is being released.
+    /// The upload is being released.
     #[error("the upload is being released")]
     Releasing,
-    /// It has failed.
+    /// The upload has failed.
     #[error("the upload is closed")]
     Closed,
 }

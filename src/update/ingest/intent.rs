@@ -37,7 +37,7 @@ pub struct Intent {
     /// The permission to accept a sequence number that is not higher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downgrade: Option<Box<DowngradeAuthorization>>,
-    /// How its version is written; `None` where that is to be inferred.
+    /// The version scheme; inferred if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<VersionScheme>,
     /// Which of the versions of the component it changes; `None` for that of the software, or of the firmware where none of
@@ -59,11 +59,11 @@ pub struct Intent {
     /// The size that they shall have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// What the file is called. It is data, and never used as a path.
+    /// The name of the file. It is data, and never used as a path.
     pub file_name: Text,
     /// Its media type.
     pub content_type: Code,
-    /// Who sends it.
+    /// The sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<ActorId>,
 }

@@ -55,7 +55,7 @@ pub enum State {
         component: Id,
         /// The version of it that was the first to do so.
         version: VersionId,
-        /// How often it was made current again.
+        /// The number of times that it was made current again.
         restored: u32,
     },
     /// The component refers to the bytes, and to those of a later update.
@@ -70,7 +70,7 @@ pub enum State {
         version: VersionId,
         /// The update that is current in its place.
         by: IngestId,
-        /// How often it was made current again.
+        /// The number of times that it was made current again.
         restored: u32,
     },
     /// An actor asked to make it current again. The component may not show it yet.
@@ -85,7 +85,7 @@ pub enum State {
         version: VersionId,
         /// The update that was current in its place.
         by: IngestId,
-        /// How often it was made current again, this time included.
+        /// The number of times that it was made current again, this time included.
         restored: u32,
     },
     /// The component says that the update is withdrawn. Its bytes may be deleted once the hold on them is released.
@@ -101,7 +101,7 @@ pub enum State {
         /// Whether the hold on the bytes is released.
         released: bool,
     },
-    /// It fails: the reference is removed or marked as withdrawn first, then the hold on the bytes is released.
+    /// The upload fails: the reference is removed or marked as withdrawn first, then the hold on the bytes is released.
     Releasing {
         /// Digest and size.
         blob: BlobRef,
@@ -112,7 +112,7 @@ pub enum State {
         /// The reason.
         reason: UploadFailure,
     },
-    /// It failed.
+    /// The upload failed.
     Closed {
         /// The reason.
         reason: UploadFailure,

@@ -29,7 +29,7 @@ pub enum Input {
         /// The digest.
         sha1: Sha1,
     },
-    /// It is to be rolled out.
+    /// The release is to be rolled out.
     Released,
     /// Its withdrawal was requested.
     WithdrawRequested {
@@ -107,7 +107,7 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It has no such file.
+    /// The release has no such file.
     #[error("the release has no file with these bytes")]
     OtherBytes,
     /// The bytes or the digest differ from the recorded ones.
@@ -125,10 +125,10 @@ pub enum Refusal {
     /// The time has not come.
     #[error("the time for the bytes is not over")]
     NotDue,
-    /// It was not withdrawn.
+    /// The release was not withdrawn.
     #[error("the release was not withdrawn")]
     NotWithdrawn,
-    /// It is withdrawn.
+    /// The release is withdrawn.
     #[error("the release is withdrawn")]
     Withdrawn,
 }

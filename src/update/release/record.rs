@@ -177,7 +177,7 @@ pub enum InvalidRelease {
         /// The name.
         name: ArtifactName,
     },
-    /// It is for nothing.
+    /// The release is for nothing.
     #[error("the release names no component, wanted a level or a type")]
     NoTarget,
     /// A sequence number that some languages cannot say.
@@ -227,9 +227,9 @@ pub enum State {
         #[serde(with = "moment")]
         until: OffsetDateTime,
     },
-    /// It may be rolled out.
+    /// The release may be rolled out.
     Released,
-    /// It can no longer be rolled out, and its holds are being released.
+    /// The release can no longer be rolled out, and its holds are being released.
     Withdrawing,
     /// Nothing is held for it.
     Withdrawn,
@@ -256,9 +256,9 @@ pub enum State {
 pub struct Release {
     /// Its id.
     pub id: ReleaseId,
-    /// What it is made of.
+    /// The request that it was made from.
     pub request: Request,
-    /// Who released it.
+    /// The actor who released it.
     pub by: ActorId,
     /// When it was released. The time to field is measured from here.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 names! {
-    /// What was done to a release, a rollout, a lane or a deployment.
+    /// An action on a release, a rollout, a lane or a deployment.
     ///
     /// ```
     /// use fhir_devices::update::rollout::Action;
@@ -95,7 +95,7 @@ names! {
         StopAnswered = "stop-answered",
         /// The offer is being taken back.
         Retracting = "retracting",
-        /// There will be another attempt.
+        /// Another attempt follows.
         Retried = "retried",
         /// The deployment has ended.
         Done = "done",
@@ -143,10 +143,10 @@ pub struct Event {
     pub at: OffsetDateTime,
     /// The action.
     pub action: Action,
-    /// Who did it; `None` where the service went on by itself.
+    /// The actor; `None` where the service went on by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<ActorId>,
-    /// What that one says about it.
+    /// The comment of the actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<Note>,
     /// The release, where it is of one.

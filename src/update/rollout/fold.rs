@@ -4,7 +4,7 @@ use super::lane::{Counts, LaneHead, LaneStatus, Tally};
 use super::spec::MAX_CRITERIA;
 use super::{Epoch, Lane, RolloutId, Spec, Wave};
 
-/// What all lanes of a rollout come to, read one after the other while they go on.
+/// The sum of all lanes of a rollout, read one after the other while they go on.
 ///
 /// What is done stays done, and a lane that stopped stays so until the rollout says otherwise: so what a fold says of the end
 /// is true although no two lanes were read at the same time.
@@ -22,15 +22,15 @@ use super::{Epoch, Lane, RolloutId, Spec, Wave};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fold {
-    /// How many deployments are in each state.
+    /// The number of deployments in each state.
     pub counts: Counts,
-    /// How many deployments had each outcome.
+    /// The number of deployments with each outcome.
     pub tally: Tally,
     /// The failures by each criterion.
     pub failures: [u32; MAX_CRITERIA],
     /// The number of devices that were ever given bytes.
     pub granted: u32,
-    /// How many deployments of the waves that may be offered the update are not done.
+    /// The number of deployments, of the waves that may be offered the update, that are not done.
     pub open: u32,
     /// The lowest epoch of a lane.
     pub epoch: Epoch,
@@ -53,14 +53,14 @@ pub struct Fold {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{read} of {wanted} lanes were read in order")]
 pub struct NotEveryLane {
-    /// How many were read in order.
+    /// The number of lanes that were read in order.
     pub read: u16,
     /// The size.
     pub wanted: u16,
 }
 
 impl Fold {
-    /// Takes the lanes of a rollout together.
+    /// Sums the lanes of a rollout.
     ///
     /// # Errors
     /// [`NotEveryLane`] where one is missing, comes twice, or is of another rollout.

@@ -113,7 +113,7 @@ numbers! {
     /// ```
     Wave(u16);
 
-    /// How many times a component was tried, from 1.
+    /// The number of times that a component was tried, from 1.
     ///
     /// ```
     /// use fhir_devices::update::rollout::Attempt;
@@ -121,7 +121,7 @@ numbers! {
     /// ```
     Attempt(u16);
 
-    /// How many times a rollout was started or stopped. A lane takes orders of a higher epoch alone.
+    /// The number of times that a rollout was started or stopped. A lane takes orders of a higher epoch alone.
     ///
     /// ```
     /// use fhir_devices::update::rollout::Epoch;

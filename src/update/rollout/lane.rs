@@ -17,20 +17,20 @@ names! {
     /// assert_eq!(LaneStatus::Draining.to_string(), "draining");
     /// ```
     LaneStatus {
-        /// It was never opened.
+        /// The lane was never opened.
         Closed = "closed",
         /// Devices are offered the update and given the bytes.
         Open = "open",
         /// No device is offered anything or given any bytes, until it is opened again.
         Stopped = "stopped",
-        /// The same, for good: what was offered is taken back.
+        /// The lane is stopped for good: what was offered is taken back.
         Draining = "draining",
-        /// The same, because another rollout takes the place of this one.
+        /// The lane is stopped for good, because another rollout takes the place of this one.
         Superseding = "superseding",
     }
 }
 
-/// How many deployments of a lane are in each state. What is done is counted by its outcome.
+/// The number of deployments of a lane in each state. What is done is counted by its outcome.
 ///
 /// ```
 /// use fhir_devices::update::rollout::Counts;
@@ -68,19 +68,19 @@ impl Counts {
         ]
     }
 
-    /// Those that count towards the cap.
+    /// Returns the number of deployments that count towards the cap.
     #[must_use]
     pub const fn in_flight(&self) -> u32 {
         self.not_out_in_flight().saturating_add(self.claimed)
     }
 
-    /// Those that are not done, and have no bytes of the current attempt.
+    /// Returns the number of deployments that are not done, and have no bytes of the current attempt.
     #[must_use]
     pub const fn not_out(&self) -> u32 {
         self.planned.saturating_add(self.held).saturating_add(self.not_out_in_flight())
     }
 
-    /// Those that are not done.
+    /// Returns the number of deployments that are not done.
     #[must_use]
     pub const fn open(&self) -> u32 {
         self.not_out().saturating_add(self.claimed)
@@ -116,7 +116,7 @@ impl Counts {
     }
 }
 
-/// How many deployments had each outcome.
+/// The number of deployments with each outcome.
 ///
 /// ```
 /// use fhir_devices::update::{deployment::OutcomeClass, rollout::Tally};
@@ -165,9 +165,9 @@ impl Tally {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Allowance {
-    /// How many it had.
+    /// The failures that it had.
     pub failures: u32,
-    /// How many it may have.
+    /// The failures that it may have.
     pub share: u32,
 }
 
@@ -202,19 +202,19 @@ pub struct LaneHead {
     pub epoch: Epoch,
     /// The last wave that may be offered the update.
     pub wave: Wave,
-    /// How many deployments are in each state.
+    /// The number of deployments in each state.
     pub counts: Counts,
-    /// How many deployments of each wave are not done.
+    /// The number of deployments of each wave that are not done.
     pub open: [u32; MAX_WAVES],
-    /// How many devices may be at work at once.
+    /// The number of devices that may be at work at once.
     pub cap_share: u32,
     /// The failures by each criterion.
     pub allowances: [Allowance; MAX_CRITERIA],
-    /// How many deployments had each outcome.
+    /// The number of deployments with each outcome.
     pub tally: Tally,
     /// The number of devices that were ever given bytes.
     pub granted: u32,
-    /// How many offers may follow at once, where there is a rate.
+    /// The number of offers that may follow at once, where there is a rate.
     pub tokens: u32,
     /// Up to when those were counted.
     #[serde(with = "moment")]
@@ -271,21 +271,21 @@ pub enum LaneInput {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum LaneRefusal {
-    /// It took a later order.
+    /// The lane took a later order.
     #[error("the lane took an order of a later epoch")]
     Stale,
-    /// It was told to end.
+    /// The lane was told to end.
     #[error("the lane takes back what it offered, and is never opened again")]
     Draining,
     /// The lanes are of different rollouts or regions, or one and the same.
     #[error("the lanes cannot share with each other")]
     Strangers,
-    /// It has no more shares than it needs itself.
+    /// The lane has no more shares than it needs itself.
     #[error("the lane has no share to spare")]
     NothingToSpare,
 }
 
-/// What an input of a lane leads to.
+/// The result of an input of a lane.
 ///
 /// ```
 /// # use fhir_devices::manifest::ReleaseId;

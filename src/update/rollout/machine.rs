@@ -13,34 +13,34 @@ use std::collections::BTreeSet;
 use time::{Duration, OffsetDateTime};
 
 names! {
-    /// Where a rollout stands.
+    /// The status of a rollout.
     ///
     /// ```
     /// use fhir_devices::update::rollout::Status;
     /// assert!(!Status::Halting.is_end());
     /// ```
     Status {
-        /// It was asked for.
+        /// The rollout was asked for.
         Drafted = "drafted",
         /// Others have to approve it.
         AwaitingApproval = "awaiting-approval",
-        /// It is planned, and waits for its start.
+        /// The rollout is planned, and waits for its start.
         Ready = "ready",
-        /// It goes on.
+        /// The rollout goes on.
         Running = "running",
-        /// It is being paused: some lane may still offer the update.
+        /// The rollout is being paused: some lane may still offer the update.
         Pausing = "pausing",
         /// No device is offered anything or given any bytes, until somebody resumes it.
         Paused = "paused",
-        /// It is being stopped, as a criterion is met: some lane may still offer the update.
+        /// The rollout is being stopped, as a criterion is met: some lane may still offer the update.
         Halting = "halting",
         /// A criterion was met. No device is offered anything or given any bytes, until somebody resumes it.
         Halted = "halted",
-        /// It is being cancelled: some lane may still offer the update, or have offers that are not taken back.
+        /// The rollout is being cancelled: some lane may still offer the update, or have offers that are not taken back.
         Cancelling = "cancelling",
         /// The same, because another rollout takes its place.
         Superseding = "superseding",
-        /// It is cancelled. No device gets bytes any more.
+        /// The rollout is cancelled. No device gets bytes any more.
         Cancelled = "cancelled",
         /// Another rollout has its place. No device gets bytes any more.
         Superseded = "superseded",
@@ -59,7 +59,7 @@ impl Status {
     }
 }
 
-/// How far the components of a rollout are planned.
+/// The progress of planning the components of a rollout.
 ///
 /// ```
 /// use fhir_devices::update::rollout::Planned;
@@ -72,7 +72,7 @@ pub struct Planned {
     pub cursor: Option<String>,
     /// Whether there is no further page.
     pub done: bool,
-    /// How many components were found, those included that were found twice.
+    /// The number of components found, counting those found twice.
     pub found: u64,
 }
 
@@ -84,7 +84,7 @@ pub struct Planned {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Base {
-    /// How many were tried and done.
+    /// The number of components that were tried and done.
     pub executed: u32,
     /// The failures by each criterion.
     pub failures: [u32; MAX_CRITERIA],
@@ -106,30 +106,30 @@ pub struct Base {
 pub struct Rollout {
     /// Its id.
     pub id: RolloutId,
-    /// Who asked for it.
+    /// The author.
     pub author: ActorId,
     /// The digest of its spec.
     pub spec: Sha256,
     /// Its state.
     pub status: Status,
-    /// How many times it was started or stopped.
+    /// The number of times that it was started or stopped.
     pub epoch: Epoch,
     /// The last wave that may be offered the update.
     pub wave: Wave,
-    /// How many failures the lanes may have by each criterion, all together.
+    /// The number of failures that the lanes may have by each criterion, all together.
     pub allowed: [u32; MAX_CRITERIA],
     /// From where criteria count.
     #[serde(default)]
     pub base: Base,
-    /// How far it is planned.
+    /// The progress of planning.
     pub planned: Planned,
-    /// Who approved it, or its going on after it halted.
+    /// The approvers of the rollout, or of its resumption after it halted.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub approvals: BTreeSet<ActorId>,
     /// Since when the conditions for the next wave hold.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
     pub soaking_since: Option<OffsetDateTime>,
-    /// How many devices were given bytes, as it stopped or ended: it is then exact.
+    /// The number of devices that were given bytes, as it stopped or ended: it is then exact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub already_out: Option<u32>,
 }
@@ -284,10 +284,10 @@ pub enum RolloutRefusal {
     /// The author cannot approve it.
     #[error("the rollout has to be approved by others than its author")]
     OwnApproval,
-    /// It was not submitted.
+    /// The rollout was not submitted.
     #[error("the rollout is not submitted")]
     NotSubmitted,
-    /// It does not await approval.
+    /// The rollout does not await approval.
     #[error("the rollout does not wait to be approved")]
     NotAwaited,
     /// The page is not the next one.
@@ -299,16 +299,16 @@ pub enum RolloutRefusal {
     /// The time has not come.
     #[error("the start of the rollout has not come")]
     NotDue,
-    /// It does not run.
+    /// The rollout does not run.
     #[error("the rollout does not run")]
     NotRunning,
-    /// It was not stopped.
+    /// The rollout was not stopped.
     #[error("the rollout is not stopped in all lanes")]
     NotStopped,
-    /// It cannot supersede itself.
+    /// The rollout cannot supersede itself.
     #[error("a rollout cannot take its own place")]
     Itself,
-    /// It ends, or has ended.
+    /// The rollout ends, or has ended.
     #[error("the rollout ends, or has ended")]
     Ended,
 }

@@ -158,7 +158,7 @@ pub struct WaveSpec {
     /// The minimum share of successes among the done components, in permille.
     #[serde(default)]
     pub min_success_permille: u16,
-    /// How long these conditions must hold, in seconds.
+    /// The time for which these conditions must hold, in seconds.
     #[serde(default)]
     pub soak_seconds: u32,
     /// Whether the rollout pauses before the next wave.
