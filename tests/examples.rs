@@ -71,7 +71,6 @@ fn closed_pipe_ends_an_example_quietly() {
 }
 
 /// What an example prints of a document that it is given on its standard input.
-#[cfg(feature = "xml")]
 fn said(example: &str, arguments: &[&str], document: &str) -> String {
     let output = run(example, arguments, document);
     let errors = String::from_utf8(output.stderr).unwrap();
@@ -86,6 +85,53 @@ fn run(example: &str, arguments: &[&str], document: &str) -> Output {
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(document.as_bytes()).unwrap();
     child.wait_with_output().unwrap()
+}
+
+#[test]
+fn convert_answers_broken_lines_in_their_places() {
+    let component = r#"{"resourceType":"DeviceComponent","id":"c","identifier":{"value":"1"},"type":{"text":"t"}}"#;
+    let deep = format!(
+        r#"{{"resourceType":"Device","extension":{}"#,
+        r#"[{"url":"http://a.example","extension":"#.repeat(5_000)
+    );
+    let lost = component.replace("}}", r#"},"productionSpecification":[{"modifierExtension":[{"url":"http://a.example","valueBoolean":true}],"specType":{"text":"a"}}]}"#);
+    // Each line, and the rule of the first finding where it cannot be converted.
+    let lines: [(&[u8], Option<&str>); 12] = [
+        (br#"{"resourceType":"Device","id":"a","model":"P9"}"#, None),
+        (br#"{"resourceType":"#, Some("resource-type")),
+        (br#"[]"#, Some("wrong-type")),
+        (b"\xff\xfe", Some("json")),
+        (br#"{"resourceType":"Device","id":"b"}{"resourceType":"Device","id":"c"}"#, Some("json")),
+        (b"\"\"", Some("wrong-type")),
+        (br#"{"resourceType":"Patient","id":"p"}"#, Some("unconverted")),
+        (deep.as_bytes(), Some("json-depth")),
+        (br#"{"resourceType":"Device","id":"\ud800"}"#, Some("json")),
+        (lost.as_bytes(), Some("lost")),
+        (br#"{"resourceType":"Device","id":"d","status":"gone"}"#, Some("required-binding")),
+        (component.as_bytes(), None),
+    ];
+    // Blank lines and the ends of lines of another system do not count, nor whether the last line has an end.
+    let document: Vec<u8> = lines.iter().flat_map(|(line, _)| [line, &b"\r\n  \n"[..]].concat()).collect();
+    for (document, to) in [(&document[..], "r4"), (&document[..document.len() - 5], "r5")] {
+        let folder = std::env::temp_dir().join(format!("fhir-devices-broken-{to}-{}", std::process::id()));
+        std::fs::write(&folder, document).unwrap();
+        let output =
+            Command::new(example::build("convert")).args(["--to", to, "--ndjson"]).arg(&folder).output().unwrap();
+        std::fs::remove_file(folder).unwrap();
+        let (printed, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(printed.lines().count(), lines.len(), "{printed}");
+        for ((line, rule), answer) in lines.iter().zip(printed.lines()) {
+            let shown: String = String::from_utf8_lossy(line).chars().take(80).collect();
+            let found = answer.starts_with(r#"{"resourceType":"OperationOutcome""#);
+            assert_eq!(found, rule.is_some(), "{shown}: {answer}");
+            let has_rule = rule.is_none_or(|rule| answer.contains(&format!(r#""code":"{rule}""#)));
+            assert!(has_rule, "{shown}: {answer}");
+        }
+        // One outcome for each document that was converted.
+        assert_eq!(said.lines().count(), 2, "{said}");
+        assert!(said.lines().all(|line| line.starts_with(r#"{"resourceType":"OperationOutcome""#)), "{said}");
+    }
 }
 
 #[test]

@@ -171,6 +171,9 @@ pub(super) const SPECIFICATIONS: &[Row] =
 const SPECIFICATION: &[Row] =
     parts!("specType": "CodeableConcept", "componentId": "Identifier", "productionSpec": "String");
 
+/// The type of a Device of R4 that is a component, where it is what is filled in for none.
+pub(super) const TYPE_R4: &[Row] = rows!(x4 "Device": "type": "CodeableConcept");
+
 /// What a Device of R4 has and that of R5 has not.
 pub(super) const DEVICE_R4_ALONE: &[Row] = rows!(x4 "Device":
     "statusReason": ["CodeableConcept"],

@@ -301,7 +301,8 @@ fn restore_events(ctx: &Context<'_>, object: &mut Object<'_>, codes: &[&str], ur
 // ---------------------------------------------------------------------------------------------------------- money
 
 fn money_up(ctx: &mut Context<'_>, object: &mut Object<'_>) {
-    let native = object.text("code").is_some() && object.text("system") == Some(ISO_4217);
+    let has_code = object.text("code").is_some() || object.has("_code");
+    let native = has_code && object.text("system") == Some(ISO_4217);
     if native {
         let (code, extra) = (object.take("code"), object.take("_code"));
         if !object.has("_system") {

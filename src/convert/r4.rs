@@ -2,8 +2,9 @@
 
 use super::Direction;
 use super::carry::{
-    COMPONENT_R4, COMPONENT_STU3, DEVICE_R4, METRIC_R4, Row, Taken, absent_element, carry, carry_code, carry_taken,
-    edited, has_only, is_absent, plain, put_restored, restore, restore_code, take_carried, take_extension, under,
+    COMPONENT_R4, COMPONENT_STU3, DEVICE_R4, METRIC_R4, Row, TYPE_R4, Taken, absent_element, carry, carry_code,
+    carry_taken, edited, has_only, is_absent, plain, put_restored, restore, restore_code, take_carried, take_extension,
+    under,
 };
 use super::codes;
 use super::context::{Context, Key, Place};
@@ -176,8 +177,14 @@ fn udi_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) -> Object<'a> {
         let (from, into) = ("udiCarrier[0].entryType", "udi.entryType");
         ctx.find(Key::Carried, "Device.udiCarrier.entryType", "", from, into);
     }
-    let carried = take_extension(ctx, &mut udi, UDI_NAME, |it| it.only(&["url", "valueString", "_valueString"]));
     let (mut name, mut extra) = names_down(object);
+    // Beside a name it stands where the way here wrote both; an extension of the document's own stays.
+    let written = name.is_none() && extra.is_none()
+        || udi.only(&["id", "extension"]) && udi.get("extension").map(Json::items).is_some_and(|all| all.len() == 1);
+    let carried = match written {
+        true => take_extension(ctx, &mut udi, UDI_NAME, |it| it.only(&["url", "valueString", "_valueString"])),
+        false => None,
+    };
     if let Some(mut carried) = carried
         && name.is_none()
         && extra.is_none()
@@ -340,11 +347,17 @@ pub(super) fn component_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
             object.put("id", Json::text(id));
         }
     }
+    let types = take_carried(ctx, object, TYPE_R4);
     let mut carried = take_carried(ctx, object, COMPONENT_R4);
     let identifiers = carried.first_mut().map(std::mem::take).unwrap_or_default();
     identifier_up(object, identifiers.items);
     if is_absent(object.get("type")) {
         object.take("type");
+        for (row, taken) in TYPE_R4.iter().zip(types) {
+            put_restored(object, row, taken, ctx);
+        }
+    } else if types.iter().any(|taken| !taken.is_empty()) {
+        edited(ctx, "DeviceComponent.type", "type");
     }
     let stated = carried.iter().zip(COMPONENT_R4).any(|(taken, row)| row.name == "status" && !taken.is_empty());
     if status_up(object) && !stated {
@@ -376,6 +389,8 @@ pub(super) fn component_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>)
     restore(object, COMPONENT_STU3, ctx);
     parent_of_component(ctx, object);
     identifier_down(ctx, object, COMPONENT_R4);
+    // A type of its own that is what would be filled in is carried.
+    let absent = is_absent(object.get("type")).then(|| object.take("type")).flatten();
     if !object.has("type") {
         object.put("type", absent_element());
         ctx.find(Key::Filled, "DeviceComponent.type", "required in STU3, unknown", Place::None, "type");
@@ -384,6 +399,10 @@ pub(super) fn component_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>)
         object.take("status");
     }
     carry_others(ctx, object);
+    for row in TYPE_R4 {
+        let own = Taken { items: absent.clone().into_iter().collect(), under: None };
+        carry_taken(object, row, own, Some(plain), ctx);
+    }
 }
 
 /// Carries what a Device has more, in its order; the identifier is the component's own.
@@ -434,7 +453,11 @@ fn identifier_up<'a>(object: &mut Object<'a>, others: Vec<Json<'a>>) {
 
 fn identifier_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, rows: &[Row]) {
     let Some(row) = rows.first() else { return };
-    let first = take_first(object, "identifier");
+    // One of its own that is what would be filled in is carried with the others.
+    let first = match object.get("identifier").map(Json::items) {
+        Some([first, ..]) if is_absent(Some(first)) => None,
+        _ => take_first(object, "identifier"),
+    };
     let others = Taken { items: object.take("identifier").map(Json::into_items).unwrap_or_default(), under: None };
     carry_taken(object, row, others, None, ctx);
     object.put("identifier", first.unwrap_or_else(absent_element));

@@ -161,6 +161,8 @@
 //! - `Bundle.issues` of R5;
 //! - `Device/x` and `DeviceComponent/x` in one Bundle, with [`IdPolicy::Keep`](crate::convert::IdPolicy::Keep).
 //!
+//! A decimal with an exponent (`1e2`), which R4 and R5 know and STU3 does not, is refused with the finding `decimal`.
+//!
 //! And what no conversion keeps:
 //!
 //! - signatures, hashes, entity tags and audit chains are over the bytes of STU3, and do not hold for others;
@@ -174,7 +176,8 @@
 //! Parsers of R4, R4B and R5 that others wrote take the documents (`.ci/parsers` runs two, and lists what they refuse, with
 //! the reason). The reference validator says of the urls of the carriers "invalid Version" as long as it has not the
 //! definitions of HL7's cross-version packages. Apart from that it refuses what the document had in STU3 already (short OIDs,
-//! null in arrays of primitives, a required code with an extension in place of its value), and in R5
+//! null in arrays of primitives, on which it breaks off, a required code with an extension in place of its value), in R4 a `color` of
+//! R5 that is none of the eight, whose extension stands in the place of the value, and in R5
 //!
 //! - a `status` that was `unknown`, which R5 has no code for: its extension stands in the place of the value;
 //! - a decimal of more than 18 digits before the point or 17 behind it, which the form of R5 does not allow;

@@ -236,3 +236,54 @@ fn extensions_of_tags_come_back() {
         there_and_back(&json);
     }
 }
+
+#[test]
+fn currency_without_a_code_comes_back() {
+    let absent = r#""_currency":{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"unknown"}]}"#;
+    for money in [format!(r#"{{"value":1.50,{absent}}}"#), format!("{{{absent}}}")] {
+        let extension = format!(r#""extension":[{{"url":"http://a.example","valueMoney":{money}}}]"#);
+        for version in VERSIONS {
+            back_and_there(version, &format!(r#"{{"resourceType":"Device",{extension}}}"#));
+        }
+    }
+}
+
+#[test]
+fn elements_like_those_that_are_filled_come_back() {
+    let absent =
+        r#"{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"unknown"}]}"#;
+    let tag = format!(r#""meta":{{"tag":[{{"system":"{OURS}","code":"DeviceComponent"}}]}}"#);
+    let own = r#""extension":[{"url":"http://a.example","valueString":"b"}]"#;
+    for (version, of) in
+        [(Version::R4, absent.to_owned()), (Version::R4B, absent.to_owned()), (Version::R5, format!("[{absent}]"))]
+    {
+        for members in [
+            format!(r#""type":{of}"#),
+            format!(r#"{own},"identifier":[{absent}],"lotNumber":"7","type":{of}"#),
+            format!(r#""identifier":[{absent},{{"value":"1"}}]"#),
+            format!(r#""identifier":[{{"value":"1"}},{absent}]"#),
+        ] {
+            back_and_there(version, &format!(r#"{{"resourceType":"Device",{tag},{members}}}"#));
+        }
+        let metric = format!(r#""identifier":[{absent}],"type":{{"text":"a"}},"category":"setting""#);
+        if version != Version::R5 {
+            back_and_there(version, &format!(r#"{{"resourceType":"DeviceMetric",{metric}}}"#));
+        }
+    }
+}
+
+#[test]
+fn extension_of_a_carrier_for_its_name_comes_back_beside_a_name() {
+    let name = r#"{"url":"http://hl7.org/fhir/3.0/StructureDefinition/extension-Device.udi.name","valueString":"z"}"#;
+    let own = r#"{"url":"http://a.example","valueString":"b"}"#;
+    for carrier in [
+        format!(r#"{{"extension":[{name},{own}]}}"#),
+        format!(r#"{{"extension":[{own},{name}],"deviceIdentifier":"1"}}"#),
+        format!(r#"{{"extension":[{name}],"deviceIdentifier":"1"}}"#),
+    ] {
+        let names = r#""deviceName":[{"name":"a","type":"udi-label-name"}]"#;
+        let json = format!(r#"{{"resourceType":"Device","udiCarrier":[{carrier}],{names}}}"#);
+        back_and_there(Version::R4, &json);
+        back_and_there(Version::R4B, &json);
+    }
+}
