@@ -15,6 +15,8 @@
 mod client;
 #[path = "engine_fhir_http/dressed.rs"]
 mod dressed;
+#[path = "engine_fhir_http/durable.rs"]
+mod durable;
 #[path = "common/example.rs"]
 mod example;
 #[path = "engine_fhir_http/foreign.rs"]
@@ -33,6 +35,8 @@ mod service;
 mod story;
 #[path = "engine_fhir_http/transactions.rs"]
 mod transactions;
+#[path = "engine_fhir_http/wire.rs"]
+mod wire;
 
 use axum::body::Body;
 use axum::extract::{Request, State};

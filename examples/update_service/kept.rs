@@ -120,6 +120,10 @@ async fn in_fhir_server(server: &ForeignServer, canonical: &CanonicalBase) -> Re
     use fhir_devices::store::StoreError;
     let read = |name: &str, path: &Path| std::fs::read(path).map_err(|error| failed(name, path.display(), &error));
     let mut options = Options::new().fhir_version(server.version).with_canonical_base(canonical.clone());
+    // One that cannot be read hides no others, and is in the log.
+    options = options.leave_out_unreadable(|tenant, resource, why| {
+        tracing::warn!(%tenant, resource, why, "a resource of the FHIR server cannot be read, and is left out");
+    });
     if let Some(path) = &server.roots {
         options = options
             .with_roots(&read("--fhir-ca", path)?)

@@ -64,7 +64,9 @@
 //!   components, without a tag of ours, and get updates; so a search for components reads all Devices. What STU3 has no place for
 //!   is carried in extensions, and is where it was when the resource is written back.
 //! - A resource that cannot be converted without a loss is an error that says what would be lost: nothing is written back without
-//!   it. One such resource among those that a search finds fails the search.
+//!   it. A search that finds one fails, and names it, or leaves it out where `Options::leave_out_unreadable` says whom to tell:
+//!   `update_service` leaves it out, and its log names it at each search. Who reads it by its id gets the error in any case, and nothing is
+//!   ever written over it. The same holds for a resource that breaks the rules of its own version, of STU3 too.
 //! - Sent as parameters are `_id`, `identifier` and `type`; of a Device `model`, `manufacturer`, `url`, `patient`, `location` and
 //!   `organization` too; of a component and a metric `parent`, by its reference; of a metric `source`. Everything else is looked for
 //!   here, among all that these find.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// What the server does against the rules.
 #[derive(Clone, Copy, Debug, Default)]
-struct Lax {
+pub(super) struct Lax {
     ignores_if_none_match: bool,
     /// `If-Match` over what never was creates it.
     creates_by_if_match: bool,
@@ -51,9 +51,9 @@ const LIKE_HAPI: Lax = Lax {
 };
 
 #[derive(Default)]
-struct Kept {
+pub(super) struct Kept {
     /// The versions of a resource, the first one first; `None` is a deletion.
-    versions: BTreeMap<String, Vec<Option<String>>>,
+    pub(super) versions: BTreeMap<String, Vec<Option<String>>>,
     counted: BTreeMap<String, usize>,
 }
 
@@ -75,6 +75,15 @@ fn shown(lax: Lax, body: &str, version: usize) -> String {
 }
 
 impl Kept {
+    pub(super) fn answer(&mut self, lax: Lax, method: &str, place: &str, heard: &Heard) -> Say {
+        match method {
+            "PUT" => self.put(lax, place, heard),
+            "DELETE" => self.delete(lax, place, heard),
+            "GET" => self.get(lax, place),
+            _ => say(405, ""),
+        }
+    }
+
     fn newest(&self, key: &str) -> Option<(usize, Option<&String>)> {
         let versions = self.versions.get(key)?;
         Some((versions.len(), versions.last()?.as_ref()))
@@ -215,14 +224,7 @@ async fn start(lax: Lax) -> Odd {
     Odd::start(move |heard| {
         let (method, place) = heard.line.split_once(' ').unwrap();
         let (tenant, place) = place.trim_start_matches('/').split_once('/').unwrap();
-        let mut all = all.lock().unwrap();
-        let kept = all.entry(tenant.to_owned()).or_default();
-        match method {
-            "PUT" => kept.put(lax, place, heard),
-            "DELETE" => kept.delete(lax, place, heard),
-            "GET" => kept.get(lax, place),
-            _ => say(405, ""),
-        }
+        all.lock().unwrap().entry(tenant.to_owned()).or_default().answer(lax, method, place, heard)
     })
     .await
 }

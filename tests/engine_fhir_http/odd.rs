@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 /// A request, as it came.
 #[derive(Clone, Debug)]
@@ -99,8 +99,9 @@ impl Odd {
     }
 }
 
-async fn answer(
-    mut stream: TcpStream,
+/// Reads one request and answers it.
+pub(crate) async fn answer(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     log: &Mutex<Vec<Heard>>,
     script: &(dyn Fn(&Heard) -> Say + Send + Sync),
 ) -> std::io::Result<()> {

@@ -3,6 +3,7 @@
 use super::client::{Form, Service};
 use super::dressed::Dressed;
 use super::foreign::{clauses_hold, url_in};
+use super::odd::{Heard, Odd, Say, say};
 use super::{RUNTIME, block_on};
 use fhir_devices::backend::Memory;
 use fhir_devices::backend::fhir_http::Options;
@@ -13,7 +14,7 @@ use fhir_devices::store::*;
 use fhir_devices::testkit::history;
 use fhir_devices::{Device, Valid};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 fn r4(conversion: convert::Options) -> Options {
     Options::new().fhir_version(Version::R4).conversion(conversion)
@@ -96,4 +97,57 @@ fn native_devices_of_r4_get_updates() {
         assert_eq!(now["deviceName"], vmd["deviceName"], "{now}");
         assert!(now["extension"].to_string().contains("flow.bin"), "{now}");
     });
+}
+
+/// A server with two Devices that can be converted, one that would lose an element, and one that is wrong.
+fn three_and_a_loss(heard: &Heard) -> Say {
+    let device = |id: &str, member: &str| -> Value {
+        let json = format!(
+            r#"{{"resourceType":"Device","id":"{id}","meta":{{"versionId":"1","lastUpdated":"2017-04-19T10:00:00Z"}}{member}}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    };
+    let lost =
+        r#","extension":[{"url":"http://a.example","valueExpression":{"language":"text/cql","expression":"1"}}]"#;
+    let all =
+        [device("a", ""), device("b", lost), device("c", r#","status":"gone""#), device("d", r#","modelNumber":"P9""#)];
+    match heard.line.rsplit('/').next().unwrap() {
+        id @ ("a" | "b" | "c" | "d") => say(200, all.iter().find(|one| one["id"] == id).unwrap().to_string()),
+        _ => {
+            let entries: Vec<_> = all.iter().map(|one| json!({"resource": one})).collect();
+            say(200, json!({"resourceType": "Bundle", "type": "searchset", "entry": entries}).to_string())
+        }
+    }
+}
+
+#[tokio::test]
+async fn unconvertible_resource_is_left_out_of_a_search_and_named() {
+    let odd = Odd::start(three_and_a_loss).await;
+    let (tenant, url): (Tenant, _) = ("ward".parse().unwrap(), format!("http://{}/{{tenant}}", odd.address));
+    let search = Search::new(ResourceType::Device);
+    let options = || r4(convert::Options::default());
+
+    // Where nobody is told, nothing is passed over in silence.
+    let refused = options().at(&url).unwrap().search(&tenant, &search).await.unwrap_err();
+    assert!(refused.to_string().contains("unreadable") || format!("{refused:?}").contains("`Device/b`"), "{refused:?}");
+
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    let store = options()
+        .leave_out_unreadable(move |tenant, resource, why| {
+            tell.lock().unwrap().push((tenant.to_string(), resource.to_owned(), why.to_owned()));
+        })
+        .at(&url)
+        .unwrap();
+    let found = store.search(&tenant, &search).await.unwrap();
+    let ids: Vec<_> = found.items.iter().map(|version| version.key.to_string()).collect();
+    assert_eq!((ids, found.next), (vec!["Device/a".to_owned(), "Device/d".to_owned()], None));
+    let told = told.lock().unwrap().clone();
+    let [(ward, b, lost), (_, c, wrong)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((ward.as_str(), b.as_str(), c.as_str()), ("ward", "Device/b", "Device/c"));
+    assert!(lost.contains("valueExpression") && wrong.contains("status"), "{lost}; {wrong}");
+    for (id, is_there) in [("a", true), ("b", false), ("c", false)] {
+        let key = Key::new(ResourceType::Device, id).unwrap();
+        assert_eq!(store.read(&tenant, &key).await.is_ok(), is_there, "{id}");
+    }
 }

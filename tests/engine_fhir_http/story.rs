@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long the server is away.
+/// How long the server is away. That it may be a minute, in which the service looks after its tenants in vain, is tested over the
+/// stand-in of `durable.rs`, beside other tests.
 fn away_for() -> Duration {
     let told = std::env::var("FHIR_AWAY_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(told.unwrap_or(6))
@@ -98,7 +99,7 @@ impl Process {
     }
 }
 
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
@@ -107,15 +108,15 @@ impl Drop for Folder {
 }
 
 /// The hospital: its server, and the path of its tenant there.
-struct Hospital {
-    server: Service,
-    path: String,
-    tenant: String,
+pub(super) struct Hospital {
+    pub(super) server: Service,
+    pub(super) path: String,
+    pub(super) tenant: String,
 }
 
 impl Hospital {
     /// Writes as an EHR does, without a condition.
-    async fn send(&self, resource: &Value) {
+    pub(super) async fn send(&self, resource: &Value) {
         let path = format!(
             "{}/{}/{}",
             self.path,
@@ -132,7 +133,7 @@ impl Hospital {
     }
 
     /// The updates of a component: their names, ids and statuses.
-    async fn updates(&self, id: &str) -> Vec<(String, String, UpdateStatus)> {
+    pub(super) async fn updates(&self, id: &str) -> Vec<(String, String, UpdateStatus)> {
         let component = self.component(id).await;
         available(&component)
             .map(Result::unwrap)
@@ -141,11 +142,11 @@ impl Hospital {
     }
 }
 
-fn device(id: &str) -> Value {
+pub(super) fn device(id: &str) -> Value {
     json!({"resourceType": "Device", "id": id, "model": "P9"})
 }
 
-fn part(device: &str, id: &str) -> Value {
+pub(super) fn part(device: &str, id: &str) -> Value {
     json!({"resourceType": "DeviceComponent", "id": id, "identifier": {"value": id}, "type": {"text": "pump"},
         "source": {"reference": format!("Device/{device}")}})
 }
@@ -165,7 +166,13 @@ async fn send(service: &Service, tenant: &str, key: &str, form: &Form) -> std::i
     }
 }
 
-async fn upload(service: &Service, tenant: &str, device: &str, part: &str, name: &str) -> std::io::Result<Reply> {
+pub(super) async fn upload(
+    service: &Service,
+    tenant: &str,
+    device: &str,
+    part: &str,
+    name: &str,
+) -> std::io::Result<Reply> {
     let form = Form::of(device).field("Component", part).file(&format!("{name}.bin"), name.as_bytes());
     // A service that is killed answers nothing.
     let asked = send(service, tenant, name, &form);
@@ -174,12 +181,12 @@ async fn upload(service: &Service, tenant: &str, device: &str, part: &str, name:
         .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }
 
-fn id_of(reply: &Reply) -> String {
+pub(super) fn id_of(reply: &Reply) -> String {
     let link = reply.header("link").unwrap().trim_start_matches('<').split('>').next().unwrap();
     link.rsplit('/').next().unwrap().to_owned()
 }
 
-async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+pub(super) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
     let begun = Instant::now();
     while !is_so().await {
         assert!(begun.elapsed() < Duration::from_secs(90), "{what}");

@@ -85,7 +85,11 @@ pub struct Options {
     pub(super) allow_plain_http: bool,
     pub(super) reads_own_writes: bool,
     pub(super) durable: bool,
+    pub(super) on_left_out: Option<Arc<OnLeftOut>>,
 }
+
+/// Is told of a resource that a search leaves out: the tenant, the type and id on the server, and the reason.
+pub(super) type OnLeftOut = dyn Fn(&Tenant, &str, &str) + Send + Sync;
 
 impl Options {
     /// No credentials; 30 seconds for an answer; bodies up to 1 MiB, answers up to 64 MiB; and a server of which nothing is
@@ -115,6 +119,7 @@ impl Options {
             allow_plain_http: false,
             reads_own_writes: false,
             durable: false,
+            on_left_out: None,
         }
     }
 
@@ -225,6 +230,21 @@ impl Options {
     #[must_use]
     pub fn conversion(mut self, conversion: convert::Options) -> Self {
         self.dialect.conversion = conversion.base(self.canonical.clone());
+        self
+    }
+
+    /// Leaves out of a search what the server has and this crate cannot read or convert without a loss, as one such resource must not
+    /// hide all others. `tell` hears of each one, at each search that finds it: the tenant, the type and id on the server, and the
+    /// reason. Without this, such a resource fails the search. A read of it is an error in any case, and it is never written.
+    ///
+    /// ```
+    /// use fhir_devices::backend::fhir_http::Options;
+    /// let options = Options::new().leave_out_unreadable(|tenant, resource, why| eprintln!("{tenant}: {resource}: {why}"));
+    /// # drop(options);
+    /// ```
+    #[must_use]
+    pub fn leave_out_unreadable(mut self, tell: impl Fn(&Tenant, &str, &str) + Send + Sync + 'static) -> Self {
+        self.on_left_out = Some(Arc::new(tell));
         self
     }
 

@@ -7,7 +7,7 @@ use super::place::{Entry, PAGE_ANSWER, PAGE_BYTES, Place, RawBundle, encoded, fe
 use super::query::{CriterionQuery, Pair};
 use super::read::version_of;
 use super::wire::OutgoingRequest;
-use crate::search::IndexEntries;
+use crate::search::{IndexEntries, ResourceType};
 use crate::store::{Key, Page, PageQuery, Result, Search, StoreError, Tenant, Version};
 use std::collections::HashSet;
 use time::OffsetDateTime;
@@ -168,14 +168,38 @@ impl FhirServer {
         })
     }
 
+    /// The type and id of a resource on the server, where it is one of the type that a search asks for and has an id.
+    fn named(&self, of: ResourceType, json: &str) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Named {
+            resource_type: String,
+            id: String,
+        }
+        let Named { resource_type, id } = serde_json::from_str(json).ok()?;
+        let is_key = Key::new(of, id.as_str()).is_ok();
+        (is_key && resource_type == self.options.dialect.type_of(of).as_str()).then(|| format!("{resource_type}/{id}"))
+    }
+
     /// Returns what was found, without what goes with it.
     fn found(&self, tenant: &Tenant, search: &Search, bundle: RawBundle) -> Result<Found> {
         let mut found = Vec::new();
         for entry in bundle.entry.into_iter().filter(Entry::is_match) {
             let Some(json) = &entry.resource else { continue };
-            let unreadable = |why: String| ServerFault::Unreadable { why };
             let content = self.options.dialect.incoming(search.resource_type, json.get().as_bytes());
-            let Some(content) = content.map_err(unreadable)? else { continue };
+            let content = match (content, &self.options.on_left_out) {
+                (Ok(Some(content)), _) => content,
+                (Ok(None), _) => continue,
+                (Err(why), tell) => {
+                    let named = self.named(search.resource_type, json.get());
+                    let (Some(tell), Some(resource)) = (tell, &named) else {
+                        let subject = named.map(|resource| format!("`{resource}`: ")).unwrap_or_default();
+                        return Err(ServerFault::Unreadable { why: format!("{subject}{why}") }.into());
+                    };
+                    tell(tenant, resource, &why);
+                    continue;
+                }
+            };
             let key = Key::new(search.resource_type, content.id.as_str())?;
             let version = version_of(&key, &content, entry.version(), entry.modified())?;
             self.known.add(tenant, &version);
