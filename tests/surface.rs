@@ -256,3 +256,27 @@ fn public_records_may_grow_or_say_why_not() {
     let gone: Vec<_> = known.iter().filter(|name| !seen.iter().any(|seen| seen == *name)).collect();
     assert!(gone.is_empty(), "closed here, and no such record any more: {gone:?}");
 }
+
+/// The first line of an item's documentation says what the item is or does. None of these words is a subject or a verb for that.
+#[test]
+fn first_lines_name_their_subject() {
+    let banned = ["It", "They", "Who", "Who.", "Whom", "Whose", "Whose.", "What.", "Told", "Nobody", "Does"];
+    let mut found = Vec::new();
+    for path in sources() {
+        let source = std::fs::read_to_string(&path).unwrap();
+        let mut within = false;
+        for (number, line) in source.lines().enumerate() {
+            let text = line.trim_start().strip_prefix("///");
+            if let Some(text) = text.filter(|_| !within) {
+                let word = text.split_whitespace().next().unwrap_or_default();
+                // A clause of a contract is a sentence, and begins as it likes.
+                if banned.contains(&word) && !path.to_string_lossy().contains("testkit") {
+                    let file = path.strip_prefix(root()).unwrap().display();
+                    found.push(format!("{file}:{}:{text}", number + 1));
+                }
+            }
+            within = text.is_some();
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}

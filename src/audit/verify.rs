@@ -40,7 +40,7 @@ pub enum ChainFault {
     /// A record of another tenant.
     #[error("it belongs to the tenant `{found}`")]
     OtherTenant {
-        /// Whose it is.
+        /// The tenant of the record.
         found: Tenant,
     },
     /// The next record, or the checkpoint at this place, was made over other bytes.
@@ -76,7 +76,7 @@ pub enum ChainFault {
     /// The checkpoint is of another tenant.
     #[error("a checkpoint of the tenant `{found}` says nothing of it")]
     OtherCheckpoint {
-        /// Whose it is.
+        /// The tenant of the record.
         found: Tenant,
     },
 }

@@ -81,7 +81,7 @@ datatype! {
         value "value" [0..1] Primitive<Text>;
         /// When the identifier is or was in use.
         period "period" [0..1] Period;
-        /// Who gave the identifier out.
+        /// The organization that assigned the identifier.
         assigner "assigner" [0..1] Box<Reference<target::Organization>>;
     }
     also check_identifier;

@@ -272,9 +272,9 @@ pub enum ManifestError {
     /// The manifest names another provider than the one whose keys signed it.
     #[error("the manifest is of the provider `{found}`, wanted one of `{wanted}`")]
     OtherProvider {
-        /// Whose it says it is.
+        /// The provider that the manifest names.
         found: ProviderId,
-        /// Whose was wanted.
+        /// The provider that was wanted.
         wanted: ProviderId,
     },
 }

@@ -277,7 +277,7 @@ impl Content {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Found {
-    /// What.
+    /// The content.
     pub content: Content,
     /// The version of the slot.
     pub version: SlotVersion,

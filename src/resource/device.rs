@@ -58,7 +58,7 @@ resource! {
         patient "patient" [0..1] Reference<target::Patient>;
         /// The organization that answers for it.
         owner "owner" [0..1] Reference<target::Organization>;
-        /// Whom to ask for support.
+        /// The contact for support.
         contact "contact" [0..*] ContactPoint;
         /// Where it is.
         location "location" [0..1] Reference<target::Location>;

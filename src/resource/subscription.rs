@@ -20,7 +20,7 @@ resource! {
     pub struct Subscription is "Subscription" {
         /// How far it has come.
         status "status" [1..1] Primitive<SubscriptionStatus>;
-        /// Whom to ask about it.
+        /// The contact for questions about it.
         contact "contact" [0..*] ContactPoint;
         /// When it is turned off.
         end "end" [0..1] Primitive<Instant>;

@@ -55,7 +55,7 @@ pub(super) struct Connection {
     peer: Peer,
     progress: Mutex<Progress>,
     closed: Notify,
-    /// Who reads, and waits for no timeout while a request is under way.
+    /// The waker of the reader, which waits for no timeout while a request is under way.
     reader: Mutex<Option<Waker>>,
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use std::num::NonZeroU32;
 use url::form_urlencoded;
 
-/// Who adopts a store, in audit records.
+/// The actor that adopts a store, in audit records.
 const OPERATOR: &str = "operator";
 
 /// What is said of an adoption.

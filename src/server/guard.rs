@@ -45,7 +45,7 @@ use url::form_urlencoded;
 /// let _ = Table([(Sha256::of(b"a-long-enough-token"), grant)].into());
 /// ```
 pub trait Authenticator: Send + Sync + 'static {
-    /// Who the holder of the token is, and what they may do; `None` where the token is not known.
+    /// Returns the holder of the token and their rights; `None` where the token is not known.
     fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<Grant>>;
 }
 
@@ -229,7 +229,7 @@ fn peer_address(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<PeerAddress>().map(|from| from.0).or_else(mounted)
 }
 
-/// Who asks, where they may.
+/// Returns the caller, where they may make the request.
 async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
     let Parts { method, headers, uri, extensions, .. } = request;
     let host = origin::addressed(headers, uri)?;

@@ -144,7 +144,7 @@ pub struct UpdateServer {
     canonical: CanonicalBase,
     max_upload: u64,
     pages: PageKey,
-    /// Who may ask; where nobody signs in, everyone on this machine.
+    /// The authenticator; without one, everyone on this machine may make requests.
     authenticator: Option<Arc<dyn Authenticator>>,
     token_file: Option<Arc<TokenFile>>,
     sign_ins: SignIns,
@@ -157,7 +157,7 @@ pub struct UpdateServer {
     connections: Arc<Connections>,
     /// How often every file is checked against its digest; nothing for never.
     scrub_every: Option<Duration>,
-    /// Told of what the process cannot go on after.
+    /// The channel for fatal conditions.
     fatal: Fatal,
     limits: rest::Limits,
     budget: Budget,

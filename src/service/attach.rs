@@ -21,7 +21,7 @@ use crate::update::ingest::{self, Effect, Ingest, Input, State, Step};
 use crate::update::{AvailableUpdate, UpdateFile, UpdateStatus, available, detach};
 use std::collections::BTreeSet;
 
-/// Whose place an upload took when its reference was written.
+/// The upload whose place another took when its reference was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Replaced {
     /// No update was current.

@@ -508,9 +508,9 @@ struct ChainPage {
 /// What a write came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Written {
-    /// It is written, in the order of the changes.
+    /// The changes are written, in the order of the changes.
     As(Vec<Revision>),
-    /// It is written, and the answer was lost.
+    /// The changes are written, and the answer was lost.
     CommittedReplyLost,
     /// A record was not as it was seen.
     Not,

@@ -25,9 +25,9 @@ use std::num::NonZeroU32;
 /// What becomes of a reference that is not current any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// It is taken out.
+    /// The reference is removed.
     Dropped,
-    /// It stays, and says that the update is withdrawn.
+    /// The reference stays, and says that the update is withdrawn.
     Withdrawn,
 }
 
@@ -55,7 +55,7 @@ pub enum LifecycleError {
     /// The state of the upload does not allow it.
     #[error("the upload `{upload}` of the tenant `{tenant}` is not in a state for this")]
     Refused {
-        /// Whose.
+        /// The tenant.
         tenant: Tenant,
         /// The upload.
         upload: IngestId,
@@ -66,7 +66,7 @@ pub enum LifecycleError {
     /// The blob machine refuses to hold or release the bytes.
     #[error("the file `{sha256}` of the tenant `{tenant}` is not in a state for this")]
     Bytes {
-        /// Whose.
+        /// The tenant.
         tenant: Tenant,
         /// The digest of the bytes.
         sha256: Sha256,

@@ -35,7 +35,7 @@ pub enum StoreMismatch {
         marked(.store.as_ref())
     )]
     EmptyLedger {
-        /// Whose.
+        /// The tenant.
         tenant: Tenant,
         /// The id in the store, where it has one.
         store: Option<StoreId>,
@@ -46,7 +46,7 @@ pub enum StoreMismatch {
          service the ledger and the store that belong together, or adopt the store if no other service uses it"
     )]
     OtherLedger {
-        /// Whose.
+        /// The tenant.
         tenant: Tenant,
         /// The id in the ledger.
         ledger: StoreId,
@@ -59,7 +59,7 @@ pub enum StoreMismatch {
          store that belongs to the ledger, or restore the files, or adopt the store as it is"
     )]
     UnmarkedStore {
-        /// Whose.
+        /// The tenant.
         tenant: Tenant,
         /// The id in the ledger.
         ledger: StoreId,
@@ -70,7 +70,7 @@ pub enum StoreMismatch {
          service with the other ledger, then adopt the store"
     )]
     Shared {
-        /// Whose.
+        /// The tenant.
         tenant: Tenant,
         /// The id in the ledger.
         ledger: StoreId,

@@ -22,7 +22,7 @@ use crate::update::{Accepted, NotLowered, lower};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SequenceError {
-    /// It is not lower than the one that was accepted.
+    /// The number is not lower than the one that was accepted.
     #[error(transparent)]
     NotLowered(#[from] NotLowered),
     /// An upload whose number was accepted is on its way to the component, and would come after the way back.

@@ -96,7 +96,7 @@ pub(crate) struct Delivery {
     failing_since: Option<OffsetDateTime>,
     /// When the next try is.
     pub(crate) retry_at: Option<OffsetDateTime>,
-    /// Who sends now, and until when.
+    /// The holder of the lease, and its end.
     holder: Option<(u128, OffsetDateTime)>,
 }
 

@@ -433,7 +433,7 @@ pub fn attach_under(component: &mut DeviceComponent, update: &AvailableUpdate, b
     component.extension.push(update.to_extension_under(base));
 }
 
-/// Does as [`attach_under`], and leaves the current updates alone of which `is_foreign` says so.
+/// As [`attach_under`], and leaves the current updates alone of which `is_foreign` says so.
 pub(crate) fn attach_beside(
     component: &mut DeviceComponent,
     update: &AvailableUpdate,
@@ -533,7 +533,7 @@ pub fn make_current(component: &mut DeviceComponent, id: IngestId, restored: u32
     make_current_beside(component, id, restored, |_| false)
 }
 
-/// Does as [`make_current`], and leaves the current updates alone of which `is_foreign` says so.
+/// As [`make_current`], and leaves the current updates alone of which `is_foreign` says so.
 pub(crate) fn make_current_beside(
     component: &mut DeviceComponent,
     id: IngestId,

@@ -71,7 +71,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// Does it on a thread. The error of a thread that has ended says that nothing is known.
+    /// Runs the work on a thread. The error of a thread that has ended says that nothing is known.
     fn run<T: Send + 'static>(&self, work: impl FnOnce(&Folder) -> T + Send + 'static) -> OneshotReceiver<T> {
         let folder = Arc::clone(&self.folder);
         self.threads.run(move || work(&folder))

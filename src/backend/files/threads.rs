@@ -27,7 +27,7 @@ impl Threads {
         Ok(Self { jobs: Some(jobs), all })
     }
 
-    /// Does it on one of the threads, whether or not the answer is waited for.
+    /// Runs the work on one of the threads, whether or not the answer is waited for.
     pub(super) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> OneshotReceiver<T> {
         let (answer, awaited) = oneshot();
         if let Some(jobs) = &self.jobs {

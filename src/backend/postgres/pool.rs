@@ -143,7 +143,7 @@ impl Lease<'_> {
         self.connection.as_mut().ok_or(StoreError::unavailable(None, None))
     }
 
-    /// Does not use it again: it does not answer.
+    /// Drops the connection, which does not answer.
     pub(super) fn give_up(&mut self) {
         self.connection = None;
     }

@@ -38,7 +38,7 @@ impl OpenDatabase {
         Self { slot, has_failed, tried, reopen, on_loss }
     }
 
-    /// Does something with the database, after it was opened again where that is needed.
+    /// Runs some work with the database, after it was opened again where that is needed.
     pub(super) fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
         self.reopen_after_failure();
         let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 /// How many reports one request may bring.
 const MAX_REPORTS: usize = 64;
 
-/// Who a caller is, where that is one device: a token with the name `device/ID` is that of the device alone.
+/// Returns the device that a caller is, if it is one device: a token with the name `device/ID` is that of the device alone.
 fn own_device(caller: &Caller) -> Option<Id> {
     let Caller::Named(name) = caller else { return None };
     Id::new(name.as_str().strip_prefix("device/")?).ok()

@@ -28,7 +28,7 @@ pub struct Granted {
     pub device: Id,
 }
 
-/// Who a device is in audit records.
+/// Returns the actor that a device is in audit records.
 pub(super) fn device_context(device: &Id) -> Option<RecordContext> {
     ActorId::new(format!("device/{device}")).ok().map(Actor::device).map(RecordContext::by)
 }

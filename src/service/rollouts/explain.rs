@@ -45,7 +45,7 @@ names! {
         NotProven = "not-proven",
         /// The device was asked to stop.
         Stopping = "stopping",
-        /// It has ended.
+        /// The deployment has ended.
         Ended = "ended",
     }
 }

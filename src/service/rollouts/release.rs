@@ -106,7 +106,7 @@ impl ReleaseSubmission {
     }
 }
 
-/// Who wants a release to be withdrawn, and why.
+/// The request to withdraw a release: the actor and the reason.
 #[derive(Serialize, Deserialize)]
 struct Wish {
     by: ActorId,
@@ -337,7 +337,7 @@ where
         Err(RolloutError::Contended { attempts: TRIES })
     }
 
-    /// Does what is to be done for a release; whether it went on.
+    /// Carries out the outstanding effects of a release; returns whether it changed.
     async fn resume_release(&self, tenant: &Tenant, id: ReleaseId) -> Result<bool, RolloutError> {
         let session = self.updates.session(tenant);
         let mut seen = self.release_record(tenant, id).await?;

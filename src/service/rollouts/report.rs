@@ -152,9 +152,9 @@ impl DeviceReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReportAnswer {
-    /// It was recorded.
+    /// The report was recorded.
     Taken,
-    /// It was known.
+    /// The report was known.
     Known,
     /// Its subject has ended. A version is recorded all the same.
     Late {

@@ -20,7 +20,7 @@ use crate::update::rollout::{DeploymentId, Epoch, Event, LaneHead};
 /// How often a step is tried against others that write to the same records.
 pub(super) const TRIES: u32 = 64;
 
-/// Who made a release, as the accepted sequence numbers name them.
+/// Returns the provider of a release, as the accepted sequence numbers name them.
 pub(super) fn provider(release: &Release) -> Option<Text> {
     release.request.provider.as_ref().and_then(|provider| Text::new(provider.as_str()).ok())
 }
@@ -46,13 +46,13 @@ pub(super) enum Ask<'a> {
 /// What a step came to.
 #[derive(Debug)]
 pub(super) enum Stepped {
-    /// It was recorded.
+    /// The transition was recorded.
     To(Box<Transition>),
     /// The device goes on with what it was given.
     Granted(Deployment),
     /// Nothing had to be written.
     Unchanged(Deployment),
-    /// It cannot be.
+    /// The machine refuses the input.
     Refused(Refusal, Deployment),
 }
 

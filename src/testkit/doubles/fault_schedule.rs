@@ -141,7 +141,7 @@ impl FaultSchedule {
         self.late.lock().unwrap_or_else(PoisonError::into_inner).push(write);
     }
 
-    /// Does what was put off.
+    /// Carries out what was put off.
     pub(super) async fn catch_up(&self) {
         let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
         for write in late {

@@ -159,7 +159,7 @@ impl<'a, S: ?Sized> StoreUnderTest<'a, S> {
 }
 
 impl<S: Sync + ?Sized> StoreUnderTest<'_, S> {
-    /// Does the work on several threads at once, each with its number.
+    /// Runs the work on several threads at once, each with its number.
     pub(super) fn together(&self, threads: usize, work: impl Fn(usize) -> ClauseResult<()> + Sync) -> ClauseResult<()> {
         let work = &work;
         thread::scope(|scope| {

@@ -22,7 +22,7 @@ pub enum State {
     Live {
         /// Whether they are known to be in the store.
         present: bool,
-        /// Who needs them.
+        /// The holders, which need the bytes.
         holders: BTreeSet<Holder>,
         /// The time since when no holder does.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]

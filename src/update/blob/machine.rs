@@ -24,7 +24,7 @@ pub enum Input {
     Held {
         /// Digest and size.
         blob: BlobRef,
-        /// Who.
+        /// The holder.
         by: Holder,
         /// A generation that was never given before, for bytes that have none. Number 0 is never given.
         fresh: Generation,
@@ -40,7 +40,7 @@ pub enum Input {
     },
     /// A holder no longer needs the bytes.
     Released {
-        /// Who.
+        /// The holder.
         by: Holder,
         /// The actor who asked for it, where that is no upload.
         actor: Option<ActorId>,

@@ -88,7 +88,7 @@ pub enum Input {
     },
     /// An actor asked to make it current again, replacing the update that superseded it.
     RestoreRequested {
-        /// Who.
+        /// The actor.
         by: ActorId,
         /// The reason.
         why: Text,
@@ -119,14 +119,14 @@ pub enum Input {
     },
     /// The upload was withdrawn.
     Withdrawn {
-        /// Who.
+        /// The actor.
         by: ActorId,
         /// The reason.
         why: Text,
     },
     /// The upload is retired, as a later update superseded it.
     Retired {
-        /// Who decided so; `None` for a rule of the service.
+        /// The actor who decided so; `None` for a rule of the service.
         by: Option<ActorId>,
     },
     /// The component was written to, or is gone, and has no reference of this upload.

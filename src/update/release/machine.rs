@@ -33,7 +33,7 @@ pub enum Input {
     Released,
     /// Its withdrawal was requested.
     WithdrawRequested {
-        /// Who.
+        /// The actor.
         by: ActorId,
         /// The reason.
         why: Note,

@@ -147,14 +147,14 @@ pub enum RolloutInput {
     Submitted,
     /// An actor approves it.
     Approved {
-        /// Who.
+        /// The actor.
         by: ActorId,
         /// The digest of the spec that was approved.
         spec: Sha256,
     },
     /// An actor denies it.
     Denied {
-        /// Who.
+        /// The actor.
         by: ActorId,
         /// The reason.
         why: Note,
@@ -177,14 +177,14 @@ pub enum RolloutInput {
     },
     /// An actor requests a pause.
     PauseRequested {
-        /// Who.
+        /// The actor.
         by: ActorId,
         /// The reason.
         why: Note,
     },
     /// An actor requests to resume.
     ResumeRequested {
-        /// Who.
+        /// The actor.
         by: ActorId,
         /// The reason.
         why: Note,
@@ -193,7 +193,7 @@ pub enum RolloutInput {
     },
     /// An actor requests the cancellation.
     CancelRequested {
-        /// Who.
+        /// The actor.
         by: ActorId,
         /// The reason.
         why: Note,

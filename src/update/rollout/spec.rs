@@ -35,9 +35,9 @@ names! {
     Gate {
         /// The device is not in use with a patient.
         ClinicalUse = "clinical-use",
-        /// It is a time at which the device may be changed.
+        /// The time is one at which the device may be changed.
         Window = "window",
-        /// Nobody holds the device back.
+        /// No operator holds the device back.
         OperatorHold = "operator-hold",
         /// Whoever has to agree has agreed.
         Consent = "consent",
