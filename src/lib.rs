@@ -27,6 +27,7 @@
 //! | `server` | the HTTP service as an axum router (feature `server`) |
 //! | `testkit` | strategies for valid resources, and contract suites for stores (feature `testkit`) |
 //! | [`backend`] | stores: in memory, and engines by feature |
+//! | [`ddi`] | hawkBit's device interface over the service, without HTTP: SWUpdate and other clients |
 //! | [`service`] | async drivers of the update logic over the caller's stores |
 //! | [`rest`] | the FHIR REST API over a store, without HTTP |
 //! | [`subscription`] | which endpoints are told of changes, when, and who sends the notifications |
@@ -381,6 +382,7 @@ pub mod containment;
 pub mod convert;
 #[macro_use]
 pub mod datatype;
+pub mod ddi;
 pub mod issue;
 pub mod manifest;
 pub mod manual;

@@ -17,6 +17,8 @@ mod access;
 mod client;
 #[path = "update_service/connections.rs"]
 mod connections;
+#[path = "update_service/devices.rs"]
+mod devices;
 #[path = "update_service/faulty.rs"]
 mod faulty;
 #[path = "update_service/files.rs"]

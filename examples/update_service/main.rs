@@ -83,6 +83,7 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
         .with_referenced_deletion(settings.referenced)
         .with_scrub_every(settings.scrub_every)
         .with_references(settings.missing, settings.unknown)
+        .with_device_polling(settings.device_polling)
         .with_fatal(fatal.clone())
         .with_connection_limits(settings.connections.clone().within_descriptors()?);
     if !settings.regions.is_empty() {

@@ -1,6 +1,7 @@
 //! What the command line says.
 
 use fhir_devices::convert::Version;
+use fhir_devices::ddi::DEFAULT_POLLING;
 use fhir_devices::primitive::CanonicalBase;
 use fhir_devices::publish::RegionId;
 use fhir_devices::rest::{Handling, Limits, ReferencedDeletion};
@@ -51,6 +52,7 @@ where things are kept (by default everything is in memory, and ends with the ser
 rollouts
   --region NAME=slots  a region whose devices ask this service for what they are offered (repeatable; default local=slots).
                        A device names its region by a tag; else it is in the first one by name
+  --device-polling SECONDS  how often devices of hawkBit's interface poll (default 300); each is told up to a fifth more
 
 update files
   --adopt-store        make a store of update files that is not the ledger's its own, as after a restore. Files that the
@@ -131,6 +133,7 @@ pub(crate) struct Settings {
     pub(crate) sweep: SweepRules,
     pub(crate) scrub_every: Option<Duration>,
     pub(crate) regions: Vec<RegionId>,
+    pub(crate) device_polling: Duration,
     pub(crate) log: Level,
     pub(crate) log_json: bool,
 }
@@ -189,6 +192,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         sweep: SweepRules::default(),
         scrub_every: Some(Duration::from_secs(7 * 86_400)),
         regions: Vec::new(),
+        device_polling: DEFAULT_POLLING,
         log: Level::INFO,
         log_json: false,
     };
@@ -206,6 +210,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         match name.as_str() {
             "--listen" => settings.listen = listen(&value()?)?,
             "--base-url" => settings.base_url = Some(base_url(value()?)?),
+            "--device-polling" => settings.device_polling = Duration::from_secs(whole(&value()?)?.into()),
             "--region" => settings.regions.push(region(&value()?)?),
             "--cors-origin" => settings.cors_origins.push(base_url(value()?)?),
             "--handling" => {

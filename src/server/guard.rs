@@ -236,16 +236,21 @@ async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
     let tls = extensions.get::<OverTls>().is_some_and(|tls| tls.0);
     let listed = super::cors::listed(headers, &app.cors_origins).is_some();
     let own = listed || origin::is_own(method, headers, &host, &app.base, tls);
+    // What a signature says is checked even where nobody signs in, so that a client shows its faults there.
+    let signed = super::rollouts::signed_link(app, method, uri).await?;
     let Some(authenticator) = &app.authenticator else {
         // Any site that somebody visits could send updates to the service on their machine: directly, or by a name of its own
         // that leads to 127.0.0.1.
         if own && host.is_local() {
-            return Ok(Caller::Local);
+            return Ok(signed.unwrap_or(Caller::Local));
         }
         let words = "this service has no sign-in, and so answers only what comes from this machine, and from no page of another \
                      address";
         return Err(origin::foreign("local-only", words));
     };
+    if let Some(device) = signed {
+        return Ok(device);
+    }
     if asks_what_is_offered(method, uri) {
         return Ok(Caller::Unnamed);
     }
@@ -336,6 +341,7 @@ fn roles(method: &Method, path: &str) -> &'static [Role] {
     match (second, third, fourth) {
         (Some("offers" | "devices"), ..) if safe => &[Role::Read, Role::Device],
         (Some("devices"), ..) => &[Role::Device, Role::Operate],
+        (Some("controller"), ..) => &[Role::Device],
         _ if safe => &[Role::Read],
         (Some("releases"), ..) => &[Role::Release],
         (Some("rollouts"), Some(_), Some("approve" | "deny")) => &[Role::Approve],
@@ -363,11 +369,14 @@ fn asked_for(uri: &Uri) -> Option<String> {
     }
 }
 
+/// How programs send a token; the last two are those of hawkBit's device interface, for the token of one device and that of a gateway.
+const SCHEMES: [&str; 3] = ["bearer", "targettoken", "gatewaytoken"];
+
 /// Returns the token of a request: that of a program, or the password that a browser asked for.
 fn token(headers: &HeaderMap) -> Option<String> {
     let given = one(headers, &header::AUTHORIZATION)?;
     let (way, rest) = given.split_once(' ')?;
-    if way.eq_ignore_ascii_case("bearer") {
+    if SCHEMES.iter().any(|scheme| way.eq_ignore_ascii_case(scheme)) {
         return Some(rest.trim().to_owned());
     }
     if !way.eq_ignore_ascii_case("basic") {
@@ -404,6 +413,8 @@ mod tests {
             ("DELETE", "/ward/releases/1", &[Role::Release]),
             ("GET", "/ward/offers/1-1/pump.bin", &[Role::Read, Role::Device]),
             ("POST", "/ward/devices/pump/reports", &[Role::Device, Role::Operate]),
+            ("GET", "/ward/controller/v1/pump", &[Role::Device]),
+            ("POST", "/ward/controller/v1/pump/deploymentBase/1/feedback", &[Role::Device]),
             ("POST", "/ward/updates/_search", &[Role::Operate]),
             ("GET", "/blobs/ward/sha256/x/y", &[Role::Read]),
             ("X", "/", &[Role::Operate]),

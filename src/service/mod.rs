@@ -61,9 +61,9 @@ pub use pairing::{Adopted, MaintenanceError, StoreMismatch};
 pub use reconcile::{ReconcilePosition, Reconciled, UnknownReference, UnknownReferences};
 pub use references::Reference;
 pub use rollouts::{
-    Behind, Blocked, DeploymentFilter, DeviceReport, Explanation, FieldTimes, GateProvider, GateQuery, Granted,
-    Measures, Overdue, Pass, RegionError, ReleaseSubmission, ReportAnswer, ReportedVersion, RolloutError,
-    RolloutService, RolloutView, TimeToField, TimersRun, Verified,
+    Behind, Blocked, DeploymentFilter, DeviceAction, DeviceActions, DeviceReport, Explanation, FieldTimes,
+    GateProvider, GateQuery, Granted, Measures, Overdue, Pass, RegionError, ReleaseSubmission, ReportAnswer,
+    ReportedVersion, RolloutError, RolloutService, RolloutView, TimeToField, TimersRun, Verified,
 };
 pub use sequence::SequenceError;
 pub use signed::SignedSubmission;

@@ -70,7 +70,6 @@ pub use page::{Page, PageKey, PageQuery, PageToken};
 pub(crate) use page::{parsed_place, text_place, version_place};
 #[cfg(feature = "encryption")]
 pub(crate) use random::fill_random;
-#[cfg(any(feature = "postgres", feature = "redb"))]
 pub(crate) use random::random_bytes;
 #[cfg(any(feature = "cosmos", feature = "object-store"))]
 pub(crate) use random::random_name;

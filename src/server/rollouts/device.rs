@@ -26,7 +26,8 @@ fn own_device(caller: &Caller) -> Option<Id> {
     Id::new(name.as_str().strip_prefix("device/")?).ok()
 }
 
-fn device(path: &Path, caller: &Caller) -> Result<Id> {
+/// Returns the device of the path; 404 where the caller is another one.
+pub(super) fn device(path: &Path, caller: &Caller) -> Result<Id> {
     let device = Id::new(path.text("device")).map_err(Problem::not_found)?;
     match own_device(caller) {
         Some(own) if own != device => Err(Problem::not_found(format!("there is no device `{device}`"))),

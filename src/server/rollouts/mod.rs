@@ -1,6 +1,7 @@
 //! Releases, rollouts, and what devices ask and say: the routes over
 //! [`RolloutService`](crate::service::RolloutService), and the work that goes on by itself.
 
+mod ddi;
 mod device;
 mod drive;
 mod duration;
@@ -10,6 +11,7 @@ mod request;
 mod steer;
 mod task;
 
+pub(super) use ddi::signed_link;
 pub(super) use drive::{Wake, run};
 pub(super) use gauges::Gauges;
 
@@ -30,7 +32,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use url::form_urlencoded;
@@ -51,9 +53,18 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/{tenant}/devices/{device}/offers", get(device::offers))
         .route("/{tenant}/devices/{device}/reports", post(device::report).layer(small()))
         .route("/{tenant}/offers/{key}/{file}", get(device::gate))
+        .merge(device_interface())
         .route("/{tenant}/fhir/Task/{deployment}", get(task::read))
         .route("/{tenant}/fhir/AuditEvent", get(task::events))
         .route("/{tenant}/fhir/Provenance", get(task::provenances))
+}
+
+/// Returns the routes of the device interface.
+fn device_interface() -> Router<Shared> {
+    let handler = || any(ddi::handle).layer(DefaultBodyLimit::max(crate::ddi::MAX_BODY));
+    Router::new()
+        .route("/{tenant}/controller/v1/{device}", handler())
+        .route("/{tenant}/controller/v1/{device}/{*rest}", handler())
 }
 
 /// Returns the region that the tags of a device name.
@@ -180,6 +191,7 @@ fn problem(error: &RolloutError) -> Problem {
         | RolloutError::NoSuchDeployment { .. }
         | RolloutError::NoSuchOffer { .. }
         | RolloutError::NoSuchFile { .. }
+        | RolloutError::NoSuchDevice { .. }
         | RolloutError::NoSuchComponent { .. } => Problem::not_found(error),
         RolloutError::InvalidRelease(_) => new(S::BAD_REQUEST, IssueType::Value, "invalid-release"),
         RolloutError::InvalidSpec(_) => new(S::UNPROCESSABLE_ENTITY, IssueType::BusinessRule, "invalid-rollout"),

@@ -52,6 +52,12 @@ pub enum RolloutError {
         /// The file that was asked for.
         name: ArtifactName,
     },
+    /// The tenant has no such device.
+    #[error("there is no device `{device}`")]
+    NoSuchDevice {
+        /// The device.
+        device: Id,
+    },
     /// The device has no such component.
     #[error("device `{device}` does not have the component `{component}`")]
     NoSuchComponent {

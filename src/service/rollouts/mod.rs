@@ -3,6 +3,7 @@
 
 mod claim;
 mod control;
+mod device_actions;
 mod drive;
 mod error;
 mod explain;
@@ -25,6 +26,7 @@ mod task;
 
 pub use claim::Granted;
 pub use control::RolloutView;
+pub use device_actions::{DeviceAction, DeviceActions};
 pub use drive::{Pass, TimersRun};
 pub use error::{RegionError, RolloutError};
 pub use explain::{Blocked, Explanation};

@@ -83,7 +83,9 @@ where
             let Some(seen) = self.deployment_at(at.tenant, at.place, at.id).await? else { return Ok(Ok(false)) };
             let (content, action, is_offer) = match deployment::resume(&seen.value) {
                 None => return Ok(Ok(false)),
-                Some(Effect::PutOffer { key, action }) => (self.offer(at, &seen.value, key, action), action, true),
+                Some(Effect::PutOffer { key, action }) => {
+                    (Content::Offer(Box::new(self.offer(at, &seen.value, key, action))), action, true)
+                }
                 Some(Effect::PutTombstone { key, action }) => (Content::Tombstone { key, action }, action, false),
             };
             let input = match &found {
@@ -117,14 +119,14 @@ where
     }
 
     /// Returns the offer of a deployment, the same each time.
-    fn offer(&self, at: At<'_>, deployment: &Deployment, key: OfferKey, action: ActionNumber) -> Content {
+    pub(super) fn offer(&self, at: At<'_>, deployment: &Deployment, key: OfferKey, action: ActionNumber) -> Offer {
         let request = &at.plan.release.request;
         let files = request.files.iter().filter_map(|file| {
             let (name, size, sha256) = (file.name.clone(), file.blob.size, file.blob.digest);
             let link = (self.links)(at.tenant, &key, &file.name)?;
             Some(OfferedFile { name, size, sha256, sha1: file.sha1, link })
         });
-        Content::Offer(Box::new(Offer {
+        Offer {
             key,
             action,
             provider: request.provider.clone(),
@@ -134,7 +136,7 @@ where
             manifest: request.manifest,
             files: files.collect(),
             not_after: deployment.state.deadline().unwrap_or(time::OffsetDateTime::UNIX_EPOCH),
-        }))
+        }
     }
 
     /// Writes the contents that are due into the slots of a region. A slot that fails holds up no other, unless many in a row do.

@@ -8,7 +8,7 @@ use super::step::{Ask, At, Stepped, TRIES};
 use super::{RolloutError, RolloutService};
 use crate::audit::RecordContext;
 use crate::manifest::ProductionSpec;
-use crate::primitive::{Id, Instant};
+use crate::primitive::{Id, Instant, Text};
 use crate::publish::OfferKey;
 use crate::resource::DeviceComponent;
 use crate::resource::device_component::SpecType;
@@ -163,6 +163,10 @@ pub enum ReportAnswer {
     },
 }
 
+fn invalid(item: &ReportedVersion, why: &dyn std::fmt::Display) -> RolloutError {
+    RolloutError::InvalidVersion { component: item.component.clone(), why: why.to_string() }
+}
+
 impl<R, B, L> RolloutService<R, B, L>
 where
     R: ResourceStore + ?Sized,
@@ -249,15 +253,20 @@ where
         (restarted, number): (bool, Option<u64>),
         items: &[ReportedVersion],
     ) -> Result<ReportAnswer, RolloutError> {
-        if let (Some(number), Some(item)) = (number, items.first()) {
-            self.component_of(tenant, device, item).await?;
-            if !self.note_number(tenant, device, number).await? {
-                return Ok(ReportAnswer::Known);
-            }
+        // A report with a wrong item changes nothing.
+        let mut components = Vec::with_capacity(items.len());
+        for item in items {
+            Text::new(&item.version).map_err(|error| invalid(item, &error))?;
+            components.push(self.component_of(tenant, device, item).await?);
+        }
+        if let (Some(number), false) = (number, items.is_empty())
+            && !self.note_number(tenant, device, number).await?
+        {
+            return Ok(ReportAnswer::Known);
         }
         let (mut answer, mut made) = (ReportAnswer::Known, Vec::with_capacity(items.len()));
-        for item in items {
-            let versions = self.observed(tenant, device, number, item).await?;
+        for (item, component) in items.iter().zip(components) {
+            let versions = self.observed(tenant, device, number, (item, component)).await?;
             if versions.is_some() {
                 answer = ReportAnswer::Taken;
             }
@@ -335,21 +344,21 @@ where
         tenant: &Tenant,
         device: &Id,
         number: Option<u64>,
-        item: &ReportedVersion,
+        (item, component): (&ReportedVersion, (DeviceComponent, Version)),
     ) -> Result<Option<(VersionId, VersionId)>, RolloutError> {
         let resources = self.updates.resources(tenant);
-        let invalid = |why: &dyn std::fmt::Display| RolloutError::InvalidVersion {
-            component: item.component.clone(),
-            why: why.to_string(),
-        };
         let kind = match item.spec {
             ProductionSpec::Hardware => SpecType::HardwareRevision,
             ProductionSpec::Firmware => SpecType::FirmwareRevision,
             ProductionSpec::Protocol => SpecType::ProtocolRevision,
             _ => SpecType::SoftwareRevision,
         };
+        let mut seen = Some(component);
         for _ in 0..TRIES {
-            let (mut component, version) = self.component_of(tenant, device, item).await?;
+            let (mut component, version) = match seen.take() {
+                Some(seen) => seen,
+                None => self.component_of(tenant, device, item).await?,
+            };
             if component.production_spec(kind) == Some(item.version.as_str()) {
                 return Ok(None);
             }
@@ -357,7 +366,7 @@ where
             if number.is_some() && self.locks(tenant, device).await?.value.reported > number {
                 return Ok(None);
             }
-            component.set_production_spec(kind, &item.version).map_err(|error| invalid(&error))?;
+            component.set_production_spec(kind, &item.version).map_err(|error| invalid(item, &error))?;
             component.last_system_change = Instant::try_from(self.now()).ok().map(Into::into);
             // Another program may have stored what is not valid: that is no reason to forget what runs.
             let write = ValidWrite::over(&version, &component)?.with_id(WriteId(self.updates.ids.next_id()?.0));

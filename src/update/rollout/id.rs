@@ -266,7 +266,7 @@ texts! {
 
 impl FailureCode {
     /// Returns a code of this crate.
-    pub(in super::super) const fn of(code: &'static str) -> Self {
+    pub(crate) const fn of(code: &'static str) -> Self {
         Self(SmolStr::new_static(code))
     }
 }

@@ -1,0 +1,103 @@
+//! The actions of a device: its live offers by their numbers, as device interfaces with numbered actions show them.
+
+use super::step::At;
+use super::{RolloutError, RolloutService};
+use crate::manifest::ProductionSpec;
+use crate::primitive::Id;
+use crate::publish::{ActionNumber, Offer};
+use crate::search::ResourceType;
+use crate::store::{BlobStore, Key, Ledger, ResourceStore, StoreError, Tenant};
+use crate::update::deployment::{Deployment, State};
+use crate::update::rollout::LaneStatus;
+use time::OffsetDateTime;
+
+/// A live offer of a device.
+///
+/// ```
+/// use fhir_devices::service::DeviceAction;
+/// fn is_for(action: &DeviceAction, component: &str) -> bool {
+///     action.deployment.component == component
+/// }
+/// # let _ = is_for;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceAction {
+    /// The number of the action.
+    pub number: ActionNumber,
+    /// The deployment that the action belongs to.
+    pub deployment: Deployment,
+    /// The offer, the same each time.
+    pub offer: Offer,
+    /// Which version of the component shows the update.
+    pub reported_as: ProductionSpec,
+    /// Whether the device would be given the bytes now: the lane is open, and no gate is closed.
+    pub available: bool,
+}
+
+/// The live offers of a device, and how many it was ever made.
+///
+/// ```
+/// use fhir_devices::service::DeviceActions;
+/// fn is_idle(actions: &DeviceActions) -> bool {
+///     actions.live.is_empty()
+/// }
+/// # let _ = is_idle;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceActions {
+    /// When they were read.
+    pub at: OffsetDateTime,
+    /// The highest number that was given; 0 where there was no offer.
+    pub last: ActionNumber,
+    /// The live offers, by their numbers.
+    pub live: Vec<DeviceAction>,
+}
+
+impl<R, B, L> RolloutService<R, B, L>
+where
+    R: ResourceStore + ?Sized,
+    B: BlobStore + ?Sized,
+    L: Ledger + ?Sized,
+{
+    /// Returns the live offers of a device by the ledger, which decides, and not by the slots of its region. Nothing is written.
+    ///
+    /// # Errors
+    /// [`RolloutError::NoSuchDevice`]; [`RolloutError::Store`].
+    pub async fn device_actions(&self, tenant: &Tenant, device: &Id) -> Result<DeviceActions, RolloutError> {
+        let key = Key::new(ResourceType::Device, device.as_str()).map_err(StoreError::from)?;
+        match self.updates.resources(tenant).read(&key).await {
+            Ok(_) => {}
+            Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => {
+                return Err(RolloutError::NoSuchDevice { device: device.clone() });
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let offers = self.locks(tenant, device).await?.value;
+        let mut live = Vec::with_capacity(offers.live.len());
+        for id in offers.live.iter().map(|lock| lock.deployment) {
+            let Some(place) = self.place(tenant, id).await? else { continue };
+            let Some(seen) = self.deployment_at(tenant, place, id).await? else { continue };
+            let deployment = seen.value;
+            let Some(number) = deployment.state.action().filter(|_| deployment.state.is_in_flight()) else { continue };
+            let plan = self.plan(tenant, place.rollout).await?;
+            let mut available = self.lane(tenant, place).await?.kept.head.status == LaneStatus::Open;
+            // A device that was given the bytes goes on with them, whatever the gates are by now.
+            if available && !plan.spec.gates.is_empty() && !matches!(deployment.state, State::Claimed { .. }) {
+                available = match self.component_now(tenant, &deployment).await? {
+                    Some((component, _)) => {
+                        let of = (&*plan.spec, &*plan.release);
+                        self.closed_gates(tenant, of, &deployment, &component).await?.is_empty()
+                    }
+                    None => false,
+                };
+            }
+            let offer = self.offer(At { tenant, plan: &plan, place, id }, &deployment, deployment.key(), number);
+            let reported_as = plan.release.request.reported_as;
+            live.push(DeviceAction { number, deployment, offer, reported_as, available });
+        }
+        live.sort_by_key(|action| action.number);
+        Ok(DeviceActions { at: self.now(), last: offers.last, live })
+    }
+}
