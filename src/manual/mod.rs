@@ -7,6 +7,7 @@
 //! - [`bounds`]: the limits of requests, with their defaults.
 //! - [`restore`]: restoring the ledger or the update files from a backup.
 //! - [`rollouts`]: releases and rollouts: updating many components, with proof of success.
+//! - [`linux_device`]: updating a Linux device by SWUpdate in ten minutes.
 //! - [`conversion`]: how elements map to R4, R4B and R5, and what cannot be kept.
 //! - [`subscriptions`]: who is told of changes, how, and what an operator allows.
 //! - `xml` (with the feature `xml`): what is checked in FHIR XML, and what has no form in it.
@@ -25,6 +26,7 @@ pub mod design;
 pub mod everyday;
 pub mod fhir_server;
 pub mod interactions;
+pub mod linux_device;
 #[cfg(feature = "server")]
 pub mod operating;
 pub mod restore;

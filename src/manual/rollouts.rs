@@ -56,6 +56,9 @@
 //!
 //! # 3. What a device does
 //!
+//! Devices with a client of hawkBit's interface (SWUpdate, rauc-hawkbit-updater) poll `GET /TENANT/controller/v1/DEVICE`:
+//! [`linux_device`](super::linux_device). Others do this:
+//!
 //! 1. It asks for its offers: `GET /TENANT/devices/DEVICE/offers`.
 //! 2. It fetches the file at the `link` of the offer. It is written that it has it, and only then it gets a byte. 410 means that
 //!    the offer was taken back, 425 and 503 that it may ask later.
