@@ -166,6 +166,45 @@ fn schema_of_another_version_is_refused() {
     });
 }
 
+#[test]
+fn earlier_schema_becomes_searchable_by_own_parameters() {
+    on_a_server(|| async {
+        let (session, name) = (session().await, "fhir_own");
+        for is_sealed in [false, true] {
+            session.batch_execute("DROP SCHEMA IF EXISTS fhir_own CASCADE").await.unwrap();
+            let (store, t) = (open(options().with_schema(name)).await.unwrap(), fresh());
+            assert!(store.capabilities().own_parameters);
+            let component = r#"{"resourceType":"DeviceComponent","id":"c","identifier":{"value":"1"},"type":{"text":"MDS"},
+                "productionSpecification":[{"specType":{"coding":[{"code":"software-revision"}]},"productionSpec":"4.2.0"}]}"#;
+            let of = |id: &str| Key::new(ResourceType::DeviceComponent, id).unwrap();
+            // As earlier schemas have them: without entries for these parameters.
+            let index = || nothing().with(Parameter::Identifier, Token::bare("1"));
+            let writes = (0..250).map(|at| Write::create(of(&format!("c{at:03}")), component, index()));
+            store.commit(&t, writes.collect()).await.unwrap();
+            put(&store, &t, Write::create(device("d"), component, index())).await.unwrap();
+            put(&store, &t, Write::delete(of("c007"), Precondition::None)).await.unwrap();
+            if is_sealed {
+                put(&store, &t, Write::put(of("c008"), "sealed", index())).await.unwrap();
+            }
+            let reported = |version: &str| {
+                let wanted = Criterion::is(Parameter::ReportedVersion, version.parse().unwrap());
+                Search::new(ResourceType::DeviceComponent).and(wanted)
+            };
+            assert_eq!(ids(&store, &t, &reported("4.2.0")).await, Vec::<String>::new());
+            session.batch_execute("DELETE FROM fhir_own.migrations WHERE version >= 5").await.unwrap();
+            assert!(open(options().with_schema(name).without_migration()).await.is_err());
+            for _ in 0..2 {
+                let store = open(options().with_schema(name)).await.unwrap();
+                assert_eq!(store.capabilities().own_parameters, !is_sealed);
+                let found = ids(&store, &t, &reported("software-revision|4.2.0")).await;
+                assert_eq!((found.len(), found.contains(&"c007".to_owned())), (249 - usize::from(is_sealed), false));
+            }
+            put(&store, &t, Write::put(of("c000"), "{}", index())).await.unwrap();
+            assert_eq!(ids(&store, &t, &reported("4.2.0")).await.len(), 248 - usize::from(is_sealed));
+        }
+    });
+}
+
 // ------------------------------------------------------------------------------------------ commits
 
 #[test]

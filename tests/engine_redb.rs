@@ -240,6 +240,83 @@ fn file_of_format_is_searchable(format: u32) {
     assert_eq!([TIMES, VERSIONS].map(|table| rows(&place, table)), written);
 }
 
+const COMPONENT: &str = r#"{"resourceType":"DeviceComponent","id":"c","identifier":{"value":"1"},"type":{"text":"MDS"},
+    "productionSpecification":[{"specType":{"coding":[{"code":"software-revision"}]},"productionSpec":"4.2.0"}]}"#;
+
+fn reported(version: &str) -> Search {
+    Search::new(ResourceType::DeviceComponent).and(Criterion::is(Parameter::ReportedVersion, version.parse().unwrap()))
+}
+
+#[test]
+fn file_of_the_third_format_is_searchable_by_own_parameters() {
+    for is_sealed in [false, true] {
+        let place = Place::new(&format!("format-3-{is_sealed}"));
+        let (store, t) = (Redb::open(&place.0).unwrap(), fresh());
+        assert!(store.capabilities().own_parameters);
+        let of = |id: &str| Key::new(ResourceType::DeviceComponent, id).unwrap();
+        // As the third format has them: without entries for these parameters.
+        let index = || nothing().with(Parameter::Identifier, Token::bare("1"));
+        for at in 0..600 {
+            put(&store, &t, Write::put(of(&format!("c{at:03}")), COMPONENT, index())).unwrap();
+        }
+        put(&store, &t, Write::delete(of("c007"), Precondition::None)).unwrap();
+        if is_sealed {
+            put(&store, &t, Write::put(of("c008"), "sealed", index())).unwrap();
+        }
+        assert_eq!(walk(&store, &t, &reported("4.2.0")), []);
+        drop(store);
+        let db = redb::Database::open(&place.0).unwrap();
+        let transaction = db.begin_write().unwrap();
+        let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
+        transaction.open_table(meta).unwrap().insert("format", 3_u32.to_le_bytes().as_slice()).unwrap();
+        transaction.commit().unwrap();
+        drop(db);
+        for _ in 0..2 {
+            let store = Redb::open(&place.0).unwrap();
+            // What could not be read is not found: the REST API must look for itself.
+            assert_eq!(store.capabilities().own_parameters, !is_sealed);
+            let found = walk(&store, &t, &reported("4.2.0"));
+            assert_eq!(found.len(), 599 - usize::from(is_sealed));
+            assert!(ids(&found).iter().all(|id| *id != "c007"));
+            let both = reported("software-revision|4.2.0").and(Criterion::identifier("1".parse().unwrap()));
+            assert_eq!(walk(&store, &t, &both).len(), found.len());
+        }
+        // The entries go with the resource.
+        let store = Redb::open(&place.0).unwrap();
+        put(&store, &t, Write::put(of("c000"), "{}", index())).unwrap();
+        assert_eq!(walk(&store, &t, &reported("4.2.0")).len(), 598 - usize::from(is_sealed));
+    }
+}
+
+#[test]
+fn reads_see_every_acknowledged_write_while_others_read() {
+    let place = Place::new("shared-reads");
+    let (store, t) = (Arc::new(Redb::open(&place.0).unwrap()), fresh());
+    put(&*store, &t, Write::put(device("a"), "0", nothing())).unwrap();
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            let (store, done, t) = (store.clone(), done.clone(), t.clone());
+            scope.spawn(move || {
+                let mut last = 0;
+                while !done.load(Ordering::Relaxed) {
+                    let read = block_on(store.read(&t, &device("a"))).unwrap().version.get();
+                    assert!(read >= last, "{read} after {last}");
+                    last = read;
+                }
+            });
+        }
+        for round in 1..300 {
+            let written = put(&*store, &t, Write::put(device("a"), round.to_string(), nothing())).unwrap();
+            let read = block_on(store.read(&t, &device("a"))).unwrap();
+            assert_eq!((read.version, read.body), (written.version, written.body));
+            let found = block_on(store.search(&t, &Search::new(ResourceType::Device))).unwrap().items;
+            assert_eq!(found[0].version, written.version);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
 type Order = redb::TableDefinition<'static, &'static [u8], ()>;
 
 const TIMES: Order = redb::TableDefinition::new("times");

@@ -1,5 +1,11 @@
 //! Checks of writes that every store makes, so that all refuse alike.
 
+#[cfg(any(feature = "redb", feature = "postgres"))]
+use crate::element::ReadMode;
+#[cfg(any(feature = "redb", feature = "postgres"))]
+use crate::resource::DeviceComponent;
+#[cfg(any(feature = "redb", feature = "postgres"))]
+use crate::search::{IndexEntries, value::index_entries};
 use crate::store::{
     Change, CommitError, LEDGER_MAX_CHANGES, LEDGER_MAX_VALUE, Precondition, Result, StoreError, VersionId, Write,
 };
@@ -121,6 +127,15 @@ impl TimePlace {
 }
 
 const SIGN: u128 = 1 << 127;
+
+/// Returns the index entries of a stored component for this library's own search parameters; nothing where its body cannot be
+/// read, as one that is sealed.
+#[cfg(any(feature = "redb", feature = "postgres"))]
+pub(super) fn own_entries(body: &[u8]) -> Option<IndexEntries> {
+    let component = DeviceComponent::read(body, ReadMode::Lenient).ok()?.value;
+    let entries = index_entries(&component).into_vec().into_iter();
+    Some(entries.filter(|(parameter, _)| parameter.is_own()).collect())
+}
 
 /// Refuses a search in an order that the store does not give.
 #[cfg(any(feature = "cosmos", feature = "fhir-http"))]

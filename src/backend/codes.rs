@@ -33,6 +33,11 @@ pub(super) fn parameter_code(parameter: Parameter) -> u8 {
         Parameter::UdiCarrier => 13,
         Parameter::UdiDi => 14,
         Parameter::Url => 15,
+        Parameter::AvailableUpdateVersion => 16,
+        Parameter::AvailableUpdateStatus => 17,
+        Parameter::AvailableUpdateSequence => 18,
+        Parameter::ProductionSpecification => 19,
+        Parameter::ReportedVersion => 20,
     }
 }
 

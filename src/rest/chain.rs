@@ -88,7 +88,7 @@ impl Chain {
             return Err(Problem::unsupported(400, "search-parameter", words));
         };
         let filter = Filter::read(param, modifier, value, setting)?;
-        let plan = Plan::of(std::slice::from_ref(&filter), setting.base);
+        let plan = Plan::of(std::slice::from_ref(&filter), setting);
         Ok(Some(Self { link, end: End::Meets(Box::new(filter), plan) }))
     }
 

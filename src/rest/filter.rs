@@ -20,6 +20,8 @@ pub(super) struct Setting<'a> {
     pub(super) base: &'a OwnBase,
     pub(super) now: OffsetDateTime,
     pub(super) limits: &'a Limits,
+    /// Whether the store finds every resource by this library's own parameters.
+    pub(super) own_parameters: bool,
 }
 
 /// The most values of a parameter with `:contains`, each of which is looked for in every text.

@@ -1,6 +1,6 @@
 //! What of a query the store's index can answer, and what has to be checked on each resource.
 
-use super::filter::{Filter, Wanted};
+use super::filter::{Filter, Setting, Wanted};
 use crate::reference::OwnBase;
 use crate::search::{Criterion, Parameter, ResourceType, Token, TokenMatch};
 use crate::store::Key;
@@ -16,11 +16,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Returns every filter becomes a criterion where the index knows it. `base` is the address of the service.
-    pub(super) fn of(filters: &[Filter], base: &OwnBase) -> Self {
+    /// Returns the plan of filters: each becomes a criterion where the index of the store knows it.
+    pub(super) fn of(filters: &[Filter], setting: &Setting<'_>) -> Self {
         let mut plan = Self::default();
         for (at, filter) in filters.iter().enumerate() {
-            let asked = criterion(filter, base);
+            let asked = criterion(filter, setting);
             if asked.as_ref().is_none_or(|(_, exact)| !exact) {
                 plan.unindexed.push(at);
             }
@@ -31,18 +31,18 @@ impl Plan {
 }
 
 /// Returns what the index is asked, and whether its answer is exact.
-fn criterion(filter: &Filter, base: &OwnBase) -> Option<(Criterion, bool)> {
+fn criterion(filter: &Filter, setting: &Setting<'_>) -> Option<(Criterion, bool)> {
     if filter.not {
         return None;
     }
     if filter.param.name == "_id" {
         return of_ids(&filter.any_of).map(|criterion| (criterion, true));
     }
-    let of = filter.param.index?;
+    let of = filter.param.index.filter(|of| setting.own_parameters || !of.is_own())?;
     let mut any = Vec::with_capacity(filter.any_of.len());
     let mut exact = true;
     for wanted in &filter.any_of {
-        exact &= asked(of, wanted, base, &mut any)?;
+        exact &= asked(of, wanted, setting.base, &mut any)?;
     }
     any.sort();
     any.dedup();

@@ -102,7 +102,7 @@ impl Query {
         if let Some(faults) = faults {
             return Err(faults);
         }
-        read.plan = Plan::of(&read.filters, setting.base);
+        read.plan = Plan::of(&read.filters, setting);
         Ok(read)
     }
 

@@ -443,7 +443,8 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     pub(super) fn setting(&self) -> Setting<'_> {
-        Setting { base: &self.base, now: self.clock.now(), limits: &self.limits }
+        let own_parameters = self.store.capabilities().own_parameters;
+        Setting { base: &self.base, now: self.clock.now(), limits: &self.limits, own_parameters }
     }
 
     pub(super) async fn finder<'a>(&'a self, query: &'a Query) -> Result<Finder<'a, S>> {

@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 use std::fmt;
 use std::str::FromStr;
 
-/// A search parameter of STU3 that a store keeps an index for.
+/// A search parameter that a store keeps an index for: those of STU3, and this library's own of components.
 ///
 /// ```
 /// use fhir_devices::search::Parameter;
@@ -46,6 +46,16 @@ pub enum Parameter {
     UdiDi,
     /// The network address of a device.
     Url,
+    /// The version of an update that is available for a component.
+    AvailableUpdateVersion,
+    /// Whether an available update is current, superseded or withdrawn.
+    AvailableUpdateStatus,
+    /// The place of an available update among those of its component.
+    AvailableUpdateSequence,
+    /// A production specification of a component, with its kind as the system.
+    ProductionSpecification,
+    /// The software or firmware revision that a component reported last.
+    ReportedVersion,
 }
 
 /// How the values of a parameter are compared.
@@ -66,7 +76,7 @@ pub enum Matching {
 
 impl Parameter {
     /// Every parameter.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::Category,
         Self::DeviceName,
         Self::Identifier,
@@ -82,13 +92,37 @@ impl Parameter {
         Self::UdiCarrier,
         Self::UdiDi,
         Self::Url,
+        Self::AvailableUpdateVersion,
+        Self::AvailableUpdateStatus,
+        Self::AvailableUpdateSequence,
+        Self::ProductionSpecification,
+        Self::ReportedVersion,
     ];
+
+    /// Returns whether it is one of this library's own, which no FHIR server of somebody else's knows.
+    ///
+    /// ```
+    /// use fhir_devices::search::Parameter;
+    /// assert!(Parameter::ReportedVersion.is_own());
+    /// assert!(!Parameter::Type.is_own());
+    /// ```
+    #[must_use]
+    pub const fn is_own(self) -> bool {
+        matches!(
+            self,
+            Self::AvailableUpdateVersion
+                | Self::AvailableUpdateStatus
+                | Self::AvailableUpdateSequence
+                | Self::ProductionSpecification
+                | Self::ReportedVersion
+        )
+    }
 
     /// The longest value and the longest system that are kept, in bytes. What is longer is cut there, on both sides of a
     /// comparison, so that a search finds too much rather than too little.
     pub const LONGEST: usize = 256;
 
-    /// Returns the name in FHIR.
+    /// Returns the name in a query.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -107,6 +141,11 @@ impl Parameter {
             Self::UdiCarrier => "udi-carrier",
             Self::UdiDi => "udi-di",
             Self::Url => "url",
+            Self::AvailableUpdateVersion => "available-update-version",
+            Self::AvailableUpdateStatus => "available-update-status",
+            Self::AvailableUpdateSequence => "available-update-sequence",
+            Self::ProductionSpecification => "production-specification",
+            Self::ReportedVersion => "reported-version",
         }
     }
 
@@ -114,7 +153,15 @@ impl Parameter {
     #[must_use]
     pub const fn matching(self) -> Matching {
         match self {
-            Self::Category | Self::Identifier | Self::Status | Self::Type => Matching::Token,
+            Self::Category
+            | Self::Identifier
+            | Self::Status
+            | Self::Type
+            | Self::AvailableUpdateVersion
+            | Self::AvailableUpdateStatus
+            | Self::AvailableUpdateSequence
+            | Self::ProductionSpecification
+            | Self::ReportedVersion => Matching::Token,
             Self::DeviceName | Self::Manufacturer | Self::Model | Self::UdiCarrier | Self::UdiDi => Matching::Text,
             Self::Location | Self::Organization | Self::Parent | Self::Patient | Self::Source | Self::Url => {
                 Matching::Exact

@@ -91,7 +91,7 @@ impl Param {
     #[must_use]
     pub fn definition(&self, of: ResourceType, base: &CanonicalBase) -> String {
         const FHIR: &str = "http://hl7.org/fhir/SearchParameter";
-        if OWN.iter().any(|own| own.name == self.name) {
+        if self.index.is_some_and(Parameter::is_own) {
             return base.below(&format!("SearchParameter/fhir-devices-{}", self.name));
         }
         match self.name.strip_prefix('_') {
@@ -144,13 +144,34 @@ static COMPONENT: [Param; 4] = [
 
 /// This library's own parameters of components.
 static OWN: [Param; 5] = [
-    bare("available-update-version", Token, "the version of an update that is available for the component"),
-    bare("available-update-status", Token, "whether an available update is current, superseded or withdrawn"),
-    bare("available-update-sequence", Token, "the place of an available update among those of its component"),
-    bare("production-specification", Token, "a production specification: `kind|text`, as in `software-revision|4.2.0`"),
-    bare(
+    row(
+        "available-update-version",
+        Token,
+        Parameter::AvailableUpdateVersion,
+        "the version of an update that is available for the component",
+    ),
+    row(
+        "available-update-status",
+        Token,
+        Parameter::AvailableUpdateStatus,
+        "whether an available update is current, superseded or withdrawn",
+    ),
+    row(
+        "available-update-sequence",
+        Token,
+        Parameter::AvailableUpdateSequence,
+        "the place of an available update among those of its component",
+    ),
+    row(
+        "production-specification",
+        Token,
+        Parameter::ProductionSpecification,
+        "a production specification: `kind|text`, as in `software-revision|4.2.0`",
+    ),
+    row(
         "reported-version",
         Token,
+        Parameter::ReportedVersion,
         "the version that the component reported last, as its software or firmware revision",
     ),
 ];

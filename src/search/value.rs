@@ -69,6 +69,29 @@ impl<'r> Visitor<'_, 'r> {
         self.codings(&concept.coding);
         self.words(text(&concept.text));
     }
+
+    /// A part of each update that is available for a component.
+    fn updates(&mut self, component: &'r DeviceComponent, part: &str) {
+        let updates = component.extension.iter().filter(|one| CanonicalName::AvailableUpdate.matches(one.url.as_str()));
+        for value in updates.filter_map(|update| update.part(part)?.value.as_ref()) {
+            match value {
+                ExtensionValue::String(text) => self.token(None, text.value.as_ref().map(AsRef::as_ref)),
+                ExtensionValue::Code(code) => self.token(None, code.value.as_ref().map(AsRef::as_ref)),
+                ExtensionValue::Decimal(number) => self.token(None, number.value.as_ref().map(Decimal::as_str)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The production specifications of a component that are of a kind.
+    fn specifications(&mut self, component: &'r DeviceComponent, is_wanted: impl Fn(Option<&str>) -> bool) {
+        for specification in &component.production_specification {
+            let kind = specification.spec_type.as_ref().and_then(|kind| text(&kind.coding.first()?.code));
+            if is_wanted(kind) {
+                self.token(kind, text(&specification.production_spec));
+            }
+        }
+    }
 }
 
 fn text<S: AsRef<str>>(primitive: &Option<Primitive<S>>) -> Option<&str> {
@@ -113,7 +136,7 @@ impl Searchable for Device {
             }
             Parameter::UdiDi => v.text(udi.and_then(|udi| text(&udi.device_identifier))),
             Parameter::Url => v.text(text(&self.url)),
-            Parameter::Category | Parameter::Parent | Parameter::Source => {}
+            _ => {}
         }
     }
 }
@@ -128,6 +151,13 @@ impl Searchable for DeviceComponent {
             Parameter::Parent => v.reference(&self.parent),
             Parameter::Source => v.reference(&self.source),
             Parameter::Type => v.concept(&self.r#type),
+            Parameter::AvailableUpdateVersion => v.updates(self, "version"),
+            Parameter::AvailableUpdateStatus => v.updates(self, "status"),
+            Parameter::AvailableUpdateSequence => v.updates(self, "sequence"),
+            Parameter::ProductionSpecification => v.specifications(self, |_| true),
+            Parameter::ReportedVersion => {
+                v.specifications(self, |kind| matches!(kind, Some("software-revision" | "firmware-revision")));
+            }
             _ => {}
         }
     }
@@ -190,29 +220,6 @@ impl<'r> Values<'r> {
     }
 }
 
-/// Shows what a component has where a parameter of this library's own looks.
-fn visit_own<'r>(component: &'r DeviceComponent, name: &str, v: &mut Visitor<'_, 'r>) {
-    if let Some(part) = name.strip_prefix("available-update-") {
-        for update in component.extension.iter().filter(|one| CanonicalName::AvailableUpdate.matches(one.url.as_str()))
-        {
-            match update.part(part).and_then(|part| part.value.as_ref()) {
-                Some(ExtensionValue::String(text)) => v.token(None, text.value.as_ref().map(AsRef::as_ref)),
-                Some(ExtensionValue::Code(code)) => v.token(None, code.value.as_ref().map(AsRef::as_ref)),
-                Some(ExtensionValue::Decimal(number)) => v.token(None, number.value.as_ref().map(Decimal::as_str)),
-                _ => {}
-            }
-        }
-        return;
-    }
-    for specification in &component.production_specification {
-        let kind = specification.spec_type.as_ref().and_then(|kind| text(&kind.coding.first()?.code));
-        let is_version = matches!(kind, Some("software-revision" | "firmware-revision"));
-        if name == "production-specification" || (name == "reported-version" && is_version) {
-            v.token(kind, text(&specification.production_spec));
-        }
-    }
-}
-
 /// Returns what `resource` has where the parameter `name` looks.
 pub(crate) fn values<'r>(resource: &'r Resource, name: &str) -> Values<'r> {
     let mut values = Values::default();
@@ -232,9 +239,6 @@ pub(crate) fn values<'r>(resource: &'r Resource, name: &str) -> Values<'r> {
         }
         _ => {
             let Some(parameter) = Parameter::ALL.into_iter().find(|parameter| parameter.as_str() == name) else {
-                if let Resource::DeviceComponent(component) = resource {
-                    visit_own(component, name, &mut Visitor(&mut add));
-                }
                 return values;
             };
             match resource {

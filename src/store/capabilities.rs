@@ -48,6 +48,9 @@ pub struct Capabilities {
     /// Whether a resource is found by the index entries of its write, whatever its body holds. Otherwise it is found by what its
     /// body holds, which comes to the same for writes that this crate makes of resources.
     pub given_entries: bool,
+    /// Whether every resource is found by [this library's own parameters](crate::search::Parameter::is_own): also those that
+    /// were written before there were any. Otherwise the REST API looks through the resources for them.
+    pub own_parameters: bool,
     /// Whether the time of a version is never before that of the one before it, also where several write at the same moment.
     pub ordered_times: bool,
     /// Whether [`Precondition::Absent`](super::Precondition::Absent) is checked in the same step as the write. Without it two
@@ -80,6 +83,7 @@ impl Capabilities {
             durable_ack: false,
             deletion_write_ids: true,
             given_entries: true,
+            own_parameters: false,
             ordered_times: true,
             conditional_create: true,
             conditional_delete: true,

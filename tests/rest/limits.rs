@@ -91,7 +91,7 @@ async fn page_is_cut_by_bytes_and_has_a_next_link() {
 #[tokio::test]
 async fn sort_by_time_gathers_no_more_than_the_page() {
     let given = Arc::new(AtomicUsize::new(0));
-    let client = Client::over(Counted(Memory::new(), Arc::clone(&given)));
+    let client = Client::over(Counted(Memory::new(), Arc::clone(&given), true));
     let fill = async |from: usize, to: usize| {
         for at in from..to {
             client.put(&json!({"resourceType": "Device", "id": format!("d{at:04}"), "model": "P9"})).await;
@@ -140,11 +140,17 @@ async fn sort_by_time_pages_through_everything_in_order() {
 /// A store that counts the bytes of the bodies that it gives.
 struct Metered(Memory, Arc<AtomicUsize>);
 
-/// A store that counts the resources that it gives.
-struct Counted(Memory, Arc<AtomicUsize>);
+/// A store that counts the resources that it gives, and may be without an index for this library's own parameters.
+struct Counted(Memory, Arc<AtomicUsize>, bool);
 
 impl ResourceStore for Counted {
-    passed_on!(0: capabilities, vread, commit, history, prune_history);
+    passed_on!(0: vread, commit, history, prune_history);
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = self.0.capabilities();
+        capabilities.own_parameters &= self.2;
+        capabilities
+    }
 
     fn read<'a>(&'a self, tenant: &'a Tenant, key: &'a Key) -> BoxFuture<'a, Result<Version, StoreError>> {
         self.1.fetch_add(1, Ordering::Relaxed);
@@ -410,7 +416,7 @@ async fn transaction_of_large_components_is_refused() {
 fn included_resources_take_linear_time() {
     let given = Arc::new(AtomicUsize::new(0));
     let ward = |count: usize| {
-        let client = Client::over(Counted(Memory::new(), Arc::clone(&given)));
+        let client = Client::over(Counted(Memory::new(), Arc::clone(&given), true));
         later(async {
             for at in 0..count {
                 client.put(&json!({"resourceType": "Device", "id": format!("d{at:03}")})).await;
@@ -500,5 +506,31 @@ fn form_search_parameters_take_linear_time() {
             later(client.send("POST Device/_search", &headers, &form));
         };
         grows(run, 1_000);
+    }
+}
+
+#[tokio::test]
+async fn own_parameters_are_answered_by_the_index_where_there_is_one() {
+    for own_parameters in [true, false] {
+        let given = Arc::new(AtomicUsize::new(0));
+        let client = Client::over(Counted(Memory::new(), Arc::clone(&given), own_parameters));
+        for at in 0..300 {
+            let kind =
+                json!({"coding": [{"system": "http://hl7.org/fhir/specification-type", "code": "software-revision"}]});
+            client
+                .put(&json!({"resourceType": "DeviceComponent", "id": format!("c{at}"), "identifier": {"value": "1"},
+                    "type": {"text": "MDS"}, "productionSpecification": [{"specType": kind, "productionSpec": format!("4.{at}")}]}))
+                .await;
+        }
+        for query in [
+            "reported-version=4.7",
+            "production-specification=software-revision|4.7",
+            "production-specification=software-revision|4.7&reported-version=4.7",
+        ] {
+            given.store(0, Ordering::Relaxed);
+            assert_eq!(client.found(&format!("DeviceComponent?{query}")).await, ["c7"], "{query}");
+            let given = given.load(Ordering::Relaxed);
+            assert_eq!(given <= 2, own_parameters, "{query}: {given}");
+        }
     }
 }

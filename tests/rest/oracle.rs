@@ -33,6 +33,18 @@ fn codings(of: &Value) -> Held {
     held
 }
 
+/// The production specifications of some kinds.
+fn specifications(of: &Value, wanted: &dyn Fn(Option<&str>) -> bool) -> Held {
+    let mut held = Held::default();
+    for one in each(&of["productionSpecification"]) {
+        let kind = word(&one["specType"]["coding"][0]["code"]);
+        if wanted(kind.as_deref()) {
+            held.tokens.extend(word(&one["productionSpec"]).map(|text| (kind, text)));
+        }
+    }
+    held
+}
+
 fn held(of: &Value, param: &str) -> Held {
     let texts = |found: Vec<&Value>| Held { tokens: vec![], texts: found.into_iter().filter_map(word).collect() };
     let code = |system: &str, value: &Value| Held {
@@ -67,6 +79,11 @@ fn held(of: &Value, param: &str) -> Held {
         "udi-carrier" => texts(vec![&of["udi"]["carrierHRF"], &of["udi"]["carrierAIDC"]]),
         "organization" => texts(vec![&of["owner"]["reference"]]),
         "location" | "patient" | "source" | "parent" => texts(vec![&of[param]["reference"]]),
+        "production-specification" => specifications(of, &|_| true),
+        "reported-version" => {
+            specifications(of, &|kind| matches!(kind, Some("software-revision" | "firmware-revision")))
+        }
+        other if other.starts_with("available-update-") => Held::default(),
         other => texts(vec![&of[other]]),
     }
 }
@@ -97,7 +114,20 @@ impl Condition {
             ("_id", "missing") => wanted == "false",
             (_, "missing") => (held.tokens.is_empty() && held.texts.is_empty()) == (wanted == "true"),
             ("_id", _) => of["id"] == *wanted.strip_prefix('|').unwrap_or(wanted),
-            ("_tag" | "_security" | "identifier" | "type" | "status" | "category", "" | "not") => {
+            (
+                "_tag"
+                | "_security"
+                | "identifier"
+                | "type"
+                | "status"
+                | "category"
+                | "production-specification"
+                | "reported-version"
+                | "available-update-version"
+                | "available-update-status"
+                | "available-update-sequence",
+                "" | "not",
+            ) => {
                 let same = |value: &str, wanted: &str| value.to_lowercase() == wanted.to_lowercase();
                 held.tokens.iter().any(|(system, value)| match wanted.split_once('|') {
                     None => same(value, wanted),

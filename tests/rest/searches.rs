@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded::byte_serialize;
 
 const SYSTEMS: [&str; 3] = ["urn:a", "urn:B", "http://hl7.org/fhir/device-status"];
+const KINDS: [&str; 3] = ["software-revision", "firmware-revision", "hardware-revision"];
 const CODES: [&str; 7] = ["x1", "X1", "y", "Ünit,2\\$", "active", "setting", "calculation"];
 const WORDS: [&str; 11] = [
     "Dräger, Lübeck",
@@ -138,12 +139,38 @@ fn part(metric: bool) -> impl Strategy<Value = Value> {
     )
 }
 
+fn specification() -> impl Strategy<Value = Value> {
+    (prop::option::of(select(&KINDS[..])), prop::option::of(select(&CODES[..]))).prop_map(|(kind, text)| {
+        let mut specification = json!({"componentId": {"value": "1"}});
+        if let Some(kind) = kind {
+            let system = "http://hl7.org/fhir/specification-type";
+            specification["specType"] = json!({"coding": [{"system": system, "code": kind}]});
+        }
+        set(&mut specification, "productionSpec", text);
+        specification
+    })
+}
+
+fn component() -> impl Strategy<Value = Value> {
+    (part(false), prop::collection::vec(specification(), 0..3)).prop_map(|(mut component, specifications)| {
+        if !specifications.is_empty() {
+            component["productionSpecification"] = specifications.into();
+        }
+        component
+    })
+}
+
 fn resource(kind: ResourceType) -> BoxedStrategy<Value> {
     match kind {
         ResourceType::Device => device().boxed(),
-        ResourceType::DeviceComponent => part(false).boxed(),
+        ResourceType::DeviceComponent => component().boxed(),
         _ => part(true).boxed(),
     }
+}
+
+/// The systems that are asked for.
+fn systems_of(param: &str) -> &'static [&'static str] {
+    if matches!(param, "production-specification" | "reported-version") { &KINDS } else { &SYSTEMS }
 }
 
 /// A value to ask for.
@@ -153,7 +180,7 @@ fn value(param: &'static str, kind: ParamKind, modifier: &'static str) -> BoxedS
         (_, "missing") => own(&["true", "false"]).boxed(),
         (ParamKind::Token, "text") => own(&["dräger", "SER", "é", "p", "e"]).boxed(),
         _ if param == "_id" => own(&["r0", "r1", "R1", "|r2", "urn:a|r1"]).boxed(),
-        (ParamKind::Token, _) => (0..4, select(&SYSTEMS[..]), select(&CODES[..]))
+        (ParamKind::Token, _) => (0..4, select(systems_of(param)), select(&CODES[..]))
             .prop_map(|(form, system, code)| match form {
                 0 => code.to_owned(),
                 1 => format!("|{code}"),

@@ -33,6 +33,8 @@ pub(super) fn asked(kind: ResourceType, criterion: &Criterion, minds_case: bool)
         Criterion::Is(parameter, _) | Criterion::Begins(parameter, _) if !has(kind, *parameter) => {
             CriterionQuery::Never
         }
+        // The server does not know it.
+        Criterion::Is(parameter, _) | Criterion::Begins(parameter, _) if parameter.is_own() => CriterionQuery::Here,
         Criterion::Is(parameter, wanted) => match value(*parameter, wanted, minds_case) {
             Some(value) => CriterionQuery::Pair((parameter.to_string(), value)),
             None => CriterionQuery::Here,

@@ -245,6 +245,7 @@ impl ResourceStore for Memory {
         capabilities.history_pruning = true;
         capabilities.changes = true;
         capabilities.search_by_time = true;
+        capabilities.own_parameters = true;
         capabilities
     }
 

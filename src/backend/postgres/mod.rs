@@ -79,6 +79,8 @@ pub struct Postgres {
     sql: Sql,
     pages: PageKey,
     durable: bool,
+    /// Whether every resource is found by this library's own search parameters.
+    own_parameters: bool,
 }
 
 /// The statements that are always the same.
@@ -146,7 +148,7 @@ impl Postgres {
     async fn start(options: Options, connect: Box<dyn Connect>) -> Result<Self> {
         schema::check_name(&options.schema)?;
         let pool = Pool::new(connect, options.connections.get(), options.acquire_timeout);
-        let (pages, durable) = {
+        let (pages, durable, own_parameters) = {
             let mut lease = pool.get().await?;
             let client = &mut lease.connection()?.client;
             if options.migrates {
@@ -156,10 +158,11 @@ impl Postgres {
             }
             let pages = schema::page_key(client, &options.schema).await?;
             let sql = "SELECT current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off'";
-            (pages, client.query_one(sql, &[]).await.and_then(|row| row.try_get(0)).map_err(failed)?)
+            let durable = client.query_one(sql, &[]).await.and_then(|row| row.try_get(0)).map_err(failed)?;
+            (pages, durable, schema::finds_by_own_parameters(client, &options.schema).await?)
         };
         let sql = Sql::new(&options.schema);
-        Ok(Self { pool, limits: options.limits, schema: options.schema, sql, pages, durable })
+        Ok(Self { pool, limits: options.limits, schema: options.schema, sql, pages, durable, own_parameters })
     }
 
     /// The rows of a statement that only reads. A connection that turns out to be broken is replaced once.
@@ -391,6 +394,7 @@ impl ResourceStore for Postgres {
         capabilities.history_pruning = true;
         capabilities.search_by_time = true;
         capabilities.changes = true;
+        capabilities.own_parameters = self.own_parameters;
         capabilities
     }
 

@@ -1,14 +1,25 @@
 //! The tables and functions in the database, and how they come there.
 
-use super::failed;
+use super::super::checks::own_entries;
+use super::super::codes::{parameter_code, type_code};
+use super::{failed, system};
+use crate::search::ResourceType;
 use crate::store::{PageKey, Result, StoreError, random_bytes};
-use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Transaction};
 
 /// Each is applied once, in order, and never changed afterwards. `{s}` is the schema.
 ///
-/// The second one changes the functions alone: times heal after the clock jumped ahead (R13).
-const MIGRATIONS: [&str; 4] =
-    [include_str!("schema_1.sql"), "", include_str!("schema_3.sql"), include_str!("schema_4.sql")];
+/// The second one changes the functions alone: times heal after the clock jumped ahead (R13). The fifth one is
+/// [`write_own_entries`].
+const MIGRATIONS: [&str; 5] =
+    [include_str!("schema_1.sql"), "", include_str!("schema_3.sql"), include_str!("schema_4.sql"), ""];
+
+/// The migration that makes index entries for this library's own search parameters.
+const OWN_ENTRIES: i32 = 5;
+
+/// How many components it looks at in one statement.
+const BATCH: i64 = 100;
 
 /// The functions, which are replaced by each version of the schema.
 const FUNCTIONS: &str = include_str!("functions.sql");
@@ -59,10 +70,73 @@ pub(super) async fn migrate(client: &mut Client, schema: &str) -> Result<()> {
         sql.push_str(&FUNCTIONS.replace("{s}", schema));
         transaction.batch_execute(&sql).await.map_err(failed)?;
     }
+    if (1..OWN_ENTRIES).contains(&applied) {
+        write_own_entries(&transaction, schema).await?;
+    }
     let key: [u8; 32] = random_bytes()?;
     let insert = format!("INSERT INTO {schema}.meta (name, value) VALUES ('pages', $1) ON CONFLICT DO NOTHING");
     transaction.execute(&insert, &[&key.as_slice()]).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)
+}
+
+/// Makes the index entries of components for this library's own search parameters. Where one cannot be read, as one that is
+/// sealed, this is noted: see [`finds_by_own_parameters`].
+async fn write_own_entries(transaction: &Transaction<'_>, schema: &str) -> Result<()> {
+    // Nobody may write meanwhile: what an earlier version of this library writes has no such entries.
+    let lock = format!("LOCK TABLE {schema}.resources IN SHARE ROW EXCLUSIVE MODE");
+    transaction.batch_execute(&lock).await.map_err(failed)?;
+    let select = format!(
+        "SELECT number, tenant, id, body FROM {schema}.resources WHERE type = $1 AND body IS NOT NULL \
+         AND (tenant, type, id) > ($2, $1, $3) ORDER BY tenant, type, id LIMIT $4"
+    );
+    let insert = format!(
+        "INSERT INTO {schema}.entries (resource, tenant, type, parameter, value, system, id) \
+         SELECT n.resource, n.tenant, $1, n.parameter, n.value, n.system, n.id \
+         FROM unnest($2::bigint[], $3::text[], $4::smallint[], $5::bytea[], $6::bytea[], $7::text[]) \
+         n (resource, tenant, parameter, value, system, id) ON CONFLICT DO NOTHING"
+    );
+    // So that the next write of the resource looks at its entries.
+    let touch = format!(
+        "UPDATE {schema}.resources r SET indexed = '' FROM unnest($2::text[], $3::text[]) n (tenant, id) \
+         WHERE r.tenant = n.tenant AND r.type = $1 AND r.id = n.id"
+    );
+    let of_type = i16::from(type_code(ResourceType::DeviceComponent));
+    let (mut all_read, mut behind) = (true, (String::new(), String::new()));
+    loop {
+        let rows = transaction.query(&select, &[&of_type, &behind.0, &behind.1, &BATCH]).await.map_err(failed)?;
+        let Some(last) = rows.last() else { break };
+        behind = (last.try_get("tenant").map_err(failed)?, last.try_get("id").map_err(failed)?);
+        let (mut resources, mut tenants, mut parameters) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut values, mut systems, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+        for row in &rows {
+            let Some(entries) = own_entries(row.try_get("body").map_err(failed)?) else {
+                all_read = false;
+                continue;
+            };
+            for (parameter, token) in entries.iter() {
+                resources.push(row.try_get::<_, i64>("number").map_err(failed)?);
+                tenants.push(row.try_get::<_, &str>("tenant").map_err(failed)?);
+                parameters.push(i16::from(parameter_code(parameter)));
+                values.push(token.value.as_bytes().to_vec());
+                systems.push(system(token.system.as_deref()));
+                ids.push(row.try_get::<_, &str>("id").map_err(failed)?);
+            }
+        }
+        let all: [&(dyn ToSql + Sync); 7] = [&of_type, &resources, &tenants, &parameters, &values, &systems, &ids];
+        transaction.execute(&insert, &all).await.map_err(failed)?;
+        transaction.execute(&touch, &[&of_type, &tenants, &ids]).await.map_err(failed)?;
+    }
+    if !all_read {
+        let note = format!("INSERT INTO {schema}.meta (name, value) VALUES ('unindexed', '') ON CONFLICT DO NOTHING");
+        transaction.execute(&note, &[]).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Returns whether every component is found by this library's own search parameters.
+pub(super) async fn finds_by_own_parameters(client: &Client, schema: &str) -> Result<bool> {
+    let sql = format!("SELECT 1 FROM {schema}.meta WHERE name = 'unindexed'");
+    client.query_opt(&sql, &[]).await.map(|row| row.is_none()).map_err(failed)
 }
 
 async fn applied(client: &impl tokio_postgres::GenericClient, schema: &str) -> Result<i32> {

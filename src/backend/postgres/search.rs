@@ -271,9 +271,13 @@ fn breadth(criterion: &Criterion) -> Option<u8> {
         Parameter::Source | Parameter::Parent | Parameter::Url => 3,
         Parameter::UdiDi | Parameter::Location | Parameter::Patient => 4,
         Parameter::DeviceName | Parameter::Model | Parameter::Organization => 5,
-        Parameter::Manufacturer => 6,
+        Parameter::Manufacturer
+        | Parameter::AvailableUpdateVersion
+        | Parameter::AvailableUpdateSequence
+        | Parameter::ProductionSpecification
+        | Parameter::ReportedVersion => 6,
         Parameter::Type => 7,
-        Parameter::Category | Parameter::Status => 8,
+        Parameter::Category | Parameter::Status | Parameter::AvailableUpdateStatus => 8,
     };
     match criterion {
         Criterion::Id(_) => Some(0),

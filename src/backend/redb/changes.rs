@@ -2,11 +2,12 @@
 
 use super::super::checks::{TimePlace, to_usize};
 use super::super::codes::type_code;
-use super::tables::{CURRENT, OLDER, Row, VERSIONS, end_of, of_type, older_key};
-use super::{PAGE_BYTES, failed, open_for_reading};
+use super::snapshot::Snapshot;
+use super::tables::{Row, end_of, of_type, older_key};
+use super::{PAGE_BYTES, failed};
 use crate::search::ResourceType;
 use crate::store::{Changes, Key, Result, StoreError, Tenant, Version};
-use ::redb::{Range, ReadTransaction};
+use ::redb::Range;
 use smol_str::SmolStr;
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -58,13 +59,13 @@ fn id_and_version(rest: &[u8]) -> Option<(SmolStr, u64)> {
 
 /// One page of the versions behind a place, and where to go on if there may be more.
 pub(super) fn page(
-    transaction: &ReadTransaction,
+    snapshot: &Snapshot,
     tenant: &Tenant,
     changes: &Changes,
     after: Option<&ChangePlace>,
 ) -> Result<(Vec<Version>, Option<ChangePlace>)> {
-    let versions = open_for_reading(transaction, VERSIONS)?;
-    let (current, older) = (open_for_reading(transaction, CURRENT)?, open_for_reading(transaction, OLDER)?);
+    let versions = snapshot.versions()?;
+    let (current, older) = (snapshot.current()?, snapshot.older()?);
     let oldest_first = changes.oldest_first;
     let since = changes.since.map(|since| TimePlace::new(since, &SmolStr::default()).encode()).unwrap_or_default();
     let mut types = Vec::new();

@@ -2,6 +2,7 @@
 
 use super::super::private_file::{private, sync_folder};
 use super::header::{self, Damage};
+use super::snapshot::SharedReads;
 use super::{failed, unavailable};
 use crate::store::{Result, StoreError};
 use crate::support::chain;
@@ -25,7 +26,7 @@ pub(super) type OnLoss = dyn Fn(&StoreError) + Send + Sync;
 
 /// A database whose file may fail: the engine refuses everything after the first error of the disk, until it is opened again.
 pub(super) struct OpenDatabase {
-    slot: RwLock<Option<Database>>,
+    slot: RwLock<Option<SharedReads>>,
     has_failed: AtomicBool,
     tried: Mutex<Option<Instant>>,
     reopen: Option<Box<Reopen>>,
@@ -34,12 +35,13 @@ pub(super) struct OpenDatabase {
 
 impl OpenDatabase {
     pub(super) fn new(db: Database, reopen: Option<Box<Reopen>>, on_loss: Option<Arc<OnLoss>>) -> Self {
-        let (slot, has_failed, tried) = (RwLock::new(Some(db)), AtomicBool::new(false), Mutex::new(None));
+        let (slot, has_failed, tried) =
+            (RwLock::new(Some(SharedReads::new(db))), AtomicBool::new(false), Mutex::new(None));
         Self { slot, has_failed, tried, reopen, on_loss }
     }
 
     /// Runs some work with the database, after it was opened again where that is needed.
-    pub(super) fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&SharedReads) -> Result<T>) -> Result<T> {
         self.reopen_after_failure();
         let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
         let Some(db) = slot.as_ref() else {
@@ -65,7 +67,7 @@ impl OpenDatabase {
         drop(slot.take());
         match reopen() {
             Ok(db) => {
-                *slot = Some(db);
+                *slot = Some(SharedReads::new(db));
                 self.has_failed.store(false, Ordering::Release);
             }
             Err(error @ StoreError::Corrupt { .. }) => {

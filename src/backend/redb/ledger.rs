@@ -2,14 +2,14 @@
 
 use super::super::checks::{check_changes, to_usize};
 use super::super::oneshot::oneshot;
-use super::tables::{RECORDS, end_of, key_of_record, record_key};
+use super::snapshot::Snapshot;
+use super::tables::{end_of, key_of_record, record_key};
 use super::writer::{Changes, Task};
-use super::{Redb, failed, open_for_reading};
+use super::{Redb, failed};
 use crate::store::{
     BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageQuery, PageToken, Result, Revision,
     StoreError, Tenant,
 };
-use ::redb::ReadTransaction;
 use bytes::Bytes;
 use std::num::NonZeroU32;
 use std::ops::Bound;
@@ -30,8 +30,8 @@ fn record(key: LedgerKey, row: &[u8]) -> Result<LedgerRecord> {
 }
 
 impl Redb {
-    fn get_now(&self, transaction: &ReadTransaction, tenant: &Tenant, key: &LedgerKey) -> Result<Option<LedgerRecord>> {
-        let records = open_for_reading(transaction, RECORDS)?;
+    fn get_now(&self, snapshot: &Snapshot, tenant: &Tenant, key: &LedgerKey) -> Result<Option<LedgerRecord>> {
+        let records = snapshot.records()?;
         let row = records.get(record_key(tenant, key.as_str()).as_slice()).map_err(failed)?;
         row.map(|row| record(key.clone(), row.value())).transpose()
     }
@@ -48,7 +48,7 @@ impl Redb {
 
     fn scan_now(
         &self,
-        transaction: &ReadTransaction,
+        snapshot: &Snapshot,
         tenant: &Tenant,
         prefix: &LedgerKey,
         limit: NonZeroU32,
@@ -60,7 +60,7 @@ impl Redb {
         let end = end_of(&start);
         let from = place.map(|place| [&record_key(tenant, ""), place.as_slice()].concat());
         let from = from.as_ref().map_or(Bound::Included(start.as_slice()), |from| Bound::Excluded(from.as_slice()));
-        let records = open_for_reading(transaction, RECORDS)?;
+        let records = snapshot.records()?;
         let rows = records.range::<&[u8]>((from, Bound::Excluded(end.as_slice()))).map_err(failed)?;
         let mut page = Page { items: Vec::<LedgerRecord>::new(), next: None };
         let mut bytes = 0_usize;

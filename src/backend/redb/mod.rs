@@ -2,10 +2,12 @@
 
 mod changes;
 mod file;
+mod format;
 mod header;
 mod ledger;
 mod options;
 mod search;
+mod snapshot;
 mod tables;
 mod writer;
 
@@ -13,18 +15,16 @@ use super::checks::{TimePlace, check_writes, to_usize};
 use super::oneshot::oneshot;
 use crate::store::{
     AtomicScope, BoxError, BoxFuture, Capabilities, Changes, Clock, CommitError, Key, Page, PageKey, PageQuery,
-    PageToken, ResourceStore, Result, Search, SearchOrder, StoreError, Tenant, Version, VersionId, Write, random_bytes,
+    PageToken, ResourceStore, Result, Search, SearchOrder, StoreError, Tenant, Version, VersionId, Write,
     version_place,
 };
-use ::redb::{
-    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition,
-    WriteTransaction,
-};
+use ::redb::Database;
 use changes::ChangePlace;
 use file::{OpenDatabase, Reopen};
 use options::Limits;
 pub use options::Options;
 use search::{Finder, Place, page_by_time};
+use snapshot::Snapshot;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Bound;
@@ -33,10 +33,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tables::{
-    CHANGES, CURRENT, FORMAT, HEADS, INDEX, META, OLDER, RECORDS, Row, TIMES, VERSIONS, current_key, current_of_older,
-    older_key, split_key, time_key, version_key,
-};
+use tables::{Row, current_key, older_key};
 use writer::{Prune, Task, Writes};
 
 /// The bytes of the bodies after which a page of a history ends.
@@ -89,6 +86,8 @@ pub struct Redb {
     limits: Limits,
     clock: Arc<dyn Clock>,
     pages: PageKey,
+    /// Whether every resource is found by this library's own search parameters.
+    own_parameters: bool,
 }
 
 impl Redb {
@@ -101,14 +100,15 @@ impl Redb {
     }
 
     fn start(db: Database, options: Options, reopen: Option<Box<Reopen>>) -> Result<Self> {
-        let pages = PageKey::from_bytes(prepare(&db)?);
+        let format::Prepared { pages, own_parameters } = format::prepare(&db)?;
+        let pages = PageKey::from_bytes(pages);
         let db = Arc::new(OpenDatabase::new(db, reopen, options.on_loss));
         let (tasks, waiting) = sync_channel(WAITING);
         let (of_writer, max_versions) = (Arc::clone(&db), options.limits.max_versions);
         let write = move || writer::run(&of_writer, max_versions, &waiting);
         let writer = std::thread::Builder::new().name("redb-writer".into()).spawn(write);
         let writer = Some(writer.map_err(unavailable)?);
-        Ok(Self { db, tasks: Some(tasks), writer, limits: options.limits, clock: options.clock, pages })
+        Ok(Self { db, tasks: Some(tasks), writer, limits: options.limits, clock: options.clock, pages, own_parameters })
     }
 
     /// Hands a commit over to the writer.
@@ -138,12 +138,12 @@ impl Redb {
     }
 
     /// Reads in a snapshot of the file.
-    fn reading<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T>) -> Result<T> {
-        self.db.with(|db| read(&db.begin_read().map_err(failed)?))
+    fn reading<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T>) -> Result<T> {
+        self.db.with(|db| read(&*db.snapshot()?))
     }
 
-    fn read_now(&self, transaction: &ReadTransaction, tenant: &Tenant, key: &Key) -> Result<Version> {
-        let current = open_for_reading(transaction, CURRENT)?;
+    fn read_now(&self, snapshot: &Snapshot, tenant: &Tenant, key: &Key) -> Result<Version> {
+        let current = snapshot.current()?;
         let row = current.get(current_key(tenant, key).as_slice()).map_err(failed)?.ok_or(StoreError::not_found())?;
         let row = Row::decode(row.value())?;
         match row.body {
@@ -152,50 +152,44 @@ impl Redb {
         }
     }
 
-    fn vread_now(
-        &self,
-        transaction: &ReadTransaction,
-        tenant: &Tenant,
-        key: &Key,
-        version: VersionId,
-    ) -> Result<Version> {
+    fn vread_now(&self, snapshot: &Snapshot, tenant: &Tenant, key: &Key, version: VersionId) -> Result<Version> {
         let at = current_key(tenant, key);
-        let current = open_for_reading(transaction, CURRENT)?;
+        let current = snapshot.current()?;
         let row = current.get(at.as_slice()).map_err(failed)?.ok_or(StoreError::not_found())?;
         let row = Row::decode(row.value())?;
         if row.version == version {
             return Ok(row.to_version(key));
         }
-        let older = open_for_reading(transaction, OLDER)?;
+        let older = snapshot.older()?;
         let row = older.get(older_key(&at, version.get()).as_slice()).map_err(failed)?.ok_or(StoreError::not_found())?;
         Ok(Row::decode(row.value())?.to_version(key))
     }
 
-    fn search_now(&self, transaction: &ReadTransaction, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+    fn search_now(&self, snapshot: &Snapshot, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
         let query = PageQuery::Search(search);
         if search.order != SearchOrder::Id {
             let place = self.pages.place(tenant, query, search.after.as_ref(), |bytes| TimePlace::decode(&bytes))?;
-            let (items, next) = page_by_time(transaction, tenant, search, place)?;
+            let (items, next) = page_by_time(snapshot, tenant, search, place)?;
             let next = next.map(|place| self.pages.seal(tenant, query, &place.encode())).transpose()?;
             return Ok(Page { items, next });
         }
         let place = self.pages.place(tenant, query, search.after.as_ref(), |bytes| Place::decode(&bytes))?;
-        let (items, next) = Finder::new(transaction, tenant, search)?.page(to_usize(search.limit), place.as_ref())?;
+        let (items, next) = Finder::new(snapshot, tenant, search)?.page(to_usize(search.limit), place.as_ref())?;
         let next = next.map(|place| self.pages.seal(tenant, query, &place.encode())).transpose()?;
         Ok(Page { items, next })
     }
 
-    fn changes_now(&self, transaction: &ReadTransaction, tenant: &Tenant, changes: &Changes) -> Result<Page<Version>> {
+    fn changes_now(&self, snapshot: &Snapshot, tenant: &Tenant, changes: &Changes) -> Result<Page<Version>> {
         let query = PageQuery::Changes(changes);
         let place = self.pages.place(tenant, query, changes.after.as_ref(), |bytes| ChangePlace::decode(&bytes))?;
-        let (items, next) = changes::page(transaction, tenant, changes, place.as_ref())?;
+        let (items, next) = changes::page(snapshot, tenant, changes, place.as_ref())?;
         let next = next.map(|place| self.pages.seal(tenant, query, &place.encode())).transpose()?;
         Ok(Page { items, next })
     }
 
     fn history_now(
         &self,
-        transaction: &ReadTransaction,
+        snapshot: &Snapshot,
         tenant: &Tenant,
         key: &Key,
         limit: NonZeroU32,
@@ -204,10 +198,10 @@ impl Redb {
         let query = PageQuery::History(key);
         let before = self.pages.place(tenant, query, after, version_place)?;
         let at = current_key(tenant, key);
-        let current = open_for_reading(transaction, CURRENT)?;
+        let current = snapshot.current()?;
         let row = current.get(at.as_slice()).map_err(failed)?.ok_or(StoreError::not_found())?;
         let newest = Row::decode(row.value())?;
-        let older = open_for_reading(transaction, OLDER)?;
+        let older = snapshot.older()?;
         let before = before.unwrap_or(u64::MAX);
         let (first, end) = (older_key(&at, 0), older_key(&at, before));
         let range = (Bound::Included(first.as_slice()), Bound::Excluded(end.as_slice()));
@@ -254,6 +248,7 @@ impl ResourceStore for Redb {
         capabilities.history_pruning = true;
         capabilities.search_by_time = true;
         capabilities.changes = true;
+        capabilities.own_parameters = self.own_parameters;
         capabilities
     }
 
@@ -294,88 +289,6 @@ impl ResourceStore for Redb {
     fn prune_history<'a>(&'a self, tenant: &'a Tenant, key: &'a Key, keep: NonZeroU32) -> BoxFuture<'a, Result<u64>> {
         Box::pin(self.prune(tenant, key, keep))
     }
-}
-
-/// Makes the tables of a new file, and gives the key of its page tokens.
-fn prepare(db: &Database) -> Result<[u8; 32]> {
-    let transaction = db.begin_write().map_err(failed)?;
-    let mut pages: [u8; 32] = random_bytes()?;
-    {
-        let mut meta = transaction.open_table(META).map_err(failed)?;
-        let format = meta.get("format").map_err(failed)?.map(|format| format.value().to_vec());
-        let kept = meta.get("pages").map_err(failed)?.map(|pages| pages.value().to_vec());
-        match (format.map(TryInto::try_into), kept.map(TryInto::try_into)) {
-            (None, None) => {
-                meta.insert("format", FORMAT.to_le_bytes().as_slice()).map_err(failed)?;
-                meta.insert("pages", pages.as_slice()).map_err(failed)?;
-            }
-            (Some(Ok(format)), _) if u32::from_le_bytes(format) > FORMAT => {
-                return Err(StoreError::unsupported("a file that a later version wrote"));
-            }
-            (Some(Ok(format)), Some(Ok(kept))) => {
-                pages = kept;
-                if u32::from_le_bytes(format) < FORMAT {
-                    write_heads(&transaction)?;
-                    write_times(&transaction)?;
-                    meta.insert("format", FORMAT.to_le_bytes().as_slice()).map_err(failed)?;
-                }
-            }
-            _ => return Err(StoreError::corrupt("the file does not say what it is")),
-        }
-        for table in [CURRENT, HEADS, OLDER, RECORDS] {
-            transaction.open_table(table).map_err(failed)?;
-        }
-        for table in [INDEX, TIMES, VERSIONS] {
-            transaction.open_table(table).map_err(failed)?;
-        }
-        transaction.open_table(CHANGES).map_err(failed)?;
-    }
-    transaction.commit().map_err(failed)?;
-    Ok(pages)
-}
-
-/// Makes the heads of what a file of the first format has.
-fn write_heads(transaction: &WriteTransaction) -> Result<()> {
-    let current = transaction.open_table(CURRENT).map_err(failed)?;
-    let mut heads = transaction.open_table(HEADS).map_err(failed)?;
-    for row in current.iter().map_err(failed)? {
-        let (key, row) = row.map_err(failed)?;
-        if let Some(head) = Row::decode(row.value())?.head() {
-            heads.insert(key.value(), head.encode().as_slice()).map_err(failed)?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes the orders of time of what a file of an earlier format has.
-fn write_times(transaction: &WriteTransaction) -> Result<()> {
-    let mut times = transaction.open_table(TIMES).map_err(failed)?;
-    let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
-    let current = transaction.open_table(CURRENT).map_err(failed)?;
-    for row in current.iter().map_err(failed)? {
-        let (key, row) = row.map_err(failed)?;
-        let (row, (of_type, id)) = (Row::decode(row.value())?, split_key(key.value())?);
-        let place = TimePlace::new(row.last_updated, &id);
-        if row.body.is_some() {
-            times.insert(time_key(of_type, &place).as_slice(), ()).map_err(failed)?;
-        }
-        versions.insert(version_key(of_type, &place, row.version).as_slice(), ()).map_err(failed)?;
-    }
-    let older = transaction.open_table(OLDER).map_err(failed)?;
-    for row in older.iter().map_err(failed)? {
-        let (key, row) = row.map_err(failed)?;
-        let (row, (of_type, id)) = (Row::decode(row.value())?, split_key(current_of_older(key.value())?)?);
-        let place = TimePlace::new(row.last_updated, &id);
-        versions.insert(version_key(of_type, &place, row.version).as_slice(), ()).map_err(failed)?;
-    }
-    Ok(())
-}
-
-fn open_for_reading<K: ::redb::Key + 'static, V: ::redb::Value + 'static>(
-    transaction: &ReadTransaction,
-    table: TableDefinition<'_, K, V>,
-) -> Result<ReadOnlyTable<K, V>> {
-    transaction.open_table(table).map_err(failed)
 }
 
 /// Returns an error of the engine where nothing was written.

@@ -1,7 +1,7 @@
 //! Options of the file store.
 
 use super::file::{self, OnLoss, failed_to_open};
-use super::{Redb, prepare, unavailable};
+use super::{Redb, format, unavailable};
 use crate::store::{Clock, Result, StoreError, SystemClock};
 use ::redb::{Builder, Database, StorageBackend};
 use std::fmt;
@@ -102,7 +102,7 @@ impl Options {
     /// is not such a file, is empty, is shorter than it says or is damaged; `Unsupported` when a later version of this crate wrote it.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Redb> {
         let path = std::path::absolute(path.as_ref()).map_err(unavailable)?;
-        let db = file::open(&self.builder(), &path, |db| prepare(db).map(drop))?;
+        let db = file::open(&self.builder(), &path, |db| format::prepare(db).map(drop))?;
         let (again, cache) = (path, self.cache);
         Redb::start(db, self, Some(Box::new(move || file::open_existing(&builder(cache), &again))))
     }

@@ -5,13 +5,11 @@
 
 use super::super::checks::{TimePlace, to_usize};
 use super::failed;
-use super::open_for_reading;
-use super::tables::{
-    CURRENT, HEADS, INDEX, Row, TIMES, end_of, id_of_index, index_start, index_value, of_type, time_key,
-};
+use super::snapshot::{Snapshot, Table};
+use super::tables::{Row, end_of, id_of_index, index_start, index_value, of_type, time_key};
 use crate::search::{Criteria, Criterion, TokenMatch};
 use crate::store::{Key, Result, Search, SearchOrder, StoreError, Tenant, Version};
-use ::redb::{Range, ReadOnlyTable, ReadTransaction};
+use ::redb::Range;
 use smol_str::SmolStr;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -30,15 +28,15 @@ const STRIDE: usize = 4;
 type Bin = &'static [u8];
 
 /// Rows whose keys end in ids, all of one value.
-struct Rows<V: ::redb::Value + 'static> {
-    table: ReadOnlyTable<Bin, V>,
+struct Rows<'t, V: ::redb::Value + 'static> {
+    table: &'t Table<V>,
     start: Vec<u8>,
     end: Vec<u8>,
     rows: Option<Range<'static, Bin, V>>,
 }
 
-impl<V: ::redb::Value + 'static> Rows<V> {
-    fn new(table: ReadOnlyTable<Bin, V>, start: Vec<u8>) -> Self {
+impl<'t, V: ::redb::Value + 'static> Rows<'t, V> {
+    fn new(table: &'t Table<V>, start: Vec<u8>) -> Self {
         let end = end_of(&start);
         Self { table, start, end, rows: None }
     }
@@ -78,23 +76,23 @@ fn reached(id: &str, from: Bound<&str>) -> bool {
     }
 }
 
-enum List {
-    Type(Rows<Bin>),
-    Value(Rows<()>),
+enum List<'t> {
+    Type(Rows<'t, Bin>),
+    Value(Rows<'t, ()>),
     Ids(BTreeSet<SmolStr>),
-    Union(Union),
+    Union(Union<'t>),
 }
 
 /// Lists of which each id is given once.
-struct Union {
-    lists: Vec<Ids>,
+struct Union<'t> {
+    lists: Vec<Ids<'t>>,
     /// Where each list is, the least id first; empty until the first step.
     places: BinaryHeap<Reverse<(SmolStr, usize)>>,
     begun: bool,
 }
 
-impl Union {
-    fn new(lists: Vec<Ids>) -> Self {
+impl<'t> Union<'t> {
+    fn new(lists: Vec<Ids<'t>>) -> Self {
         Self { lists, places: BinaryHeap::new(), begun: false }
     }
 
@@ -120,14 +118,14 @@ impl Union {
 }
 
 /// Ids in order, of which the last one given is kept.
-struct Ids {
-    list: List,
+struct Ids<'t> {
+    list: List<'t>,
     last: Option<SmolStr>,
     over: bool,
 }
 
-impl Ids {
-    fn new(list: List) -> Self {
+impl<'t> Ids<'t> {
+    fn new(list: List<'t>) -> Self {
         Self { list, last: None, over: false }
     }
 
@@ -187,29 +185,29 @@ impl Place {
 }
 
 pub(super) struct Finder<'a> {
-    transaction: &'a ReadTransaction,
+    snapshot: &'a Snapshot,
     search: &'a Search,
     of_type: Vec<u8>,
-    lists: Vec<Ids>,
+    lists: Vec<Ids<'a>>,
     steps: usize,
 }
 
 impl<'a> Finder<'a> {
-    pub(super) fn new(transaction: &'a ReadTransaction, tenant: &Tenant, search: &'a Search) -> Result<Self> {
+    pub(super) fn new(snapshot: &'a Snapshot, tenant: &Tenant, search: &'a Search) -> Result<Self> {
         let of_type = of_type(tenant, search.resource_type);
-        let mut finder = Self { transaction, search, of_type, lists: Vec::new(), steps: 0 };
+        let mut finder = Self { snapshot, search, of_type, lists: Vec::new(), steps: 0 };
         for criterion in &search.all_of {
             finder.lists.extend(finder.list(criterion)?);
         }
         if finder.lists.is_empty() {
-            let rows = Rows::new(open_for_reading(transaction, HEADS)?, finder.of_type.clone());
+            let rows = Rows::new(snapshot.heads()?, finder.of_type.clone());
             finder.lists.push(Ids::new(List::Type(rows)));
         }
         Ok(finder)
     }
 
     /// Returns all that can meet a criterion; nothing where the index does not tell.
-    fn list(&self, criterion: &Criterion) -> Result<Option<Ids>> {
+    fn list(&self, criterion: &Criterion) -> Result<Option<Ids<'a>>> {
         Ok(Some(Ids::new(match criterion {
             Criterion::Id(id) => List::Ids(BTreeSet::from([id.clone()])),
             Criterion::AnyId(ids) => List::Ids(ids.clone()),
@@ -222,7 +220,7 @@ impl<'a> Finder<'a> {
             Criterion::Is(_, TokenMatch::System(_)) => return Ok(None),
             Criterion::Begins(parameter, start) => {
                 let start = index_start(&self.of_type, *parameter, start);
-                let index = open_for_reading(self.transaction, INDEX)?;
+                let index = self.snapshot.index()?;
                 let mut ids = BTreeSet::new();
                 let rows = index.range::<&[u8]>(start.as_slice()..end_of(&start).as_slice()).map_err(failed)?;
                 for (count, row) in rows.enumerate() {
@@ -234,7 +232,7 @@ impl<'a> Finder<'a> {
                 List::Ids(ids)
             }
             Criterion::AnyOf(any) => {
-                let lists: Option<Vec<Ids>> =
+                let lists: Option<Vec<Ids<'a>>> =
                     any.iter().map(|criterion| self.list(criterion)).collect::<Result<_>>()?;
                 match lists {
                     Some(lists) => List::Union(Union::new(lists)),
@@ -244,8 +242,8 @@ impl<'a> Finder<'a> {
         })))
     }
 
-    fn value(&self, start: Vec<u8>) -> Result<List> {
-        Ok(List::Value(Rows::new(open_for_reading(self.transaction, INDEX)?, start)))
+    fn value(&self, start: Vec<u8>) -> Result<List<'a>> {
+        Ok(List::Value(Rows::new(self.snapshot.index()?, start)))
     }
 
     /// Returns the first id there that is in every list, or where the steps ran out.
@@ -273,8 +271,7 @@ impl<'a> Finder<'a> {
 
     /// Returns what meets the criteria from there on, and where to go on if there may be more.
     pub(super) fn page(mut self, limit: usize, from: Option<&Place>) -> Result<(Vec<Version>, Option<Place>)> {
-        let heads = open_for_reading(self.transaction, HEADS)?;
-        let current = open_for_reading(self.transaction, CURRENT)?;
+        let (heads, current) = (self.snapshot.heads()?, self.snapshot.current()?);
         let criteria = Criteria::of(&self.search.all_of);
         let told_by_index = self.search.all_of.iter().all(is_told_by_index);
         let mut items = Vec::new();
@@ -299,7 +296,7 @@ impl<'a> Finder<'a> {
                     Ok(criteria.matches(&id, &entries))
                 };
                 if told_by_index || meets(&row)? {
-                    let version = if self.search.bodies { whole(&current, &at, &key)? } else { row.to_version(&key) };
+                    let version = if self.search.bodies { whole(current, &at, &key)? } else { row.to_version(&key) };
                     bytes = bytes.saturating_add(version.body.as_ref().map_or(0, bytes::Bytes::len));
                     items.push(version);
                 }
@@ -311,14 +308,14 @@ impl<'a> Finder<'a> {
 
 /// Returns what meets the criteria in the order of times behind a place, and where to go on if there may be more.
 pub(super) fn page_by_time(
-    transaction: &ReadTransaction,
+    snapshot: &Snapshot,
     tenant: &Tenant,
     search: &Search,
     from: Option<TimePlace>,
 ) -> Result<(Vec<Version>, Option<TimePlace>)> {
     let of_type = of_type(tenant, search.resource_type);
-    let times = open_for_reading(transaction, TIMES)?;
-    let (heads, current) = (open_for_reading(transaction, HEADS)?, open_for_reading(transaction, CURRENT)?);
+    let times = snapshot.times()?;
+    let (heads, current) = (snapshot.heads()?, snapshot.current()?);
     let (criteria, limit) = (Criteria::of(&search.all_of), to_usize(search.limit));
     let descends = search.order == SearchOrder::UpdatedDescending;
     let (start, end) = (of_type.clone(), end_of(&of_type));
@@ -343,7 +340,7 @@ pub(super) fn page_by_time(
         if let (Some(head), Ok(key)) = (head, Key::new(search.resource_type, place.id.clone())) {
             let head = Row::decode(head.value())?;
             if search.all_of.is_empty() || criteria.matches(&place.id, &head.entries()?) {
-                let version = if search.bodies { whole(&current, &at, &key)? } else { head.to_version(&key) };
+                let version = if search.bodies { whole(current, &at, &key)? } else { head.to_version(&key) };
                 bytes = bytes.saturating_add(version.body.as_ref().map_or(0, bytes::Bytes::len));
                 items.push(version);
             }
@@ -354,7 +351,7 @@ pub(super) fn page_by_time(
 }
 
 /// Returns the version of a row that has a head.
-fn whole(current: &ReadOnlyTable<Bin, Bin>, at: &[u8], key: &Key) -> Result<Version> {
+fn whole(current: &Table<Bin>, at: &[u8], key: &Key) -> Result<Version> {
     let lacking = || StoreError::corrupt(format!("the file has no body of {key}"));
     let row = current.get(at).map_err(failed)?.ok_or_else(lacking)?;
     Ok(Row::decode(row.value())?.to_version(key))

@@ -14,13 +14,17 @@ use time::{OffsetDateTime, UtcOffset};
 
 /// The layout that is written here. A file of a higher one is refused.
 ///
-/// The second one has [`HEADS`], and the third [`TIMES`] and [`VERSIONS`], which are made from the rows of the first.
-pub(super) const FORMAT: u32 = 3;
+/// The second one has [`HEADS`], and the third [`TIMES`] and [`VERSIONS`], which are made from the rows of the first. The
+/// fourth one has index entries for this library's own search parameters.
+pub(super) const FORMAT: u32 = 4;
 
 type Bin = &'static [u8];
 
-/// What the file is: `format`, and `pages`, the key of the page tokens.
+/// What the file is: `format`; `pages`, the key of the page tokens; and [`UNINDEXED`].
 pub(super) const META: TableDefinition<'_, &'static str, Bin> = TableDefinition::new("meta");
+/// There where a component was found whose body could not be read when the fourth format was made, as of one that is sealed: it
+/// is not found by this library's own search parameters.
+pub(super) const UNINDEXED: &str = "unindexed";
 /// The newest version of each resource, with its index entries; deletions too.
 pub(super) const CURRENT: TableDefinition<'_, Bin, Bin> = TableDefinition::new("current");
 /// What [`CURRENT`] has of each living resource, without its body: a search reads bodies only to give them.
@@ -226,6 +230,11 @@ impl<'a> Row<'a> {
     /// Returns the same without entries, as an older version is kept.
     pub(super) fn older(self) -> Self {
         Self { entries: &[], ..self }
+    }
+
+    /// The same with other entries.
+    pub(super) fn with_entries(self, entries: &'a [u8]) -> Self {
+        Self { entries, ..self }
     }
 
     pub(super) fn to_version(self, key: &Key) -> Version {

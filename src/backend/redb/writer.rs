@@ -4,6 +4,7 @@
 use super::super::checks::{Newest, TimePlace, check, check_change};
 use super::super::oneshot::OneshotSender;
 use super::file::OpenDatabase;
+use super::snapshot::SharedReads;
 use super::tables::{
     CHANGES, CURRENT, HEADS, INDEX, OLDER, RECORDS, Row, TIMES, VERSIONS, current_key, encode_entries, in_utc,
     index_value, of_type, older_key, record_key, time_key, version_key,
@@ -13,7 +14,7 @@ use crate::search::IndexEntries;
 use crate::store::{
     Change, CommitError, Key, Result, Revision, StoreError, Tenant, Version, VersionId, Write, commit_time,
 };
-use ::redb::{Database, ReadableTable as _, Table, WriteTransaction};
+use ::redb::{ReadableTable as _, Table, WriteTransaction};
 use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -93,7 +94,7 @@ pub(super) fn run(db: &OpenDatabase, max_versions: Option<NonZeroUsize>, tasks: 
             batch.push(next);
         }
         let mut batch = Some(batch);
-        let served = db.with(|db| serve(db, max_versions, batch.take().unwrap_or_default()));
+        let served = db.with(|shared| serve(shared, max_versions, batch.take().unwrap_or_default()));
         if let (Some(batch), Err(error)) = (batch, served) {
             refuse(batch, error);
         }
@@ -108,8 +109,8 @@ fn refuse(batch: Vec<Task>, error: StoreError) {
 
 /// # Errors
 /// That of the file, of which the tasks are told too.
-fn serve(db: &Database, max_versions: Option<NonZeroUsize>, batch: Vec<Task>) -> Result<()> {
-    let done = db.begin_write().map_err(failed).and_then(|transaction| {
+fn serve(shared: &SharedReads, max_versions: Option<NonZeroUsize>, batch: Vec<Task>) -> Result<()> {
+    let done = shared.db().begin_write().map_err(failed).and_then(|transaction| {
         let outcomes = apply(&transaction, max_versions, &batch)?;
         Ok((transaction, outcomes))
     });
@@ -124,6 +125,9 @@ fn serve(db: &Database, max_versions: Option<NonZeroUsize>, batch: Vec<Task>) ->
     };
     let nothing = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Refused(_)));
     let ended = if nothing { transaction.abort().map_err(failed) } else { transaction.commit().map_err(failed) };
+    if !nothing {
+        shared.renew();
+    }
     match ended {
         Ok(()) => {
             batch.into_iter().zip(outcomes).for_each(|(task, outcome)| answer(task, outcome));
