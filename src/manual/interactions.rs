@@ -21,6 +21,7 @@
 //! | update, of a version | `PUT Device/d if-match W/"99"` | 409 |
 //! | update as create | `PUT Device/new` | 201 |
 //! | update, conditional | `PUT Device?identifier=s` | 200 |
+//! | update, conditional, none there and the body does not meet it | `PUT Device?identifier=never` | 412 |
 //! | patch (JSON Patch) | `PATCH Device/d as application/json-patch+json` | 200 |
 //! | patch, conditional | `PATCH Device?identifier=s as application/json-patch+json` | 200 |
 //! | patch (FHIRPath Patch) | `PATCH Device/d as application/fhir+json` | 415 |
@@ -31,11 +32,13 @@
 //! | history of a resource | `GET Device/d/_history?_count=1` | 200 |
 //! | history of a type | `GET Device/_history?_since=2017-01-01` | 200 |
 //! | history of all | `GET _history` | 200 |
+//! | history, a part of each version | `GET Device/_history?_elements=identifier` | 200 |
 //! | history at a moment | `GET Device/_history?_at=2017` | 400 |
 //! | search of a type | `GET Device?model=P9` | 200 |
 //! | search, posted | `POST Device/_search` | 200 |
 //! | search of all types | `GET ?_id=d` | 200 |
 //! | search of all types, posted | `POST _search` | 200 |
+//! | search of all types, sorted | `GET ?_sort=_lastUpdated` | 400 |
 //! | search in a compartment | `GET Patient/p/Device` | 404 |
 //! | chain | `GET DeviceComponent?source.identifier=s` | 200 |
 //! | reverse chain | `GET Device?_has:DeviceComponent:source:type=x` | 200 |
@@ -58,6 +61,7 @@
 //! | `$meta` of a resource | `GET Device/d/$meta` | 200 |
 //! | `$meta` of a type | `GET Device/$meta` | 200 |
 //! | `$meta` of all | `GET $meta` | 200 |
+//! | `$meta` of all, posted | `POST $meta` | 200 |
 //! | `$meta-add` | `POST Device/d/$meta-add` | 200 |
 //! | `$meta-delete` | `POST Device/d/$meta-delete` | 200 |
 //! | `$meta-add` to a version | `POST Device/d/_history/1/$meta-add` | 501 |

@@ -65,13 +65,17 @@ impl Asked {
                 asked = asked.header(name, value);
             }
         }
-        if matches!(method, HttpVerb::Post | HttpVerb::Put) && entry.resource.is_none() {
+        let is_operation = matches!(address, Address::Operation(..) | Address::MetaInUse(_));
+        if matches!(method, HttpVerb::Post | HttpVerb::Put) && entry.resource.is_none() && !is_operation {
             let words = format!("a {} needs a resource", method.as_str());
             return Err(Problem::new(400, IssueType::Required, "entry-resource", words));
         }
         let full_url = entry.full_url.and_then(|url| url.value).map(|url| url.as_str().to_owned());
         // It was validated with its Bundle.
         let resource = entry.resource.map(Valid::known);
+        if let Some(resource) = resource.as_ref().filter(|_| is_operation) {
+            asked = asked.body(resource.to_json());
+        }
         Ok(Self { place, method, address, full_url, resource, request: asked })
     }
 }

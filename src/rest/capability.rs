@@ -110,8 +110,8 @@ fn security(is_stu3: bool) -> Value {
             "coding": [{ "system": system, "code": "Basic" }],
             "text": "a token that the operator gives out, as `Authorization: Bearer`, or as the password of `Basic`",
         }],
-        "description": "Where the service asks for a token, each is for some tenants and has some of the roles read, write, upload \
-            and operate. This statement is open to all.",
+        "description": "Where the service asks for a token, each is for some tenants and has some of the roles read, write, upload, \
+            release, approve, device and operate. This statement is open to all.",
     })
 }
 

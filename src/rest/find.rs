@@ -142,7 +142,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         }
         if before > 0 {
             let seen = before.saturating_sub(self.query.count);
-            let place = (seen > 0).then(|| Place { seen, skips: true, ..Place::default() });
+            let place = (seen > 0).then(|| Place::behind(seen));
             hits.previous = Some(place.map(|place| self.seal(&place)).transpose()?);
         }
         Ok(hits)

@@ -147,6 +147,10 @@ pub(super) fn body_version(request: &Request<'_>) -> Result<Version> {
             if kind.is_empty() { "the body has no `Content-Type`".to_owned() } else { format!("the body is `{kind}`") };
         return Err(Problem::unsupported(415, "content-type", format_args!("{found}, and {} is wanted", kinds())));
     };
+    if let Some(charset) = media.charset.filter(|charset| !charset.eq_ignore_ascii_case("utf-8")) {
+        let words = format!("the body is in `{charset}`, and resources are written in UTF-8");
+        return Err(Problem::unsupported(415, "content-type", words));
+    }
     match media.version {
         None => Ok(Version::Stu3),
         Some(version) => syntax.versions().find(|known| known.mime() == version).ok_or_else(|| {
@@ -261,6 +265,7 @@ struct MediaRange<'a> {
     name: &'a str,
     /// The parameter `fhirVersion`.
     version: Option<&'a str>,
+    charset: Option<&'a str>,
     /// The weight in thousandths.
     weight: u16,
 }
@@ -268,11 +273,13 @@ struct MediaRange<'a> {
 impl<'a> MediaRange<'a> {
     fn read(text: &'a str) -> Self {
         let mut parts = text.split(';').map(str::trim);
-        let mut range = Self { name: parts.next().unwrap_or_default(), version: None, weight: 1_000 };
+        let mut range = Self { name: parts.next().unwrap_or_default(), version: None, charset: None, weight: 1_000 };
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
             let (name, value) = (name.trim(), value.trim().trim_matches('"'));
             if name.eq_ignore_ascii_case("fhirVersion") {
                 range.version = Some(value);
+            } else if name.eq_ignore_ascii_case("charset") {
+                range.charset = Some(value);
             } else if name.eq_ignore_ascii_case("q") {
                 range.weight = thousandths(value);
             }
@@ -410,6 +417,12 @@ mod tests {
         let version = |kind: &'static str| body_version(&Request::new("PUT", "").header("Content-Type", kind));
         assert_eq!(version("application/fhir+json; charset=utf-8").unwrap(), Version::Stu3);
         assert_eq!(version("application/fhir+json; fhirVersion=\"5.0\"").unwrap(), Version::R5);
+        assert_eq!(version("application/fhir+json; Charset=\"UTF-8\"").unwrap(), Version::Stu3);
+        for charset in ["iso-8859-1", "utf-16", "us-ascii"] {
+            let kind = format!("application/fhir+json; charset={charset}");
+            let refused = body_version(&Request::new("PUT", "").header("Content-Type", kind)).unwrap_err();
+            assert_eq!(refused.status(), 415, "{charset}");
+        }
         for kind in ["application/fhir+json; fhirVersion=1.0", "application/fhir+xml; fhirVersion=4.0", ""] {
             assert_eq!(version(kind).unwrap_err().status(), 415, "{kind}");
         }

@@ -2,7 +2,7 @@
 
 use super::bundle::response;
 use super::bundle_writer::quoted;
-use super::find::{FIRST, Room};
+use super::find::{FIRST, Room, size};
 use super::format::Format;
 use super::header::Handling;
 use super::limits::CALL;
@@ -10,6 +10,7 @@ use super::problem::{Problem, Result};
 use super::query::{self, COUNT};
 use super::server::of_version;
 use super::shown::Age;
+use super::subset::Subset;
 use super::verb::verb;
 use super::{Request, Response, Server};
 use crate::search::{ResourceType, date};
@@ -25,18 +26,19 @@ struct Wanted {
     count: usize,
     since: Option<OffsetDateTime>,
     page: Option<PageToken>,
+    subset: Subset,
     used: Vec<(String, String)>,
 }
 
 impl Wanted {
     /// Reads a query. A parameter that is not known is passed over or refused, as `handling` says.
     fn read(query: &str, handling: Handling) -> Result<Self> {
-        let mut wanted = Self { count: COUNT, since: None, page: None, used: Vec::new() };
+        let mut wanted = Self { count: COUNT, since: None, page: None, subset: Subset::Whole, used: Vec::new() };
         for (name, value) in form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()) {
             match &*name {
                 "_format" | "_pretty" => continue,
                 // It asks for something else than all versions.
-                name if name != "_at" && handling == Handling::Lenient && !KNOWN.contains(&name) => continue,
+                name if name != "_at" && handling == Handling::Lenient && !is_known(name, &value) => continue,
                 "_count" => {
                     wanted.count = query::count(&value)?.max(1);
                     continue;
@@ -53,8 +55,10 @@ impl Wanted {
                     };
                     wanted.since = Some(date::from(&value).ok_or_else(refused)?);
                 }
+                "_summary" => wanted.subset = Subset::summary(&value)?,
+                "_elements" => wanted.subset = Subset::elements(&value),
                 _ => {
-                    let words = format!("a history takes no `{name}`, only `_count` and `_since`");
+                    let words = format!("a history takes no `{name}`, only {}", TAKEN.join(", "));
                     return Err(Problem::unsupported(400, "search-parameter", words));
                 }
             }
@@ -75,8 +79,13 @@ impl Wanted {
     }
 }
 
-/// The parameters of a history.
-const KNOWN: [&str; 3] = ["_count", "_page", "_since"];
+/// The parameters of a history that a client sets.
+const TAKEN: [&str; 4] = ["_count", "_since", "_summary", "_elements"];
+
+/// Returns whether a parameter is one of histories: a number of versions alone is not told.
+fn is_known(name: &str, value: &str) -> bool {
+    name == "_page" || (TAKEN.contains(&name) && !(name == "_summary" && value == "count"))
+}
 
 impl<S: ResourceStore + ?Sized> Server<S> {
     /// Returns some versions of a resource.
@@ -201,7 +210,11 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let answer = response(&of_version(Response::empty(status), version));
             let done = format!("\"request\":{{\"method\":\"{method}\",\"url\":{url}}},\"response\":{answer}");
             let json = if version.is_deleted() { None } else { shown.next() };
-            let json = json.map(|json| self.answer(json)).transpose()?;
+            if wanted.subset != Subset::Whole {
+                self.spent.may_read(size(version))?;
+            }
+            let json = json.map(|json| self.part(key.resource_type(), json, &wanted.subset)).transpose();
+            let json = json.map_err(|report| self.not_shown(report))?;
             // Two deletions have the same address and no version, which bdl-7 forbids: the request names what was deleted.
             let address = json.as_ref().map(|_| format!("{}/{key}", self.base));
             bundle.entry(address.as_deref(), json.as_ref(), &done);

@@ -18,6 +18,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Returns the place behind so many resources, which are passed over.
+    pub(super) fn behind(seen: usize) -> Self {
+        Self { seen, skips: true, ..Self::default() }
+    }
+
     /// Seals the place for a query of a tenant.
     pub(super) fn seal(&self, key: &PageKey, tenant: &Tenant, query: &Query) -> Result<PageToken> {
         let seen = format!("{}{}", if self.skips { "+" } else { "" }, self.seen);

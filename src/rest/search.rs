@@ -2,6 +2,7 @@
 
 use super::header::Handling;
 use super::include::Included;
+use super::place::Place;
 use super::problem::{Problem, Result};
 use super::query::{Query, Total};
 use super::shown::Age;
@@ -14,6 +15,7 @@ use crate::search::ResourceType;
 use crate::store::{PageToken, ResourceStore, Version};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use url::form_urlencoded;
 
 /// What an entry of a search is that is no resource.
@@ -51,9 +53,8 @@ struct AllTypes {
     types: Vec<ResourceType>,
     /// What its address has behind the base.
     path: &'static str,
-    /// The type at which the page begins, and its token there.
-    start: Option<ResourceType>,
-    token: Option<String>,
+    /// Where the page begins.
+    page: Option<StartOfPage>,
     /// The query of each type.
     query: String,
     /// The query of components, where it is another.
@@ -68,14 +69,36 @@ impl AllTypes {
         let own = self.component_query.as_deref().filter(|_| kind == ResourceType::DeviceComponent);
         own.unwrap_or(&self.query)
     }
+}
 
-    /// The type and the token at which the page begins that `_page` names.
-    fn begin_at(&mut self, page: &str) -> Result<()> {
+/// Where a page of a search of several types begins.
+#[derive(Clone, Debug)]
+struct StartOfPage {
+    /// How many resources were shown before it.
+    seen: usize,
+    /// The type, and the token of its search there; where there is none, as many resources are passed over as were shown.
+    at: Option<(ResourceType, Option<String>)>,
+}
+
+impl StartOfPage {
+    fn read(page: &str) -> Result<Self> {
         let wrong = || Problem::bad("page", "`_page` is damaged, or belongs to another search");
-        let (kind, token) = page.split_once('.').map_or((page, None), |(kind, token)| (kind, Some(token)));
-        self.start = Some(kind.parse().map_err(|_| wrong())?);
-        self.token = token.map(ToOwned::to_owned);
-        Ok(())
+        let (seen, at) = page.split_once('.').map_or((page, None), |(seen, at)| (seen, Some(at)));
+        let seen = seen.parse().map_err(|_| wrong())?;
+        let Some(at) = at else { return Ok(Self { seen, at: None }) };
+        let (kind, token) = at.split_once('.').map_or((at, None), |(kind, token)| (kind, Some(token)));
+        Ok(Self { seen, at: Some((kind.parse().map_err(|_| wrong())?, token.map(ToOwned::to_owned))) })
+    }
+}
+
+impl fmt::Display for StartOfPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.seen)?;
+        match &self.at {
+            None => Ok(()),
+            Some((kind, None)) => write!(f, ".{kind}"),
+            Some((kind, Some(token))) => write!(f, ".{kind}.{token}"),
+        }
     }
 }
 
@@ -162,10 +185,16 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let first = Query::read(ResourceType::Device, &all.query, &self.setting(), Handling::Lenient)?;
         let (mut left, mut room) = (first.count, self.limits.page_bytes());
         let (mut matches, mut included, mut next) = (Vec::new(), Included::default(), None);
-        let mut total = all.start.is_none().then_some(0_usize);
-        let start = all.start.unwrap_or(ResourceType::Device);
-        let mut token = all.token.clone();
-        for kind in all.types.iter().copied().filter(|kind| *kind >= start) {
+        let mut total = all.page.is_none().then_some(0_usize);
+        let seen = all.page.as_ref().map_or(0, |page| page.seen);
+        let begins = match &all.page {
+            None => Some((ResourceType::Device, None)),
+            Some(StartOfPage { at: Some(at), .. }) => Some(at.clone()),
+            Some(StartOfPage { at: None, seen }) => self.pass_over(&all, *seen).await?,
+        };
+        // Behind the last resource there is nothing.
+        let (start, mut token) = begins.map_or((None, None), |(start, token)| (Some(start), token));
+        for kind in all.types.iter().copied().filter(|kind| start.is_some_and(|start| *kind >= start)) {
             let mut query = Query::read(kind, all.query_of(kind), &self.setting(), Handling::Lenient)?;
             // What comes behind a full page is looked for, and not shown.
             let is_full = (left == 0 && first.count > 0) || room == 0;
@@ -174,7 +203,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let hits = self.finder(&query).await?.page().await?;
             if is_full {
                 if !hits.page.is_empty() {
-                    next = Some(kind.to_string());
+                    next = Some((kind, None));
                     break;
                 }
                 continue;
@@ -185,7 +214,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             included.extend(Included::gather(self, &query.includes, &hits.page).await?);
             matches.extend(hits.page);
             if let Some(token) = hits.next {
-                next = Some(format!("{kind}.{token}"));
+                next = Some((kind, Some(token.to_string())));
                 break;
             }
         }
@@ -197,15 +226,33 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
         let own: BTreeSet<_> = matches.iter().map(|version: &Version| version.key.clone()).collect();
         included.found.retain(|key, _| !own.contains(key));
-        let page = match (&all.start, &all.token) {
-            (Some(start), Some(token)) => Some(format!("{start}.{token}")),
-            (start, _) => start.map(|start| start.to_string()),
-        };
-        let mut links = vec![("self", self.link_of_all(&all, first.count, page.as_deref()))];
+        let mut links = vec![("self", self.link_of_all(&all, first.count, all.page.as_ref()))];
+        let next = next.map(|at| StartOfPage { seen: seen.saturating_add(matches.len()), at: Some(at) });
         links.extend(next.map(|next| ("next", self.link_of_all(&all, first.count, Some(&next)))));
+        if seen > 0 {
+            let before = StartOfPage { seen: seen.saturating_sub(first.count), at: None };
+            let before = Some(&before).filter(|before| before.seen > 0);
+            links.push(("previous", self.link_of_all(&all, first.count, before)));
+        }
         let total = total.filter(|_| first.total != Total::None);
         let (subset, ignored) = (&first.subset, &all.ignored);
         self.page_bundle(Shown { total, links, matches: &matches, included, subset, ignored }).await
+    }
+
+    /// Returns where a page begins before which so many resources come, if there are more.
+    async fn pass_over(&self, all: &AllTypes, seen: usize) -> Result<Option<(ResourceType, Option<String>)>> {
+        let mut left = seen;
+        for kind in &all.types {
+            let mut query = Query::read(*kind, all.query_of(*kind), &self.setting(), Handling::Lenient)?;
+            query.count = 0;
+            let total = self.finder(&query).await?.page().await?.total.unwrap_or_default();
+            if left < total {
+                let token = (left > 0).then(|| Place::behind(left).seal(&self.pages, self.store.tenant(), &query));
+                return Ok(Some((*kind, token.transpose()?.map(|token| token.to_string()))));
+            }
+            left = left.saturating_sub(total);
+        }
+        Ok(None)
     }
 
     async fn count_all(&self, all: &AllTypes) -> Result<usize> {
@@ -219,12 +266,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         Ok(total)
     }
 
-    fn link_of_all(&self, all: &AllTypes, count: usize, page: Option<&str>) -> String {
+    fn link_of_all(&self, all: &AllTypes, count: usize, page: Option<&StartOfPage>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(&all.used);
         query.append_pair("_count", &count.to_string());
         if let Some(page) = page {
-            query.append_pair("_page", page);
+            query.append_pair("_page", &page.to_string());
         }
         query.extend_pairs(self.format.parameter());
         format!("{}{}?{}", self.base, all.path, query.finish())
@@ -251,16 +298,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let mut all = AllTypes {
             types: vec![ResourceType::Device, ResourceType::DeviceComponent],
             path: "/Device",
-            start: None,
-            token: None,
+            page: page.as_deref().map(StartOfPage::read).transpose()?,
             query: without_page(&pairs),
             component_query: Some(without_page(&components)),
             used: Vec::new(),
             ignored: Vec::new(),
         };
-        if let Some(page) = page {
-            all.begin_at(&page)?;
-        }
         all.ignored = Query::read(ResourceType::Device, &all.query, &self.setting(), self.handling)?.ignored;
         let is_used = |(name, _): &(String, String)| !is_of_page(name) && !all.ignored.contains(name);
         all.used = pairs.into_iter().filter(is_used).collect();
@@ -272,8 +315,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let mut all = AllTypes {
             types: ResourceType::ALL.into(),
             path: "",
-            start: None,
-            token: None,
+            page: None,
             query: String::new(),
             component_query: None,
             used: Vec::new(),
@@ -295,7 +337,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                     all.types.retain(|kind| named.contains(kind));
                     all.used.push((name.into_owned(), value.into_owned()));
                 }
-                "_page" => all.begin_at(&value)?,
+                "_page" => all.page = Some(StartOfPage::read(&value)?),
                 "_sort" => return Err(refused("a search of all types is not sorted: ask for one type".to_owned())),
                 _ => kept.push((name.into_owned(), value.into_owned())),
             }

@@ -401,7 +401,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             }
             ("GET" | "HEAD", Address::Operation(Operation::Validate, _, Some(key))) => self.validate_stored(key).await,
             ("GET" | "HEAD" | "POST", Address::Operation(Operation::Meta, _, Some(key))) => self.meta(key).await,
-            ("GET" | "HEAD", Address::MetaInUse(kind)) => self.meta_in_use(*kind).await,
+            ("GET" | "HEAD" | "POST", Address::MetaInUse(kind)) => self.meta_in_use(*kind).await,
             ("POST", Address::Operation(Operation::MetaAdd, _, Some(key))) => {
                 self.change_meta(request, key, true).await
             }
@@ -508,14 +508,12 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 fn methods(address: &Address) -> &'static str {
     match address {
         Address::Base | Address::SearchAll | Address::Search(_) => "GET, HEAD, POST, OPTIONS",
-        Address::Metadata
-        | Address::History(_)
-        | Address::Version(..)
-        | Address::Changes(_)
-        | Address::MetaInUse(_) => "GET, HEAD, OPTIONS",
+        Address::Metadata | Address::History(_) | Address::Version(..) | Address::Changes(_) => "GET, HEAD, OPTIONS",
         Address::Type(_) => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
         Address::Resource(_) => "GET, HEAD, PUT, PATCH, DELETE, OPTIONS",
-        Address::Operation(Operation::Meta | Operation::Validate, _, Some(_)) => "GET, HEAD, POST, OPTIONS",
+        Address::MetaInUse(_) | Address::Operation(Operation::Meta | Operation::Validate, _, Some(_)) => {
+            "GET, HEAD, POST, OPTIONS"
+        }
         Address::Operation(..) => "POST, OPTIONS",
         Address::Subscription(address) => address.methods(),
     }
@@ -535,13 +533,20 @@ fn wants_pretty(query: &str) -> bool {
         && form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "_pretty" && value == "true")
 }
 
+/// Whether a media type is that of a form.
+fn is_form(kind: &str) -> bool {
+    let name = kind.split(';').next().unwrap_or_default();
+    name.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
 /// A search that was posted, as the search that it is: its parameters stand in the body, the address, or both.
 fn posted(request: &Request<'_>) -> Result<Option<Request<'static>>> {
     if request.method != "POST" || request.path.trim_end_matches('/').rsplit('/').next() != Some("_search") {
         return Ok(None);
     }
     let kind = request.one("content-type").unwrap_or_default();
-    if !request.body.is_empty() && !kind.starts_with("application/x-www-form-urlencoded") {
+    // Some clients leave the type of a form out where they compress it.
+    if !request.body.is_empty() && !kind.is_empty() && !is_form(kind) {
         let words = "the parameters of a search come as application/x-www-form-urlencoded";
         return Err(Problem::unsupported(415, "content-type", words));
     }

@@ -34,11 +34,6 @@ impl Format {
 }
 
 impl<S: ResourceStore + ?Sized> Server<S> {
-    /// A resource that is read, in the version of FHIR that the client asks for.
-    pub(super) fn answer(&self, shown: Body) -> Result<Body> {
-        self.translated(shown).map_err(|report| self.not_shown(report))
-    }
-
     /// Returns the refusal of a read in a version in which the resource cannot be written.
     pub(super) fn not_shown(&self, report: Report) -> Problem {
         Problem::document_within(report, &self.limits).with_status(406)

@@ -233,9 +233,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             if let Some(found) = self.only(query, rule).await? {
                 return Ok((200, found));
             }
-            if request.method == "POST" {
-                self.meets_its_condition(resource, query, rule)?;
-            }
+            self.meets_its_condition(resource, query, rule)?;
             let key = match self.key_for(query, turn).await? {
                 Candidate::Free(key) => key,
                 Candidate::Found(version) => return Ok((200, *version)),

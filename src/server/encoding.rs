@@ -24,15 +24,30 @@ pub(super) fn decompressed() -> RequestDecompressionLayer {
     RequestDecompressionLayer::new().pass_through_unaccepted(true)
 }
 
-/// Refuses bodies in an encoding that is not known.
-pub(super) async fn known(request: Request, next: Next) -> Answer {
+/// Refuses bodies in an encoding that is not known. Those that are known get the one name that is looked for when they are read:
+/// names have no case, and `x-gzip` is an old one for `gzip` (RFC 9110, 8.4.1.3).
+pub(super) async fn known(mut request: Request, next: Next) -> Answer {
     let mut encodings = request.headers().get_all(header::CONTENT_ENCODING).iter();
-    let is_known = |value: &HeaderValue| {
-        let known = ["", "gzip", "identity"];
-        value.to_str().is_ok_and(|value| known.iter().any(|known| value.trim().eq_ignore_ascii_case(known)))
+    let is = |value: &HeaderValue, names: &[&str]| {
+        value.to_str().is_ok_and(|value| names.iter().any(|name| value.trim().eq_ignore_ascii_case(name)))
     };
-    let Some(unknown) = encodings.find(|value| !is_known(value)) else { return next.run(request).await };
-    let words = format!("the body is encoded by `{}`, and gzip alone is known", unknown.to_str().unwrap_or_default());
+    let Some(unknown) = encodings.find(|value| !is(value, &["", "gzip", "x-gzip", "identity"])) else {
+        let is_gzip = |value: &HeaderValue| is(value, &["gzip", "x-gzip"]);
+        let times = request.headers().get_all(header::CONTENT_ENCODING).iter().filter(|value| is_gzip(value)).count();
+        return match times {
+            0 => next.run(request).await,
+            1 => {
+                request.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                next.run(request).await
+            }
+            _ => not_known("gzip, gzip"),
+        };
+    };
+    not_known(unknown.to_str().unwrap_or_default())
+}
+
+fn not_known(unknown: &str) -> Answer {
+    let words = format!("the body is encoded by `{unknown}`, and gzip alone is known");
     let problem = Problem::unsupported(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding", words);
     let mut answer = problem.into_response();
     answer.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity"));

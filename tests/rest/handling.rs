@@ -310,3 +310,71 @@ async fn a_conditional_patch_changes_the_one_that_meets_it() {
     assert_eq!(client.refused("PATCH Device?identifier=urn:sn|", &kind, patch, 412).await, ["conditional"]);
     assert_eq!(client.refused("PATCH Device?colour=red", &kind, patch, 400).await, ["search-parameter"]);
 }
+
+#[tokio::test]
+async fn an_update_that_would_create_what_does_not_meet_its_condition_is_refused() {
+    let client = Client::new();
+    let body = device("x", "1").to_string().replace("\"id\":\"x\",", "");
+    assert_eq!(client.refused("PUT Device?identifier=never", &[], &body, 412).await, ["conditional"]);
+    assert_eq!(client.found("Device").await.len(), 0);
+    assert_eq!(client.send("PUT Device?identifier=urn:sn|1", &[], &body).await.status, 201);
+    // What is there may be changed so that it does not meet the condition any more.
+    let renamed = body.replace("\"1\"", "\"2\"");
+    assert_eq!(client.send("PUT Device?identifier=urn:sn|1", &[], &renamed).await.status, 200);
+    assert_eq!(client.found("Device?identifier=urn:sn|2").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_in_another_charset_is_refused() {
+    let client = Client::new();
+    let latin = [("Content-Type", "application/fhir+json; charset=ISO-8859-1")];
+    assert_eq!(client.refused("PUT Device/x", &latin, &device("x", "1").to_string(), 415).await, ["content-type"]);
+    let utf_8 = [("Content-Type", "application/fhir+json;charset=\"UTF-8\"")];
+    assert_eq!(client.send("PUT Device/x", &utf_8, &device("x", "1").to_string()).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_posted_search_may_leave_out_its_type() {
+    let client = Client::new();
+    client.put(&device("x", "1")).await;
+    for (headers, status) in [
+        (&[("Content-Type", "")][..], 200),
+        (&[("Content-Type", "Application/X-WWW-Form-URLencoded; charset=UTF-8")], 200),
+        (&[("Content-Type", "application/json")], 415),
+        (&[("Content-Type", "application/x-www-form-urlencoded-not")], 415),
+    ] {
+        let answer = client.send("POST Device/_search", headers, "identifier=urn:sn|1").await;
+        assert_eq!(answer.status, status, "{headers:?}");
+        if status == 200 {
+            assert_eq!(json(&answer)["total"], 1, "{}", text(&answer));
+        }
+    }
+}
+
+#[tokio::test]
+async fn operations_are_carried_out_in_a_batch() {
+    let client = Client::new();
+    client.put(&device("x", "1")).await;
+    let meta =
+        json!({"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "t"}]}}]});
+    let validated = json!({"resourceType": "Parameters", "parameter": [{"name": "mode", "valueCode": "delete"}]});
+    let post = |url: &str, resource: &Value| json!({"resource": resource, "request": {"method": "POST", "url": url}});
+    let batch = json!({"resourceType": "Bundle", "type": "batch", "entry": [
+        post("Device/$validate", &device("y", "2")),
+        post("Device/x/$validate", &validated),
+        post("Device/x/$meta-add", &meta),
+        json!({"request": {"method": "POST", "url": "Device/x/$meta"}}),
+        json!({"request": {"method": "POST", "url": "$meta"}}),
+    ]});
+    let answer = client.send("POST ", &[], &batch.to_string()).await;
+    let answer = json(&answer);
+    for at in 0..5 {
+        assert_eq!(answer["entry"][at]["response"]["status"], "200 OK", "{at}: {answer}");
+    }
+    let issue = &answer["entry"][0]["response"]["outcome"]["issue"][0];
+    assert_eq!(issue["severity"], "information", "{answer}");
+    for at in [2, 3, 4] {
+        let meta = &answer["entry"][at]["resource"]["parameter"][0]["valueMeta"];
+        assert_eq!(meta["tag"][0]["code"], "t", "{at}: {answer}");
+    }
+}

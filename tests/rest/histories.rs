@@ -113,3 +113,26 @@ async fn history_of_one_resource_may_be_read_in_pages_by_time() {
     let answer = json(&client.send("POST ", &[], &batch.to_string()).await);
     assert_eq!(told(&answer["entry"][0]["resource"]).len(), 2);
 }
+
+#[tokio::test]
+async fn history_may_show_a_part_of_each_version() {
+    let client = Client::new();
+    client.put(&device("d", "1")).await;
+    client.put(&device("d", "2")).await;
+    for place in ["Device/d/_history", "Device/_history", "_history"] {
+        let whole = client.bundle(place).await;
+        let parts = client.bundle(&format!("{place}?_elements=model")).await;
+        for (whole, part) in whole["entry"].as_array().unwrap().iter().zip(parts["entry"].as_array().unwrap()) {
+            assert_eq!((&part["request"], &part["response"]), (&whole["request"], &whole["response"]));
+            assert_eq!(part["resource"]["model"], whole["resource"]["model"]);
+            assert_eq!(part["resource"]["meta"]["tag"][0]["code"], "SUBSETTED", "{part}");
+            assert!(part["resource"]["identifier"].is_null() && !whole["resource"]["identifier"].is_null());
+        }
+        assert!(link(&parts, "self").unwrap().contains("_elements=model"));
+        let summary = client.bundle(&format!("{place}?_summary=true")).await;
+        assert_eq!(summary["entry"][0]["resource"]["meta"]["tag"][0]["code"], "SUBSETTED");
+        assert_eq!(client.refused(&format!("GET {place}?_summary=x"), &[], "", 400).await, ["search-value"]);
+        let strict = [("Prefer", "handling=strict")];
+        assert_eq!(client.refused(&format!("GET {place}?_summary=count"), &strict, "", 400).await, ["search-value"]);
+    }
+}

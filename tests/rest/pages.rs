@@ -153,3 +153,55 @@ async fn summary_and_elements_are_tagged_subsetted() {
     let whole = client.get("Device?_summary=false").await;
     assert!(!text(&whole).contains("SUBSETTED") && text(&whole).contains("A pump"));
 }
+
+#[tokio::test]
+async fn pages_of_a_search_of_all_types_lead_back() {
+    let client = Client::new();
+    devices(&client, 7).await;
+    let part = |kind: &str, id: &str| {
+        let mut part = json!({"resourceType": kind, "id": id, "identifier": {"value": id}, "type": {"text": "x"}});
+        if kind == "DeviceMetric" {
+            part["category"] = "setting".into();
+        }
+        part
+    };
+    for id in ["c1", "c2", "c3"] {
+        client.put(&part("DeviceComponent", id)).await;
+    }
+    for id in ["m1", "m2"] {
+        client.put(&part("DeviceMetric", id)).await;
+    }
+    for (search, size) in [("?_count=", 1), ("?_count=", 3), ("?_type=Device,DeviceMetric&_count=", 4), ("?_count=", 5)]
+    {
+        let (mut url, mut pages) = (format!("{search}{size}"), Vec::new());
+        let last = loop {
+            let bundle = client.bundle(&url).await;
+            pages.push(modes(&bundle, "match"));
+            assert_eq!(link(&bundle, "previous").is_some(), pages.len() > 1, "{url}");
+            match link(&bundle, "next") {
+                Some(next) => url = next,
+                None => break bundle,
+            }
+        };
+        let (mut back, mut bundle) = (vec![modes(&last, "match")], last);
+        while let Some(previous) = link(&bundle, "previous") {
+            bundle = client.bundle(&previous).await;
+            back.push(modes(&bundle, "match"));
+        }
+        back.reverse();
+        assert_eq!(back, pages, "{search}{size}");
+        assert_eq!(link(&bundle, "self").unwrap().contains("_page"), false);
+    }
+    // Pages may also be followed forwards from one that was reached backwards.
+    let next = link(&client.bundle("?_count=4").await, "next").unwrap();
+    let last = link(&client.bundle(&next).await, "next").unwrap();
+    let second = link(&client.bundle(&last).await, "previous").unwrap();
+    assert_eq!(
+        modes(&client.bundle(&link(&client.bundle(&second).await, "next").unwrap()).await, "match"),
+        ["c2", "c3", "m1", "m2"]
+    );
+    for damaged in ["x", "3.Patient", "3.Device.zz", ".Device"] {
+        assert_eq!(client.refused(&format!("GET ?_page={damaged}"), &[], "", 400).await, ["page"], "{damaged}");
+    }
+    assert_eq!(modes(&client.bundle("?_page=99").await, "match"), Vec::<String>::new());
+}

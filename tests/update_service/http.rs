@@ -38,6 +38,17 @@ async fn bodies_are_compressed_both_ways() {
     let made = service.send("PUT", "/ward/fhir/Device/z", &headers, &gzip(body.as_bytes())).await;
     assert_eq!(made.status, 201, "{}", made.text());
 
+    for name in ["GZIP", "x-gzip", "X-GZip"] {
+        let headers = [("Content-Type", "application/fhir+json"), ("Content-Encoding", name)];
+        let made = service.send("PUT", "/ward/fhir/Device/z", &headers, &gzip(body.as_bytes())).await;
+        assert_eq!(made.status, 200, "{name}: {}", made.text());
+    }
+    let twice = [("Content-Type", "application/fhir+json"), ("Content-Encoding", "gzip, gzip")];
+    assert_eq!(
+        service.send("PUT", "/ward/fhir/Device/z", &twice, &gzip(&gzip(b"{}"))).await.refusal(415).0,
+        "content-encoding"
+    );
+
     let read = service.send("GET", "/ward/fhir/Device/z", &[("Accept-Encoding", "br, gzip")], b"").await;
     assert_eq!((read.status, read.header("content-encoding")), (200, Some("gzip")));
     assert!(read.body.len() < 1_000, "{}", read.body.len());
