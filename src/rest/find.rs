@@ -518,7 +518,9 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             }
             if keys.len() > MAX_SORTED {
                 return Err(too_costly(format_args!(
-                    "more than {MAX_SORTED} resources are found, which are not sorted: narrow the search"
+                    "more than {MAX_SORTED} resources of the type `{}` are found, and the store has no order of this `_sort`: \
+                     narrow the search",
+                    self.query.resource_type
                 )));
             }
             match page.next {

@@ -6,7 +6,8 @@ use fhir_devices::backend::Memory;
 use fhir_devices::element::ReadMode;
 use fhir_devices::issue::{IssueType, Severity};
 use fhir_devices::rest::Limits;
-use fhir_devices::store::{BoxFuture, Key, Page, ResourceStore, Search, StoreError, Tenant, Version};
+use fhir_devices::search::{IndexEntries, ResourceType};
+use fhir_devices::store::{BoxFuture, Key, Page, ResourceStore, Search, StoreError, Tenant, Version, Write};
 use fhir_devices::validate::{check, check_within};
 use fhir_devices::{Device, Report};
 use serde_json::json;
@@ -117,6 +118,37 @@ async fn sort_by_time_gathers_no_more_than_the_page() {
     let many = look().await;
     assert_eq!(few, many, "three times as many resources");
     assert!(many.iter().all(|looked| *looked <= 800), "{many:?}");
+}
+
+#[tokio::test]
+async fn sort_without_an_index_is_refused_beyond_its_limit() {
+    let store = Arc::new(Memory::new());
+    let fill = async |from: usize, to: usize| {
+        let write = |at: usize| {
+            let id = format!("d{at:05}");
+            let body = format!(r#"{{"resourceType":"Device","id":"{id}","model":"m{}"}}"#, 99_999 - at);
+            Write::put(Key::new(ResourceType::Device, id.as_str()).unwrap(), body, IndexEntries::new())
+        };
+        let writes: Vec<Write> = (from..to).map(write).collect();
+        for writes in writes.chunks(100) {
+            store.commit(&"ward".parse().unwrap(), writes.to_vec()).await.unwrap();
+        }
+    };
+    fill(0, 10_000).await;
+    let client = Client::over(Arc::clone(&store));
+    let sorted = client.bundle("Device?_sort=model&_count=1").await;
+    assert_eq!(sorted["entry"][0]["resource"]["id"], "d09999");
+    fill(10_000, 10_001).await;
+    let refused = client.get("Device?_sort=model&_count=1").await;
+    assert_eq!(refused.status, 400);
+    let outcome = json(&refused);
+    assert_eq!(outcome["issue"][0]["code"], "too-costly");
+    let words = outcome["issue"][0]["diagnostics"].as_str().unwrap();
+    assert!(words.contains("10000") && words.contains("`Device`") && words.contains("_sort"), "{words}");
+    // Those that the store has an order of are not limited.
+    for query in ["Device?_sort=-_lastUpdated&_count=1", "Device?_sort=_id&_count=1"] {
+        assert_eq!(client.get(query).await.status, 200, "{query}");
+    }
 }
 
 #[tokio::test]
