@@ -87,6 +87,50 @@ fn run(example: &str, arguments: &[&str], document: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// The options in a text, each behind what comes before one.
+#[cfg(feature = "server")]
+fn options<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(before).skip(1).filter(|rest| rest.starts_with("--")).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(rest.len());
+        rest.split_at(end).0
+    })
+}
+
+#[cfg(feature = "server")]
+#[test]
+fn manual_and_help_have_the_same_options_and_limits() {
+    let output = Command::new(example::build("update_service")).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let known: Vec<&str> = options(&help, "\n  ").collect();
+    assert!(known.len() > 40, "{known:?}");
+    let (mut manual, mut limits) = (String::new(), String::new());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/manual");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        manual.push_str(&text);
+        if ["bounds", "operating"].iter().any(|page| path.file_stem().is_some_and(|stem| stem == *page)) {
+            limits.push_str(&text);
+        }
+    }
+    for option in options(&manual, "`") {
+        assert!(known.contains(&option), "`{option}` of the manual is no option");
+    }
+    // An option that has a number by default is a limit.
+    let parts: Vec<&str> = help.split("\n  --").skip(1).collect();
+    let numbered = parts.iter().filter(|part| {
+        let default = part.split("(default").nth(1).unwrap_or_default().trim_start_matches([' ', ':']);
+        default.starts_with(|c: char| c.is_ascii_digit()) || default.starts_with("half")
+    });
+    let mut count = 0;
+    for part in numbered {
+        let name = part.split([' ', '\n']).next().unwrap_or_default();
+        assert!(limits.contains(&format!("`--{name}")), "the limit `--{name}` is not in the manual");
+        count += 1;
+    }
+    assert!(count >= 18, "{count}");
+}
+
 #[test]
 fn convert_answers_broken_lines_in_their_places() {
     let component = r#"{"resourceType":"DeviceComponent","id":"c","identifier":{"value":"1"},"type":{"text":"t"}}"#;
