@@ -132,7 +132,7 @@ fn damage(file: &File) -> io::Result<Option<Damage>> {
         Err(TryLockError::Error(error)) => return Err(error),
     }
     let (length, mut head) = (file.metadata()?.len(), [0; header::LENGTH]);
-    let read = (&*file).take(header::LENGTH as u64).read_exact(&mut head);
+    let read = file.take(header::LENGTH as u64).read_exact(&mut head);
     file.unlock()?;
     match read {
         Ok(()) => Ok(header::check(&head, length).err()),

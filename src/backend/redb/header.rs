@@ -61,6 +61,6 @@ pub(super) fn check(head: &[u8; LENGTH], length: u64) -> Result<(), Damage> {
     }
     let needs_recovery = flags & 2 != 0 || u128::from(length) != wanted;
     let beyond = (length - PAGE) % region;
-    let is_whole = beyond == 0 || (beyond % PAGE == 0 && beyond >= (header_pages + 1) * PAGE);
+    let is_whole = beyond == 0 || (beyond.is_multiple_of(PAGE) && beyond >= (header_pages + 1) * PAGE);
     if needs_recovery && !is_whole { Err(Damage::PartOfPage) } else { Ok(()) }
 }
