@@ -32,7 +32,8 @@ where and for whom
   --tokens FILE        who may ask, one a line: a token (or `sha256:` and its digest), a blank, and the tenants with
                        commas between them, or `*`; then perhaps `as NAME` (for the audit records), `may ROLE, ..` (of read,
                        write, upload, release, approve, device, operate) and `until 2027-01-31`. It is read again when it changes. Programs send
-                       the token as `Authorization: Bearer`, browsers as a password
+                       the token as `Authorization: Bearer`, browsers as a password, devices of hawkBit's interface as `TargetToken`
+                       (`as device/ID may device`) or `GatewayToken`
 
 where things are kept (by default everything is in memory, and ends with the service)
   --data DIR           a folder of this machine (needs a build with the feature `redb`)

@@ -53,11 +53,11 @@ enum Finished {
 /// What a device says of a cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cancellation {
-    /// It stopped, or had installed before.
+    /// The device stopped, or had installed before.
     Acknowledged,
-    /// It goes on.
+    /// The device goes on.
     Refused,
-    /// It has not decided.
+    /// The device has not decided.
     Pending,
 }
 

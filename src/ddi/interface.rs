@@ -288,7 +288,7 @@ fn live(actions: &DeviceActions, number: ActionNumber) -> Result<Option<&DeviceA
     Ok(actions.live.iter().find(|action| action.number == number))
 }
 
-/// Who asks, and what was sent.
+/// The device that asks, and the body that it sent.
 #[derive(Clone, Copy)]
 struct At<'a> {
     tenant: &'a Tenant,

@@ -26,7 +26,7 @@ use url::form_urlencoded;
 /// assert_eq!(key.verify(&tenant, offer, "pump.bin", &signed, until), Err(LinkRefusal::Expired));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct LinkKey([u8; 32]);
 
 /// Why a signed link gives nothing.
@@ -38,10 +38,10 @@ pub struct LinkKey([u8; 32]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkRefusal {
-    /// It was not signed by this key, or for something else.
+    /// The link was not signed by this key, or for something else.
     #[error("the signature of the link is wrong")]
     Wrong,
-    /// Its time is over.
+    /// The time of the link is over.
     #[error("the link has expired")]
     Expired,
 }

@@ -10,6 +10,7 @@ pub const MAX_BODY: usize = 64 << 10;
 /// assert_ne!(Method::Get, Method::Put);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Method {
     /// `GET`.
     Get,
@@ -27,6 +28,7 @@ pub enum Method {
 /// assert_eq!((poll.method, poll.body), (Method::Get, &b""[..]));
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Request<'r> {
     /// The method.
     pub method: Method,
@@ -45,10 +47,17 @@ impl<'r> Request<'r> {
         Self { method: Method::Get, path, if_none_match: None, body: b"" }
     }
 
-    /// Creates a `POST` or `PUT` of a document.
+    /// Creates a request with a body.
     #[must_use]
-    pub const fn send(method: Method, path: &'r [&'r str], body: &'r [u8]) -> Self {
+    pub const fn new(method: Method, path: &'r [&'r str], body: &'r [u8]) -> Self {
         Self { method, path, if_none_match: None, body }
+    }
+
+    /// Sets the value of `If-None-Match`: the tag of an answer that the device has.
+    #[must_use]
+    pub const fn with_if_none_match(mut self, tag: Option<&'r str>) -> Self {
+        self.if_none_match = tag;
+        self
     }
 }
 

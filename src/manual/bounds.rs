@@ -51,6 +51,17 @@
 //! | time without progress of an upload | `--upload-timeout` | an hour | it is aborted, and its record kept as `--keep-aborted` says |
 //! | fields, headers and parts of a form | | as in [`uploads`](super::uploads#limits) | 413 |
 //!
+//! # Devices of hawkBit's interface
+//!
+//! | limit | default | beyond it |
+//! |---|---|---|
+//! | body of a request | 64 KiB ([`MAX_BODY`](crate::ddi::MAX_BODY)) | 413 `too-large` |
+//! | attributes of a device, and versions among them | 256, and 64 | 413 `too-much` |
+//! | a version | 128 bytes | 413 `too-much` |
+//! | time for which a link to bytes is good | 24 hours | 403 `link-signature` |
+//! | time between two polls (`--device-polling`) | 300 s, and up to a fifth more; less than a day | |
+//! | devices that a process remembers to have sent their attributes | 131,072 | all are asked once more |
+//!
 //! # Connections, sign-ins and background work
 //!
 //! | limit | option | default | where it is enforced |

@@ -114,7 +114,8 @@
 //! - The service listens by TLS and asks for tokens: `--tls-cert`, `--tls-key` and `--tokens`. A line `sha256:DIGEST ward as device/pump-7
 //!   may device` in the file of tokens is the token of this device, of which the service keeps the digest alone; SWUpdate sends
 //!   it with `-k TOKEN`. A line with another name and `may device` is that of a gateway (`-g TOKEN`), which speaks for every device of the
-//!   tenant.
+//!   tenant. The file has 1 MiB at most, which is some 9,000 devices; beyond that, a program brings an
+//!   `Authenticator` of its own.
 //! - Links to bytes are signed for the device and good for a day. They have no token in them, so that `--cdn-url` may lead to a
 //!   cache that is not told any. SWUpdate needs no token for them (`--disable-token-for-dwl`).
 //! - Devices poll every five minutes, and up to a fifth later (`--device-polling`).

@@ -29,7 +29,7 @@ async fn play(world: &World, line: &Line, link: &mut Option<String>) {
         let status = match world.fetch(link.as_ref().unwrap()).await {
             // The bytes, or where they are.
             Ok(_) => line.status,
-            Err(RolloutError::Deployment(Gone::Gone)) => 410,
+            Err(RolloutError::Deployment { refusal: Gone::Gone, .. }) => 410,
             Err(error) => panic!("{error}"),
         };
         assert_eq!(status, line.status, "{} {}", line.method, line.path);
@@ -43,7 +43,7 @@ async fn play(world: &World, line: &Line, link: &mut Option<String>) {
         "POST" => Method::Post,
         other => panic!("{other}"),
     };
-    let answer = world.ask("pump-7", &Request { method, path: &parts, if_none_match: None, body: &body }).await;
+    let answer = world.ask("pump-7", &Request::new(method, &parts, &body)).await;
     let status = answer.as_ref().map_or_else(Refusal::status, |response| response.status);
     assert_eq!(status, line.status, "{} {} {}", line.method, line.path, line.body);
     if let (["deploymentBase", _], Ok(answer)) = (parts.as_slice(), answer) {

@@ -68,7 +68,7 @@ async fn wrong_requests_are_refused_and_change_nothing() {
         (Method::Get, &["softwaremodules"], b""),
         (Method::Get, &["deploymentBase", "1", "feedback", "x"], b""),
     ] {
-        let refusal = world.ask("pump-7", &Request::send(method, path, body)).await.unwrap_err();
+        let refusal = world.ask("pump-7", &Request::new(method, path, body)).await.unwrap_err();
         let kind = match refusal {
             Refusal::Rollout(RolloutError::NoSuchComponent { .. }) => "no-such-component",
             Refusal::Rollout(RolloutError::InvalidVersion { .. }) => "invalid-version",
@@ -154,7 +154,7 @@ async fn poll_that_finds_nothing_reads_two_records_and_writes_none() {
             let name = format!("p-{number}");
             let answer = world.ask(&name, &Request::get(&[])).await.unwrap();
             let tag = answer.etag.unwrap();
-            let again = Request { if_none_match: Some(&tag), ..Request::get(&[]) };
+            let again = Request::get(&[]).with_if_none_match(Some(&tag));
             assert_eq!(world.ask(&name, &again).await.unwrap().status, 304);
         }
         let calls = ledger.take();

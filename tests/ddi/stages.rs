@@ -109,7 +109,7 @@ async fn running_version_is_reported_by_installed_base() {
     let link = href(&world.get(PUMP, &["deploymentBase", "1"]).await);
     world.fetch(&link).await.unwrap();
     let body = br#"{"name":"pump/69985","version":"2.4"}"#;
-    let answer = world.ask(PUMP, &Request::send(Method::Put, &["installedBase"], body)).await.unwrap();
+    let answer = world.ask(PUMP, &Request::new(Method::Put, &["installedBase"], body)).await.unwrap();
     assert!(answer.changed);
     assert_eq!(world.ended(id, OutcomeClass::Succeeded).await, 1);
 }
@@ -154,7 +154,7 @@ async fn cancelled_action_is_shown_until_the_device_answers() {
         world.fetch(&link).await.unwrap();
         world.service.cancel(&world.tenant, id, &by(), &note()).await.unwrap();
         world.work().await;
-        assert!(matches!(world.fetch(&link).await, Err(RolloutError::Deployment(Gone::Gone))));
+        assert!(matches!(world.fetch(&link).await, Err(RolloutError::Deployment { refusal: Gone::Gone, .. })));
         for _ in 0..2 {
             assert_eq!(world.links(PUMP).await, links([("cancelAction", "cancelAction/1")]));
             let document = world.get(PUMP, &["cancelAction", "1"]).await;
@@ -237,7 +237,7 @@ async fn unchanged_poll_is_answered_by_its_tag() {
     let world = World::new().await;
     let first = world.ask(PUMP, &Request::get(&[])).await.unwrap();
     let tag = first.etag.clone().unwrap();
-    let again = Request { if_none_match: Some(&tag), ..Request::get(&[]) };
+    let again = Request::get(&[]).with_if_none_match(Some(&tag));
     let answer = world.ask(PUMP, &again).await.unwrap();
     assert_eq!((answer.status, answer.body, answer.etag.as_ref()), (304, None, Some(&tag)));
     known(&world).await;

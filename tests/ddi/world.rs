@@ -11,7 +11,6 @@ use fhir_devices::update::release::Target;
 use fhir_devices::update::rollout::{Retry, RolloutId, RolloutRequest, StopCriterion};
 use fhir_devices::{Device, DeviceComponent, Valid};
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -81,13 +80,10 @@ impl<L: Ledger> World<L> {
         submission.target = Target { level: None, code: Some(code) };
         let body = stream::once(format!("firmware {version}"));
         let release = self.service.release(&self.tenant, submission, &by, body).await.unwrap();
-        let failures: BTreeSet<_> = OutcomeClass::ALL.iter().copied().filter(|class| class.is_failure()).collect();
-        let request = RolloutRequest {
-            cap: 100,
-            stop: vec![StopCriterion { counts: failures, over_permille: 999, min_done: 1_000 }],
-            retry: Retry { max_attempts: 1.try_into().unwrap(), ..Retry::default() },
-            ..RolloutRequest::new(release.id, "local".parse().unwrap())
-        };
+        let request = RolloutRequest::new(release.id, "local".parse().unwrap())
+            .with_cap(100)
+            .with_stop(vec![StopCriterion::failures(999, 1_000)])
+            .with_retry(Retry::default().with_max_attempts(1.try_into().unwrap()));
         let rollout = self.service.create(&self.tenant, request, &by).await.unwrap();
         self.service.submit(&self.tenant, rollout.id).await.unwrap();
         self.work().await;
@@ -121,12 +117,12 @@ impl<L: Ledger> World<L> {
     pub(crate) async fn feedback(&self, device: &str, path: [&str; 2], execution: &str, finished: &str) -> u16 {
         let body = format!(r#"{{"status":{{"execution":"{execution}","result":{{"finished":"{finished}"}}}}}}"#);
         let path = [path[0], path[1], "feedback"];
-        self.ask(device, &Request::send(Method::Post, &path, body.as_bytes())).await.unwrap().status
+        self.ask(device, &Request::new(Method::Post, &path, body.as_bytes())).await.unwrap().status
     }
 
     pub(crate) async fn attributes(&self, device: &str, data: &str) -> Result<Response, Refusal> {
         let body = format!(r#"{{"mode":"merge","data":{data}}}"#);
-        self.ask(device, &Request::send(Method::Put, &["configData"], body.as_bytes())).await
+        self.ask(device, &Request::new(Method::Put, &["configData"], body.as_bytes())).await
     }
 
     /// Follows a link to bytes, as the server does.

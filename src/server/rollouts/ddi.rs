@@ -125,7 +125,7 @@ pub(super) async fn handle(
     };
     let parts: Vec<&str> = path.text("rest").split('/').filter(|part| !part.is_empty()).take(8).collect();
     let if_none_match = one(&headers, &header::IF_NONE_MATCH);
-    let request = DdiRequest { method, path: &parts, if_none_match, body: &body };
+    let request = DdiRequest::new(method, &parts, &body).with_if_none_match(if_none_match);
     let interface = app.device_interface().await.map_err(|error| Problem::of_store(&error, "the key of links"))?;
     let response = interface.handle(&tenant, &device, &request).await.map_err(|refusal| refused(&refusal))?;
     if response.changed {
