@@ -2,7 +2,7 @@
 //! client's `GET metadata` is answered in time: a hostile corpus against the real binary, one by one and sixteen at once.
 //!
 //! `LOAD_DEVICES=400 cargo test --release --features redb,server --test load -- --nocapture` does it over 400 Devices of 3.8 MB and
-//! prints what each request took; without the variable there are 24.
+//! prints what each request took; without the variable there are 24. `LOAD_POLLS=10000` is how many devices poll hawkBit's interface.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -22,6 +22,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The bytes by which the process may grow.
@@ -35,6 +36,9 @@ const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
 const PATCH: &str = "Content-Type: application/json-patch+json\r\n";
 const MULTIPART: &str = "Content-Type: multipart/form-data; boundary=edge\r\n";
+
+/// Each measurement has the machine to itself.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// A request, named for what is wrong with it.
 struct Hostile {
@@ -297,6 +301,7 @@ fn hostile_requests_take_bounded_memory_and_time() {
     if cfg!(debug_assertions) && std::env::var_os("LOAD_DEVICES").is_none() {
         return println!("skipped: a build without optimisation is no measure, unless LOAD_DEVICES asks for it");
     }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = std::env::temp_dir().join(format!("fhir-devices-load-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let service = Service::start(&binary::build(), &folder);
@@ -378,4 +383,60 @@ fn hostile_requests_take_bounded_memory_and_time() {
     drop(std::fs::remove_dir_all(&folder));
     assert!(worst.0 <= GROWTH, "{}: the process grew by {} MiB", worst.1, worst.0 >> 20);
     assert!(slow <= P99, "99 of 100 probes took up to {slow:?}");
+}
+
+/// Returns how long a process was at work, on all cores together.
+fn at_work(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(11).take(2);
+    // A tick is a hundredth of a second on every Linux.
+    Duration::from_millis(10 * fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>())
+}
+
+/// Ten thousand devices that poll once in 30 s: what the polls cost, each over a connection of its own, two at a time.
+#[test]
+fn polling_devices_take_a_tenth_of_a_core() {
+    let asked = std::env::var("LOAD_POLLS").ok().and_then(|count| count.parse().ok());
+    if cfg!(debug_assertions) && asked.is_none() {
+        return println!("skipped: a build without optimisation is no measure, unless LOAD_POLLS asks for it");
+    }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let devices: usize = asked.unwrap_or(10_000);
+    let folder = std::env::temp_dir().join(format!("fhir-devices-polls-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let service = Service::start(&binary::build(), &folder);
+    let (address, pid) = (service.address().to_owned(), service.process());
+    let numbers: Vec<usize> = (0..devices).collect();
+    for some in numbers.chunks(500) {
+        let entry = |number: &usize| {
+            let device = format!(r#"{{"resourceType":"Device","id":"p{number}"}}"#);
+            format!(r#"{{"resource":{device},"request":{{"method":"PUT","url":"Device/p{number}"}}}}"#)
+        };
+        let entries: Vec<String> = some.iter().map(entry).collect();
+        let reply = ask(&address, "POST", "/load/fhir", JSON, batch(&entries.join(",")).as_bytes()).unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    let before = at_work(pid);
+    let poll = |number: &usize| {
+        let begun = Instant::now();
+        let reply = ask(&address, "GET", &format!("/load/controller/v1/p{number}"), "", b"").unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        begun.elapsed()
+    };
+    let halves = numbers.chunks(devices.div_ceil(2));
+    let mut took = std::thread::scope(|scope| {
+        let running: Vec<_> = halves.map(|half| scope.spawn(|| half.iter().map(poll).collect::<Vec<_>>())).collect();
+        running.into_iter().flat_map(|half| half.join().unwrap()).collect::<Vec<Duration>>()
+    });
+    let spent = at_work(pid) - before;
+    took.sort_unstable();
+    let p99 = took[took.len() * 99 / 100];
+    println!("{devices} polls took {spent:?} of the service, 99 of 100 within {p99:?}");
+    drop(service);
+    std::fs::remove_dir_all(&folder).unwrap();
+    if !cfg!(debug_assertions) {
+        let tenth_of_a_core = Duration::from_micros(300) * u32::try_from(devices).unwrap();
+        assert!(spent <= tenth_of_a_core, "{devices} polls took {spent:?}");
+        assert!(p99 < Duration::from_millis(20), "a poll took {p99:?}");
+    }
 }
