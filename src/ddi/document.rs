@@ -60,6 +60,8 @@ pub(super) fn deployment(number: ActionNumber, component: &Id, offer: &Offer, li
                 hashes.insert("sha1".to_owned(), json!(sha1));
             }
             hashes.insert("sha256".to_owned(), json!(file.sha256));
+            // The crate `hawkbit` reads no document without the member. A client that compares it refuses the file.
+            hashes.insert("md5".to_owned(), json!(""));
             // Which of both a client follows depends on its version.
             let links = json!({ "download": { "href": link }, "download-http": { "href": link } });
             json!({ "filename": file.name, "hashes": hashes, "size": file.size, "_links": links })

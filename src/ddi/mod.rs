@@ -15,6 +15,8 @@
 //! | `PUT installedBase` | the name and version of the installed update that runs |
 //! | `GET installedBase/N` | the offer that the device says it installed |
 //!
+//! Files have no MD5: the member `md5` is there, as some clients want it, and empty. Clients compare SHA-1 or SHA-256.
+//!
 //! # What a device's word is worth
 //!
 //! Clients say `closed` with `success` before the new software was started once, and acknowledge a cancellation after they

@@ -50,6 +50,7 @@ async fn offer_is_one_chunk_with_one_artifact_and_a_signed_link() {
                     "filename": "pump.swu",
                     "size": 12,
                     "hashes": {
+                        "md5": "",
                         "sha1": "REPLACED",
                         "sha256": fhir_devices::store::Sha256::of(b"firmware 2.4"),
                     },
