@@ -257,6 +257,31 @@ fn public_records_may_grow_or_say_why_not() {
     assert!(gone.is_empty(), "closed here, and no such record any more: {gone:?}");
 }
 
+/// A command of the README reads files that are in the package, or that a line before it makes. Keys and tokens are the
+/// operator's own.
+#[test]
+fn readme_commands_find_their_files() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let (mut made, mut read) = (Vec::new(), 0);
+    for block in readme.split("```sh\n").skip(1) {
+        for line in block.split("```").next().unwrap().lines() {
+            let mut words = line.split_whitespace().peekable();
+            while let Some(word) = words.next() {
+                if word == ">" {
+                    made.extend(words.next());
+                    continue;
+                }
+                let file = word.rsplit_once("=@").map_or(word, |(_, file)| file);
+                if [".json", ".ndjson", ".bin"].iter().any(|ending| file.ends_with(ending)) {
+                    assert!(made.contains(&file) || root().join(file).is_file(), "{line}: there is no `{file}`");
+                    read += 1;
+                }
+            }
+        }
+    }
+    assert!(read > 5, "{read} files are read");
+}
+
 /// The first line of an item's documentation says what the item is or does. None of these words is a subject or a verb for that.
 #[test]
 fn first_lines_name_their_subject() {
