@@ -13,13 +13,7 @@ use time::OffsetDateTime;
 
 /// A live offer of a device.
 ///
-/// ```
-/// use fhir_devices::service::DeviceAction;
-/// fn is_for(action: &DeviceAction, component: &str) -> bool {
-///     action.deployment.component == component
-/// }
-/// # let _ = is_for;
-/// ```
+/// Listed by [`DeviceActions`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeviceAction {
@@ -37,13 +31,7 @@ pub struct DeviceAction {
 
 /// The live offers of a device, and how many it was ever made.
 ///
-/// ```
-/// use fhir_devices::service::DeviceActions;
-/// fn is_idle(actions: &DeviceActions) -> bool {
-///     actions.live.is_empty()
-/// }
-/// # let _ = is_idle;
-/// ```
+/// Returned by [`RolloutService::device_actions`](super::RolloutService::device_actions).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeviceActions {
