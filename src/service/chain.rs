@@ -26,6 +26,12 @@ where
         self.session(tenant).chain(limit, after).await
     }
 
+    /// Returns one record of the audit chain, by its place from 0, as the line that it is.
+    #[cfg(feature = "server")]
+    pub(crate) async fn audit_line(&self, tenant: &Tenant, index: u64) -> Result<Option<String>> {
+        self.session(tenant).chain_record(index).await
+    }
+
     /// Returns every audit record of a tenant, in the order of the chain. Everything is held in memory.
     ///
     /// # Errors

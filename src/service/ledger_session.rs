@@ -320,6 +320,13 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Page { items: items.into_iter().map(line).collect::<Result<_>>()?, next })
     }
 
+    /// Returns one record of the chain, as the text that it is.
+    #[cfg(feature = "server")]
+    pub(super) async fn chain_record(&self, index: u64) -> Result<Option<String>> {
+        let Seen { key, value, .. } = self.read(record_key(index)?).await?;
+        value.map(|value| String::from_utf8(value.to_vec()).map_err(|error| unreadable(&key, error))).transpose()
+    }
+
     /// Returns the end of the chain.
     pub(super) async fn head(&self) -> Result<(ChainHead, Option<Revision>)> {
         let Seen { key, revision, value } = self.read(LedgerKey::new("audit-head")?).await?;

@@ -36,6 +36,20 @@ where
         limit: NonZeroU32,
         after: Option<UploadPlace>,
     ) -> Result<(Vec<Ingest>, Option<UploadPlace>)> {
+        self.uploads_where(tenant, limit, after, |_| true).await
+    }
+
+    /// Returns the same, of those that are wanted.
+    ///
+    /// # Errors
+    /// As [`uploads`](Self::uploads).
+    pub(crate) async fn uploads_where(
+        &self,
+        tenant: &Tenant,
+        limit: NonZeroU32,
+        after: Option<UploadPlace>,
+        is_wanted: impl Fn(&Ingest) -> bool,
+    ) -> Result<(Vec<Ingest>, Option<UploadPlace>)> {
         let session = self.session(tenant);
         let most = usize::try_from(limit.get()).unwrap_or(usize::MAX);
         let mut newest: BTreeMap<Reverse<UploadPlace>, Ingest> = BTreeMap::new();
@@ -47,7 +61,7 @@ where
                 for (_, seen) in page.items {
                     let ingest = seen?.value;
                     let place = place(&ingest);
-                    if after.is_some_and(|after| place >= after) {
+                    if after.is_some_and(|after| place >= after) || !is_wanted(&ingest) {
                         continue;
                     }
                     newest.insert(Reverse(place), ingest);

@@ -60,6 +60,8 @@ pub use lifecycle::{LifecycleError, Recovered};
 pub use pairing::{Adopted, MaintenanceError, StoreMismatch};
 pub use reconcile::{ReconcilePosition, Reconciled, UnknownReference, UnknownReferences};
 pub use references::Reference;
+#[cfg(feature = "server")]
+pub(crate) use rollouts::Preview;
 pub use rollouts::{
     Behind, Blocked, DeploymentFilter, DeviceAction, DeviceActions, DeviceReport, Explanation, FieldTimes,
     GateProvider, GateQuery, Granted, Measures, Overdue, Pass, RegionError, ReleaseSubmission, ReportAnswer,

@@ -238,7 +238,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     }
 
     /// Returns what refers to a resource of this store, in whichever form it does.
-    fn refers(&self, parameter: Parameter, to: &Key) -> Criterion {
+    pub(crate) fn refers(&self, parameter: Parameter, to: &Key) -> Criterion {
         let relative = to.to_string();
         match self.own_base() {
             None => Criterion::value(parameter, &relative),

@@ -36,6 +36,8 @@ pub struct RolloutView {
     pub regions: BTreeMap<RegionId, (Counts, Tally)>,
     /// The number of devices that were ever given bytes.
     pub already_out: u32,
+    /// How many deployments of each wave have not ended.
+    pub open_by_wave: Vec<u32>,
 }
 
 impl RolloutView {
@@ -117,6 +119,7 @@ where
             spec: (*plan.spec).clone(),
             counts: Counts::default(),
             tally: Tally::default(),
+            open_by_wave: vec![0; plan.spec.waves.len()],
             regions: plan.spec.regions.keys().map(|region| (region.clone(), <_>::default())).collect(),
             rollout,
         };
@@ -124,7 +127,10 @@ where
             let (lanes, fold) = self.fold(tenant, id, &plan).await?;
             view.already_out = fold.granted;
             (view.counts, view.tally) = (fold.counts, fold.tally);
-            for LaneHead { lane, counts, tally, .. } in lanes.iter().map(|lane| lane.kept.head) {
+            for LaneHead { lane, counts, tally, open, .. } in lanes.iter().map(|lane| lane.kept.head) {
+                for (sum, open) in view.open_by_wave.iter_mut().zip(open) {
+                    *sum = sum.saturating_add(open);
+                }
                 let sums = plan.spec.region_of(lane).and_then(|region| view.regions.get_mut(region));
                 if let Some((all, ended)) = sums {
                     all.add(&counts);

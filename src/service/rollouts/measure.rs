@@ -10,6 +10,7 @@ use crate::primitive::Id;
 use crate::resource::DeviceComponent;
 use crate::store::{BlobStore, Ledger, LedgerKey, PageToken, ResourceStore, StoreError, Stored as _, Tenant};
 use crate::update::deployment::{Outcome, OutcomeClass, State, Transition};
+use crate::update::release::Release;
 use crate::update::rollout::{Action, After, Counts, Event, Lane, RolloutId, Tally};
 use std::cmp::Ordering;
 use std::num::NonZeroU32;
@@ -67,6 +68,8 @@ pub struct Measures {
     pub oldest: Option<Duration>,
     /// The time from the release to the version report.
     pub time_to_field: Option<TimeToField>,
+    /// The same as a histogram.
+    pub field_times: FieldTimes,
 }
 
 /// The deployments that are past the time at which something should have been heard.
@@ -137,6 +140,8 @@ where
         let ended = OutcomeClass::ALL.iter().fold(0_u64, |sum, class| sum + u64::from(view.tally.of(*class)));
         let all = ended + u64::from(view.counts.open());
         let overdue = self.overdue_of(tenant, Some(rollout)).await?;
+        let mut field_times = FieldTimes::default();
+        times.iter().for_each(|time| field_times.count(*time));
         Ok(Measures {
             done_permille: u16::try_from((ended * 1_000).checked_div(all).unwrap_or(1_000)).unwrap_or(1_000),
             unproven: view.tally.of(OutcomeClass::Unproven),
@@ -144,6 +149,7 @@ where
             tally: view.tally,
             late: overdue.count,
             oldest: overdue.longest,
+            field_times,
             time_to_field: TimeToField::of(times),
         })
     }
@@ -213,23 +219,33 @@ where
         let mut behind = Vec::new();
         for version in &found {
             let component = DeviceComponent::from_version(version)?;
-            let Some(id) = component.id.as_ref().and_then(|id| id.get()).cloned() else { continue };
-            let Some(device) = self.device_of(tenant, &component) else { continue };
-            if !self.is_meant(tenant, &release.request.target, &device, &component).await? {
-                continue;
-            }
-            let own = release.request.version.as_str();
-            let is_there = |found: &str| {
-                is_version(&release, found)
-                    || release.request.scheme.compare_texts(found, own) == Some(Ordering::Greater)
-            };
-            let mut reported = release.request.reported_as.observed(&component, None).peekable();
-            let version = reported.peek().map(|version| (*version).to_owned());
-            if !reported.any(is_there) {
-                behind.push(Behind { device, component: id, version });
-            }
+            behind.extend(self.is_behind(tenant, &release, &component).await?);
         }
         Ok((behind, next))
+    }
+
+    /// Returns what a component reports, where a release is for it and that is below it or unknown.
+    ///
+    /// # Errors
+    /// [`RolloutError::Store`].
+    pub(crate) async fn is_behind(
+        &self,
+        tenant: &Tenant,
+        release: &Release,
+        component: &DeviceComponent,
+    ) -> Result<Option<Behind>, RolloutError> {
+        let Some(id) = component.id.as_ref().and_then(|id| id.get()).cloned() else { return Ok(None) };
+        let Some(device) = self.device_of(tenant, component) else { return Ok(None) };
+        if !self.is_meant(tenant, &release.request.target, &device, component).await? {
+            return Ok(None);
+        }
+        let own = release.request.version.as_str();
+        let is_there = |found: &str| {
+            is_version(release, found) || release.request.scheme.compare_texts(found, own) == Some(Ordering::Greater)
+        };
+        let mut reported = release.request.reported_as.observed(component, None).peekable();
+        let version = reported.peek().map(|version| (*version).to_owned());
+        Ok((!reported.any(is_there)).then_some(Behind { device, component: id, version }))
     }
 }
 

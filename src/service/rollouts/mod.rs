@@ -14,6 +14,8 @@ mod lanes;
 mod measure;
 mod offer;
 mod plan;
+#[cfg(feature = "server")]
+mod preview;
 mod read;
 mod region;
 mod release;
@@ -33,6 +35,8 @@ pub use explain::{Blocked, Explanation};
 pub use field_times::FieldTimes;
 pub use gates::{GateProvider, GateQuery};
 pub use measure::{Behind, Measures, Overdue, TimeToField};
+#[cfg(feature = "server")]
+pub(crate) use preview::Preview;
 pub use read::DeploymentFilter;
 pub use region::Verified;
 pub use release::ReleaseSubmission;
