@@ -44,6 +44,10 @@ mod lives;
 mod logs;
 #[path = "update_service/mounted.rs"]
 mod mounted;
+#[path = "update_service/operation.rs"]
+mod operation;
+#[path = "update_service/pages.rs"]
+mod pages;
 #[cfg(all(feature = "postgres", feature = "redb"))]
 #[path = "update_service/postgres.rs"]
 mod postgres;
@@ -58,6 +62,8 @@ mod rollouts;
 mod server;
 #[path = "../examples/update_service/settings.rs"]
 mod settings;
+#[path = "../examples/update_service/sources.rs"]
+mod sources;
 #[path = "update_service/subscriptions.rs"]
 mod subscriptions;
 #[path = "update_service/uploads.rs"]
@@ -122,7 +128,7 @@ async fn client_values_are_escaped_in_html() {
     assert_eq!(service.json("PUT", "/ward/fhir/DeviceComponent/c", &[], &part).await.status, 201);
     let page = service.get("/?tenant=ward").await.text();
     assert!(!page.contains("<img") && !page.contains("<b>\""), "{page}");
-    assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;&quot;&#39;"));
+    assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;&quot;'"));
 }
 
 proptest! {

@@ -41,7 +41,7 @@
 //! | `request-memory`: what all FHIR requests take, their bodies and their answers until they are sent included | 128 MiB | a request waits for 10 seconds, and is answered with 503 and `Retry-After` |
 //! | threads of requests that take more than 24 MiB: large documents, and batches that read | one for each 256 MiB of `request-memory` | a request waits |
 //! | threads of other requests that take long: searches, batches, documents of more than 16 KiB | one for each 32 MiB, and no more than processors | a request waits |
-//! | resources of a type on the page for people | 2,000, and 2 MiB, and none of more than 64 KiB | left out, and said so |
+//! | page for people | 100,000 bytes; 600 components and metrics of 20 devices, or 2,000 of one, and 2 MiB of each, none of more than 64 KiB | left out, and said so |
 //!
 //! # Uploads
 //!

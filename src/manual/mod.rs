@@ -13,6 +13,7 @@
 //! - `xml` (with the feature `xml`): what is checked in FHIR XML, and what has no form in it.
 //! - `uploads` (with the feature `server`): the fields of an upload, and why one is refused.
 //! - `operating` (with the feature `server`): signals, exit statuses, limits, metrics and alarms of the service.
+//! - `pages` (with the feature `server`): the pages for people, what they find, and what bounds them.
 //! - [`dependencies`]: the crates whose types stand in the interface, and what their major versions mean.
 //! - [`interactions`]: what of the REST API is offered, and what is refused by name.
 //! - [`conformance`]: every rule of the specification by key, and how it is enforced, or why not.
@@ -29,6 +30,8 @@ pub mod interactions;
 pub mod linux_device;
 #[cfg(feature = "server")]
 pub mod operating;
+#[cfg(feature = "server")]
+pub mod pages;
 pub mod restore;
 pub mod rollouts;
 pub mod subscriptions;

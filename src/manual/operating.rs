@@ -2,6 +2,21 @@
 //!
 //! `update_service --help` lists every option. What one request may cost is in [`bounds`](super::bounds).
 //!
+//! # Settings
+//!
+//! Each option has a name for the environment and for a file of settings: `--tls-cert` is `DEVICE_UPDATES_TLS_CERT`. The file is
+//! named by `--settings` or `DEVICE_UPDATES_SETTINGS` and has one `NAME=VALUE` a line, as systemd and container programs read it too.
+//! The command line goes before the environment, and that before the file. An option without a value is `true` or `false` there; one
+//! that may come several times has blanks between its values. `examples/deploy/` has a file of settings, a systemd unit and a
+//! container file.
+//!
+//! # Several processes
+//!
+//! Processes over one ledger (`--postgres`, `--cosmos`) and one store of files (`--blobs`) are one service, behind any proxy: page links,
+//! idempotency keys and the state of uploads and rollouts are in the ledger, so that any of them goes on with what another began. The
+//! secret of page links is made by the first process ([`shared_page_key`](crate::server::shared_page_key)). To replace them one after
+//! the other, send SIGTERM to one, wait until it has ended, and start the new one.
+//!
 //! # Addresses
 //!
 //! `--base-url` is where clients find the service. The service writes it into Bundles and into the attachments of updates,
@@ -72,7 +87,7 @@
 //! |---|---|
 //! | `read` | `GET` and `HEAD` of a tenant's resources, updates, files, audit records and page; search by `POST`; `$validate` |
 //! | `write` | every other request below `/TENANT/fhir`; a batch too, whatever it holds |
-//! | `upload` | `POST /TENANT/updates`, and `DELETE /TENANT/updates/ID` |
+//! | `upload` | `POST /TENANT/updates`, and `DELETE /TENANT/updates/ID`; the same by the pages for people |
 //! | `release` | `POST /TENANT/releases`, and `DELETE /TENANT/releases/ID` |
 //! | `approve` | `POST /TENANT/rollouts/ID/approve` and `deny` |
 //! | `device` | `GET /TENANT/devices/DEVICE/offers`, `GET /TENANT/offers/KEY/FILE` and `POST /TENANT/devices/DEVICE/reports`; `as device/DEVICE` of this device alone |

@@ -75,6 +75,11 @@ impl IntoResponse for Problem {
 #[derive(Clone)]
 struct Told(rest::Problem);
 
+/// Takes the problem out that an answer tells.
+pub(super) fn told(answer: &mut Answer) -> Option<rest::Problem> {
+    answer.extensions_mut().remove::<Told>().map(|Told(problem)| problem)
+}
+
 /// Writes the code system of rule keys under the base of the service, in the problem that an answer tells.
 pub(super) fn under(base: &CanonicalBase, mut answer: Answer) -> Answer {
     let Some(Told(problem)) = answer.extensions_mut().remove::<Told>() else { return answer };

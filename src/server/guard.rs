@@ -334,7 +334,9 @@ fn may(grant: &Grant, method: &Method, uri: &Uri) -> Result<(), Problem> {
 
 /// Returns the roles of which one is needed for a request.
 fn roles(method: &Method, path: &str) -> &'static [Role] {
-    let mut segments = path.split('/').skip(2);
+    let mut segments = path.split('/').skip(2).peekable();
+    // The pages for people have the addresses of what they show.
+    let _ = segments.next_if_eq(&"pages");
     let (second, third, fourth) = (segments.next(), segments.next().filter(|id| !id.is_empty()), segments.next());
     let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     let reads = *method == Method::POST && matches!(path.rsplit('/').next(), Some("_search" | "$validate"));
@@ -349,6 +351,7 @@ fn roles(method: &Method, path: &str) -> &'static [Role] {
         (Some("fhir"), ..) => &[Role::Write],
         (Some("updates"), None, _) => &[Role::Upload],
         (Some("updates"), Some(_), None) if *method == Method::DELETE => &[Role::Upload, Role::Operate],
+        (Some("updates"), Some(_), Some("withdraw")) => &[Role::Upload, Role::Operate],
         _ => &[Role::Operate],
     }
 }

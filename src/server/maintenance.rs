@@ -70,7 +70,7 @@ impl Default for Retention {
 }
 
 /// The tenant whose ledger has the list of the tenants. What the library keeps for a tenant of this name lies in other folders of it.
-const LIST_OWNER: &str = "update-service";
+pub(super) const LIST_OWNER: &str = "update-service";
 
 /// The folder of the list.
 const LIST: &str = "tenants";

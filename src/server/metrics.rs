@@ -5,14 +5,17 @@
 //! counter is one addition; the text form is what remains, some 60 lines.
 
 use super::Shared;
-use super::answer::{Answer, plain};
+use super::answer::{Answer, plain, set};
+use super::place::one;
+use crate::store::random_number;
 use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::http::{HeaderMap, HeaderName, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+use tracing::Instrument as _;
 
 const KINDS: [&str; 7] = ["fhir", "updates", "blobs", "page", "metrics", "health", "other"];
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other"];
@@ -107,6 +110,7 @@ fn kind(path: &str) -> usize {
         ("blobs", _) => "blobs",
         (_, "fhir") => "fhir",
         (_, "updates") => "updates",
+        (_, "pages") => "page",
         _ => "other",
     };
     KINDS.iter().position(|known| *known == name).unwrap_or(KINDS.len() - 1)
@@ -128,7 +132,11 @@ pub(super) async fn observe(State(app): State<Shared>, request: Request, next: N
     metrics.under_way.fetch_add(1, Relaxed);
     let under_way = InProgress(&metrics.under_way);
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let response = next.run(request).await;
+    let id = request_id(request.headers());
+    let span = tracing::info_span!("request", id = %id);
+    let mut response = next.run(request).instrument(span.clone()).await;
+    set(&mut response, REQUEST_ID, &id);
+    let _entered = span.enter();
     drop(under_way);
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     metrics.count(kind(uri.path()), &method, status, took);
@@ -143,6 +151,19 @@ pub(super) async fn observe(State(app): State<Shared>, request: Request, next: N
         tracing::info!(%method, path = uri.path(), status, micros, "answered");
     }
     response
+}
+
+/// The header by which a request is found in the log again.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Returns the id that a proxy gave the request, where it is a short name; else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let is_name = |id: &&str| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    // Without randomness the requests have no names, and are answered all the same.
+    let new = || format!("{:032x}", random_number().unwrap_or_default());
+    one(headers, &REQUEST_ID).filter(is_name).map_or_else(new, str::to_owned)
 }
 
 /// `GET /metrics`

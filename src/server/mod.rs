@@ -35,6 +35,7 @@ mod maintenance;
 mod metrics;
 mod origin;
 mod page;
+mod page_key;
 mod place;
 mod rollouts;
 mod serve;
@@ -79,6 +80,7 @@ pub use guard::{Access, Authenticator, Caller, Grant, Role};
 pub use health::Fatal;
 pub use limits::ConnectionLimits;
 pub use maintenance::Retention;
+pub use page_key::shared_page_key;
 pub use serve::{accept, serve, spawn_maintenance, tls};
 pub use subscriptions::{HttpNotifier, NoHttpClient, SubscriptionOptions};
 pub use tokens::{TokenFile, Tokens};
@@ -323,6 +325,14 @@ impl UpdateServer {
         self
     }
 
+    /// Makes page links by this secret, which other processes over the same stores have too: see [`shared_page_key`]. Without it, the
+    /// links of a process are taken by no other.
+    #[must_use]
+    pub fn with_page_key(mut self, key: PageKey) -> Self {
+        self.pages = key;
+        self
+    }
+
     /// Asks everyone for a token.
     #[must_use]
     pub fn with_authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
@@ -487,7 +497,6 @@ impl UpdateServer {
             handler.layer(encoding::compressed())
         };
         Router::new()
-            .route("/", get(page::show))
             .route("/metrics", get(metrics::show))
             .route("/blobs/{tenant}/sha256/{digest}/{generation}", get(blobs::download))
             .route(
@@ -507,9 +516,11 @@ impl UpdateServer {
             .route("/{tenant}/fhir/", fhir(MAX_BUNDLE))
             .route("/{tenant}/fhir/{*rest}", fhir(MAX_DOCUMENT))
             .merge(rollouts::routes())
+            .merge(page::routes())
             .fallback(no_such_address)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(from_fn_with_state(app.clone(), guard::enter))
+            .layer(from_fn_with_state(app.clone(), page::in_words))
             .layer(from_fn(encoding::not_too_long))
             .layer(from_fn_with_state(app.clone(), cors::share))
             .merge(health::routes())

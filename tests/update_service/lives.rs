@@ -279,8 +279,11 @@ async fn withdrawal_actor_is_the_token_owner() {
 async fn page_links_status_and_withdrawal_of_updates() {
     let service = Service::start().await;
     let path = place(&send(&service, &[], "2.1", "5").await);
-    let page = service.get("/").await.text();
-    assert!(page.contains(&format!("<a href=\"{path}\">")), "{page}");
-    assert!(page.contains(&format!("<a href=\"{path}/audit\">")), "{page}");
-    assert!(page.contains(&format!("data-withdraw=\"{path}\"")), "{page}");
+    let own = path.replace("/updates/", "/pages/updates/");
+    let fleet = service.get("/").await.text();
+    assert!(fleet.contains(&format!("<a href=\"{own}\">")), "{fleet}");
+    let page = service.get(&own).await.text();
+    for link in [path.clone(), format!("{path}/audit"), format!("{own}/withdraw")] {
+        assert!(page.contains(&format!("href=\"{link}\"")), "{link}: {page}");
+    }
 }

@@ -114,3 +114,19 @@ async fn failed_sign_in_is_logged_with_the_address() {
     assert!(log.has("WARN", &["sign-ins failed", "address=127.0.0.1", "failures="]));
     assert!(!log.has("", &["a-wrong-token-of-nobody"]), "the token is in the log");
 }
+
+#[tokio::test]
+async fn request_id_is_in_the_log_and_in_the_answer() {
+    let log = Log::start();
+    let service = Service::with(|base| over(base, &Arc::new(Memory::new()))).await;
+    let device = r#"{"resourceType":"Device","id":"named"}"#;
+    let named = [("X-Request-Id", "proxy-7.a")];
+    let reply = service.json("PUT", "/demo/fhir/Device/named", &named, device).await;
+    assert_eq!((reply.status, reply.header("x-request-id")), (201, Some("proxy-7.a")));
+    assert!(log.has("INFO", &["request{id=proxy-7.a}", "answered", "path=\"/demo/fhir/Device/named\""]));
+    for wrong in ["", "two words", &"x".repeat(65)] {
+        let reply = service.send("GET", "/demo/fhir/Device/named", &[("X-Request-Id", wrong)], b"").await;
+        let made = reply.header("x-request-id").unwrap();
+        assert!(made.len() == 32 && made.bytes().all(|byte| byte.is_ascii_hexdigit()), "{made}");
+    }
+}

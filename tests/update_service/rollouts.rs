@@ -9,7 +9,8 @@ use tokio::net::TcpListener;
 
 const PUMP: &str = "infusion-pump-7";
 
-async fn start() -> Service {
+/// Starts a service that goes on with its rollouts by itself.
+pub(crate) async fn start() -> Service {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stores = Stores::in_memory(server::DEFAULT_MAX_UPLOAD);

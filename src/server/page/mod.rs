@@ -1,70 +1,157 @@
-//! The page for people: the devices of a tenant as trees, and a form that sends an update.
+//! The pages for people: the fleet, a device, sending, updates, releases and rollouts. They are plain HTML that works without
+//! JavaScript; the script adds progress, dialogs and refreshing.
 
+mod chart;
+mod device;
+mod fleet;
+mod members;
+mod plan;
+mod releases;
+mod rollouts;
+mod send;
+mod text;
+mod timeline;
 mod tree;
+mod updates;
+mod words;
 
-use super::answer::{Answer, Problem, Result, report_fault, set};
-use super::budget::Cost;
-use super::{Shared, demo, maintenance};
+pub(super) use send::received;
+
+use super::answer::{self, Answer, Problem, Result, report_fault, set};
+use super::place::one;
+use super::rollouts::Asked;
+use super::{MAX_SMALL, Shared, UpdateServer};
 use crate::issue::IssueType;
+use crate::manifest::Note;
 use crate::service::LifecycleError;
 use crate::store::{Sha256, Tenant};
+use axum::Router;
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use std::fmt::Display;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use url::form_urlencoded;
 
-const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// `GET /?tenant=NAME`
-pub(crate) async fn show(State(app): State<Shared>, RawQuery(query): RawQuery) -> Result {
-    let query = query.unwrap_or_default();
-    let named = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "tenant").map(|(_, value)| value);
-    let named = named.as_deref().map(str::trim).filter(|name| !name.is_empty()).unwrap_or(demo::TENANT);
-    let tenant: Tenant = named.parse().map_err(Problem::not_found)?;
-    let reservation = app.budget.take(Cost::page(&app.limits)).await?;
-    let (store, updates) = (app.tenanted(&tenant), app.updates.clone());
-    let work = async move { tree::Fleet::read(&store, &updates).await };
-    let (fleet, _reservation) = app.budget.offload(reservation, work).await?;
-    let fleet = fleet.map_err(|error| match error {
-        LifecycleError::Store(error) => Problem::of_store(&error, "the page"),
-        error => {
-            report_fault(&error);
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, IssueType::Exception, "fault", "the page cannot be shown")
-        }
-    })?;
-    if !fleet.is_empty() {
-        maintenance::remember_tenant(&app, &tenant).await;
-    }
-
-    let path = app.path(&tenant);
-    let page = fill(
-        TEMPLATE,
-        &[
-            ("style", STYLE),
-            ("script", SCRIPT),
-            ("tenant", tenant.as_str()),
-            ("home", if app.mounted_at.is_empty() { "/" } else { &app.mounted_at }),
-            ("path", &path),
-            ("devices", &fleet.device_options()),
-            ("components", &fleet.component_options()),
-            ("fleet", &fleet.html(&tenant, &path)),
-        ],
-    );
-    let mut answer = Answer::new(Body::from(page));
-    set(&mut answer, header::CONTENT_TYPE, "text/html; charset=utf-8");
-    set(&mut answer, header::CACHE_CONTROL, "no-store");
-    set(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(&mut answer, header::REFERRER_POLICY, "no-referrer");
-    set(&mut answer, header::CONTENT_SECURITY_POLICY, policy());
-    Ok(answer)
+/// Returns the routes.
+pub(super) fn routes() -> Router<Shared> {
+    let small = || DefaultBodyLimit::max(MAX_SMALL);
+    Router::new()
+        .route("/", get(fleet::home))
+        .route("/{tenant}/pages/devices", get(fleet::show))
+        .route("/{tenant}/pages/devices/{device}", get(device::show))
+        .route("/{tenant}/pages/send", get(send::show))
+        .route("/{tenant}/pages/updates", get(updates::list))
+        .route("/{tenant}/pages/updates/{id}", get(updates::show))
+        .route("/{tenant}/pages/updates/{id}/{action}", get(updates::ask).post(updates::act).layer(small()))
+        .route("/{tenant}/pages/releases", get(releases::list))
+        .route("/{tenant}/pages/releases/{id}", get(releases::show))
+        .route("/{tenant}/pages/releases/{id}/withdraw", get(releases::ask).post(releases::withdraw).layer(small()))
+        .route("/{tenant}/pages/rollouts", get(rollouts::list).post(plan::create).layer(small()))
+        .route("/{tenant}/pages/rollouts/new", get(plan::form))
+        .route("/{tenant}/pages/rollouts/{id}", get(rollouts::show))
+        .route("/{tenant}/pages/rollouts/{id}/components", get(rollouts::components))
+        .route("/{tenant}/pages/rollouts/{id}/times", get(rollouts::time_page))
+        .route("/{tenant}/pages/rollouts/{id}/{action}", get(rollouts::ask).post(rollouts::act).layer(small()))
 }
 
-/// Returns only our own style and script, known by their digests, may run in the page.
+/// The parts of the service between which a person moves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Section {
+    Devices,
+    Updates,
+    Rollouts,
+}
+
+/// One page of a tenant.
+struct View<'a> {
+    app: &'a UpdateServer,
+    tenant: &'a Tenant,
+    section: Section,
+}
+
+impl<'a> View<'a> {
+    const fn of(app: &'a UpdateServer, tenant: &'a Tenant, section: Section) -> Self {
+        Self { app, tenant, section }
+    }
+
+    /// Returns the path of the tenant, below which its resources and updates are.
+    fn path(&self) -> String {
+        self.app.path(self.tenant)
+    }
+
+    /// Returns the address of a page of the tenant.
+    fn page(&self, name: &str) -> String {
+        format!("{}/pages/{name}", self.path())
+    }
+
+    /// Returns the whole page as an answer.
+    fn answer(&self, status: StatusCode, title: &str, content: &Markup) -> Answer {
+        let home = if self.app.mounted_at.is_empty() { "/" } else { &self.app.mounted_at };
+        let link = |section: Section, name: &str, words: &str| {
+            let current = (self.section == section).then_some("page");
+            html! { a href=(self.page(name)) aria-current=[current] { (words) } }
+        };
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (title) " - Device updates: " (self.tenant) }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    a.skip href="#main" { "Skip to the content" }
+                    header.top {
+                        a.brand href={ (home) "?tenant=" (self.tenant) } { "Device updates" }
+                        nav aria-label="Main" {
+                            (link(Section::Devices, "devices", "Devices"))
+                            (link(Section::Updates, "updates", "Updates"))
+                            (link(Section::Rollouts, "rollouts", "Rollouts"))
+                        }
+                        form method="get" action=(home) role="search" aria-label="Tenant" {
+                            label for="tenant" { "Tenant" }
+                            input #tenant name="tenant" value=(self.tenant) pattern="[a-z0-9\\-]{1,64}" required autocapitalize="off"
+                                spellcheck="false";
+                            button { "Show" }
+                        }
+                    }
+                    main #main tabindex="-1" { (content) }
+                    footer.foot {
+                        a href={ (self.path()) "/fhir/metadata" } { "FHIR service" }
+                        " "
+                        a href={ (self.path()) "/audit" } { "Audit records" }
+                    }
+                    script { (PreEscaped(SCRIPT)) }
+                }
+            }
+        };
+        let mut answer = Answer::new(Body::from(page.into_string()));
+        *answer.status_mut() = status;
+        set(&mut answer, header::CONTENT_TYPE, "text/html; charset=utf-8");
+        set(&mut answer, header::CACHE_CONTROL, "no-store");
+        set(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+        // A browser says with a form from which page it comes, which `no-referrer` would hide.
+        set(&mut answer, header::REFERRER_POLICY, "same-origin");
+        set(&mut answer, header::CONTENT_SECURITY_POLICY, policy());
+        answer
+    }
+
+    /// Returns the page with the status of success.
+    fn ok(&self, title: &str, content: &Markup) -> Result {
+        Ok(self.answer(StatusCode::OK, title, content))
+    }
+}
+
+/// Returns the policy: only our own style and script, known by their digests, may run in a page.
 fn policy() -> String {
     let digest = |text: &str| STANDARD.encode(Sha256::of(text.as_bytes()).0);
     format!(
@@ -75,38 +162,115 @@ fn policy() -> String {
     )
 }
 
-/// Puts values where the template has their names in double braces. A value is not looked into again.
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    let mut page = String::with_capacity(template.len());
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once("{{") {
-        page.push_str(before);
-        let Some((name, after)) = after.split_once("}}") else {
-            rest = after;
-            break;
-        };
-        page.push_str(values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value));
-        rest = after;
+/// Returns whether a form of a page was sent, whose answer is a page: by `?answer=page`, as programs get FHIR at the same address
+/// whatever they accept.
+pub(super) fn is_wanted(uri: &Uri) -> bool {
+    let query = uri.query().unwrap_or_default().as_bytes();
+    form_urlencoded::parse(query).any(|(name, value)| name == "answer" && value == "page")
+}
+
+/// Returns whether a request is one of a browser that shows its answer to a person.
+fn wants_html(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|range| {
+        let kind = range.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("text/html")
+    })
+}
+
+/// Returns the tenant of a page that a person gets; nothing for every other address, and for programs.
+fn tenant_of_page(headers: &HeaderMap, uri: &Uri) -> Option<Tenant> {
+    let mut segments = uri.path().split('/').skip(1);
+    let (first, second) = (segments.next()?, segments.next());
+    let is_form = matches!(second, Some("updates" | "releases")) && segments.next().is_none() && is_wanted(uri);
+    if !is_form && !wants_html(headers) {
+        return None;
     }
-    page.push_str(rest);
+    if first.is_empty() && second.is_none() {
+        let query = uri.query().unwrap_or_default();
+        let named = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "tenant");
+        return named.map_or(Some(super::demo::TENANT.to_owned()), |(_, name)| Some(name.into_owned()))?.parse().ok();
+    }
+    if second == Some("pages") || is_form { first.parse().ok() } else { None }
+}
+
+/// Tells a person who asked for a page what is wrong in words, and what to do, where a program would get an OperationOutcome.
+pub(super) async fn in_words(State(app): State<Shared>, request: Request, next: Next) -> Answer {
+    let tenant = tenant_of_page(request.headers(), request.uri());
+    let mut answer = next.run(request).await;
+    let Some(tenant) = tenant else { return answer };
+    let Some(problem) = answer::told(&mut answer) else { return answer };
+    let (head, _) = answer.into_parts();
+    let view = View::of(&app, &tenant, Section::Devices);
+    let mut page = view.answer(head.status, "Not done", &words::refusal(&problem));
+    for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
+        for value in head.headers.get_all(&name) {
+            page.headers_mut().append(&name, value.clone());
+        }
+    }
     page
 }
 
-/// Returns a text as the content of an element or of a quoted attribute.
-fn escape(text: impl Display) -> String {
-    let text = text.to_string();
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c => safe.push(c),
+/// Returns what the stores or the ledger said, as a problem of a page.
+fn failed(error: LifecycleError) -> Problem {
+    match error {
+        LifecycleError::Store(error) => Problem::of_store(&error, "the page"),
+        error => {
+            report_fault(&error);
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, IssueType::Exception, "fault", "the page cannot be shown")
         }
     }
-    safe
+}
+
+/// Returns an answer that leads a browser to another page after a form was carried out.
+pub(super) fn see_other(place: &str) -> Answer {
+    let mut answer = answer::empty(StatusCode::SEE_OTHER);
+    set(&mut answer, header::LOCATION, place);
+    answer
+}
+
+/// The fields of a small form.
+struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// Reads a form as browsers send it.
+    fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self> {
+        let kind = one(headers, &header::CONTENT_TYPE).unwrap_or_default();
+        if !kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
+            let words = format!("a form comes as application/x-www-form-urlencoded, and this is `{kind}`");
+            return Err(Problem::unsupported(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", words));
+        }
+        Ok(Self(form_urlencoded::parse(body).into_owned().take(128).collect()))
+    }
+
+    /// Returns a field that is not blank.
+    fn text(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// Returns the reason, which has to be there.
+    fn reason(&self) -> Result<Note> {
+        let words = "the reason is missing: it is recorded, so that others understand later why this was done";
+        let missing = || Problem::new(StatusCode::BAD_REQUEST, IssueType::Required, "reason-missing", words);
+        let wrong = |error| {
+            Problem::new(StatusCode::BAD_REQUEST, IssueType::Value, "field-value", format_args!("`reason`: {error}"))
+        };
+        Note::new(self.text("reason").ok_or_else(missing)?).map_err(wrong)
+    }
+}
+
+/// Returns the links below a list: to its first page, and to the next one.
+fn pager(asked: &Asked, path: &str, next: Option<&str>) -> Markup {
+    let first = asked.text("_page").map(|_| asked.first(path));
+    html! {
+        @if first.is_some() || next.is_some() {
+            nav.pager aria-label="Pages" {
+                @if let Some(first) = first { a.button href=(first) { "First page" } }
+                @if let Some(next) = next { a.button href=(asked.next(path, next)) rel="next" { "Next page" } }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -114,12 +278,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_escaped_in_html() {
-        assert_eq!(escape("<a b='\"'>&"), "&lt;a b=&#39;&quot;&#39;&gt;&amp;");
+    fn pages_and_their_forms_have_a_tenant() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, "text/html,*/*;q=0.8".parse().unwrap());
+        let tenant = |uri: &str| tenant_of_page(&headers, &uri.parse().unwrap()).map(|tenant| tenant.to_string());
+        assert_eq!(tenant("/"), Some("demo".to_owned()));
+        assert_eq!(tenant("/?tenant=ward"), Some("ward".to_owned()));
+        assert_eq!(tenant("/ward/pages/devices/a"), Some("ward".to_owned()));
+        assert_eq!(tenant("/ward/updates?answer=page"), Some("ward".to_owned()));
+        for other in
+            ["/ward/updates", "/ward/updates/1/make-current?answer=page", "/ward/fhir/Device", "/W!/pages/devices"]
+        {
+            assert_eq!(tenant(other), None, "{other}");
+        }
+        assert_eq!(tenant_of_page(&HeaderMap::new(), &"/ward/pages/devices".parse().unwrap()), None);
     }
 
     #[test]
-    fn template_value_is_not_expanded_again() {
-        assert_eq!(fill("<{{a}}|{{b}}|{{c}}>{{", &[("a", "{{b}}"), ("b", "2")]), "<{{b}}|2|>");
+    fn only_browsers_want_html() {
+        let headers = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, text.parse().unwrap());
+            headers
+        };
+        assert!(wants_html(&headers("text/html,application/xhtml+xml,*/*;q=0.8")));
+        assert!(!wants_html(&headers("*/*")) && !wants_html(&headers("application/fhir+json")));
+        assert!(!wants_html(&HeaderMap::new()));
     }
 }

@@ -7,7 +7,7 @@ mod drive;
 mod duration;
 mod gauges;
 mod releases;
-mod request;
+pub(super) mod request;
 mod steer;
 mod task;
 
@@ -152,7 +152,7 @@ impl Asked {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    fn value<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>> {
+    pub(super) fn value<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>> {
         let wrong = |error| Problem::bad("parameter", format_args!("`{name}`: {error}"));
         self.text(name).map(|text| text.parse().map_err(wrong)).transpose()
     }
@@ -162,6 +162,13 @@ impl Asked {
         const MOST: NonZeroU32 = NonZeroU32::MIN.saturating_add(499);
         const USUAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
         Ok((self.value::<NonZeroU32>("_count")?.unwrap_or(USUAL).min(MOST), self.value("_page")?))
+    }
+
+    /// Returns where the first page is.
+    pub(super) fn first(&self, path: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.0.iter().filter(|(name, value)| name != "_page" && !value.is_empty()));
+        format!("{path}?{}", query.finish())
     }
 
     /// Returns where the next page is.
@@ -182,7 +189,7 @@ pub(super) fn with_next(mut answer: super::answer::Answer, next: Option<&str>) -
 }
 
 /// Why a call was refused, with the status that the client acts on.
-fn problem(error: &RolloutError) -> Problem {
+pub(super) fn problem(error: &RolloutError) -> Problem {
     use StatusCode as S;
     let new = |status, kind, rule| Problem::new(status, kind, rule, error);
     match error {

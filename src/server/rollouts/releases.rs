@@ -6,7 +6,7 @@ use super::super::updates::form;
 use super::super::updates::part::Part;
 use super::super::updates::source::Source;
 use super::super::updates::{CHUNKS, Chunks, forward, in_time, unreadable};
-use super::super::{Shared, UpdateServer, maintenance};
+use super::super::{Shared, UpdateServer, maintenance, page};
 use super::{Asked, AtTenant, Path, problem, with_next};
 use crate::issue::IssueType;
 use crate::manifest::{ActorId, MAX_SEQUENCE, Note, ProductionSpec, VersionScheme};
@@ -40,6 +40,7 @@ pub(super) async fn receive(
 ) -> Result {
     let by = caller.actor()?;
     let (parts, body) = request.into_parts();
+    let for_person = page::is_wanted(&parts.uri);
     let waits = parts.headers.contains_key(header::EXPECT);
     let source = Source::new(body);
     let request = Request::from_parts(parts, source.body());
@@ -47,8 +48,12 @@ pub(super) async fn receive(
     source.drain(app.max_upload, waits);
     let release = made?;
     maintenance::remember_tenant(&app, &tenant).await;
+    let path = app.path(&tenant);
+    if for_person {
+        return Ok(page::see_other(&format!("{path}/pages/releases/{}", release.id)));
+    }
     let mut answer = json_text(StatusCode::CREATED, shown(&release).to_string());
-    set(&mut answer, header::LOCATION, format!("{}/releases/{}", app.path(&tenant), release.id));
+    set(&mut answer, header::LOCATION, format!("{path}/releases/{}", release.id));
     Ok(answer)
 }
 

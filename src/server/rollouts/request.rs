@@ -115,7 +115,7 @@ fn time(of: &'static str, instant: &Instant) -> Result<time::OffsetDateTime> {
 }
 
 /// Reads a rollout. Where no region is named, it is for all of those of the service.
-pub(super) fn read<'r>(body: &[u8], all: impl Iterator<Item = &'r RegionId>) -> Result<RolloutRequest> {
+pub(in super::super) fn read<'r>(body: &[u8], all: impl Iterator<Item = &'r RegionId>) -> Result<RolloutRequest> {
     let body: Body = serde_json::from_slice(body)
         .map_err(|error| Problem::bad("rollout", format_args!("the body is no rollout: {error}")))?;
     let mut all = all.cloned().peekable();

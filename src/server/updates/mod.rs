@@ -10,7 +10,7 @@ pub(crate) mod state;
 use super::answer::{self, Problem, Result, http_date, json, set};
 use super::guard::Caller;
 use super::place::{AtTenant, one};
-use super::{Shared, UpdateServer, maintenance};
+use super::{Shared, UpdateServer, maintenance, page};
 use crate::audit::UploadFailure;
 use crate::containment::SelectError;
 use crate::issue::IssueType;
@@ -57,9 +57,10 @@ pub(crate) async fn receive(
     let sender = caller.actor()?;
     let (parts, body) = request.into_parts();
     let headers = parts.headers.clone();
+    let for_person = page::is_wanted(&parts.uri);
     let source = Source::new(body);
     let request = Request::from_parts(parts, source.body());
-    let answered = from_form(&app, &tenant, request, (&headers, sender), &source).await;
+    let answered = from_form(&app, &tenant, request, (&headers, sender, for_person), &source).await;
     source.drain(app.max_upload, headers.contains_key(header::EXPECT));
     answered
 }
@@ -68,7 +69,7 @@ async fn from_form(
     app: &UpdateServer,
     tenant: &Tenant,
     request: Request,
-    (headers, by): (&HeaderMap, ActorId),
+    (headers, by, for_person): (&HeaderMap, ActorId, bool),
     source: &Arc<Source>,
 ) -> Result {
     let kind = one(headers, &header::CONTENT_TYPE).unwrap_or_default();
@@ -112,7 +113,7 @@ async fn from_form(
                 received.component.extension.retain(|extension| !is_available_update(extension.url.as_str()));
                 received.component.extension.push(received.update.to_extension_under(&app.canonical));
             }
-            received_answer(app, tenant, headers, &received)
+            received_answer(app, tenant, (headers, for_person), &received)
         }
         (Err(problem), None | Some(Err(ReceiveError::Body(_)))) => Err(problem),
         (_, Some(Err(error))) => Err(refusal(&error)),
@@ -247,13 +248,19 @@ fn too_large(limit: u64) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, "too-large", words)
 }
 
-/// Returns the component as it became, in the version of FHIR that the client accepts.
-fn received_answer(app: &UpdateServer, tenant: &Tenant, headers: &HeaderMap, received: &Received) -> Result {
+/// Returns the component as it became, in the version of FHIR that the client accepts; to a person, a page that says so.
+fn received_answer(
+    app: &UpdateServer,
+    tenant: &Tenant,
+    (headers, for_person): (&HeaderMap, bool),
+    received: &Received,
+) -> Result {
     let path = app.path(tenant);
     let status = if received.replayed { StatusCode::OK } else { StatusCode::CREATED };
     let accepted: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let component = received.component.to_json();
     let mut answer = match app.fhir(tenant).component_in(&accepted.join(","), &component) {
+        _ if for_person => page::received(app, tenant, status, received),
         Some((converted, media_type)) => {
             let mut answer = json(status, converted);
             set(&mut answer, header::CONTENT_TYPE, media_type);

@@ -77,7 +77,7 @@ async fn page(
 }
 
 /// One upload in a chain that is read from its beginning.
-struct Subject {
+pub(crate) struct Subject {
     id: IngestId,
     named: String,
     /// The bytes that it was found to have, and how lines write their digest.
@@ -85,13 +85,13 @@ struct Subject {
 }
 
 impl Subject {
-    fn new(id: IngestId) -> Self {
+    pub(crate) fn new(id: IngestId) -> Self {
         Self { id, named: id.to_string(), bytes: None }
     }
 
     /// Returns whether a record speaks of the upload, of its hold on bytes, or of what became of those bytes whoever
     /// held them.
-    fn is_in(&mut self, line: &str) -> bool {
+    pub(crate) fn is_in(&mut self, line: &str) -> bool {
         // Most lines of a long chain need not be read for that.
         let of_bytes = self.bytes.as_ref().is_some_and(|(_, digest)| line.contains(digest));
         if !of_bytes && !line.contains(&self.named) {

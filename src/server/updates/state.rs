@@ -7,7 +7,7 @@ use super::super::rollouts::{Asked, with_next};
 use super::super::{Shared, UpdateServer, maintenance};
 use crate::audit::UploadFailure;
 use crate::issue::IssueType;
-use crate::manifest::Note;
+use crate::manifest::{ActorId, Note};
 use crate::primitive::{Instant, Text};
 use crate::service::{IngestId, LifecycleError};
 use crate::store::Tenant;
@@ -42,23 +42,27 @@ pub(crate) async fn show(State(app): State<Shared>, AtUpload(tenant, id): AtUplo
 pub(crate) async fn list(State(app): State<Shared>, AtTenant(tenant): AtTenant, RawQuery(query): RawQuery) -> Result {
     let asked = Asked::read(query.as_deref(), &["_count", "_page"])?;
     let (count, _) = asked.page()?;
-    let wrong = || Problem::bad("page", "`_page` is damaged");
-    let after = match asked.text("_page") {
-        None => None,
-        Some(text) => {
-            let (nanos, id) = text.split_once('-').ok_or_else(wrong)?;
-            let opened = nanos.parse().ok().and_then(|nanos| OffsetDateTime::from_unix_timestamp_nanos(nanos).ok());
-            Some((opened.ok_or_else(wrong)?, id.parse().map_err(|_| wrong())?))
-        }
-    };
+    let after = place(&asked)?;
     let found = app.updates.uploads(&tenant, count, after).await;
     let (uploads, next) = found.map_err(|error| Problem::of_store(&error, "the uploads"))?;
-    let next = next.map(|(opened, id)| {
-        asked.next(&format!("{}/updates", app.path(&tenant)), &format!("{}-{id}", opened.unix_timestamp_nanos()))
-    });
+    let next = next.map(|next| asked.next(&format!("{}/updates", app.path(&tenant)), &place_text(next)));
     let all: Vec<Value> = uploads.iter().map(|ingest| Value::from(of(&app, &tenant, ingest))).collect();
     let answer = json_text(StatusCode::OK, json!({ "updates": all, "next": next }).to_string());
     Ok(with_next(answer, next.as_deref()))
+}
+
+/// Returns behind which upload a page of the list begins.
+pub(crate) fn place(asked: &Asked) -> Result<Option<(OffsetDateTime, IngestId)>> {
+    let wrong = || Problem::bad("page", "`_page` is damaged");
+    let Some(text) = asked.text("_page") else { return Ok(None) };
+    let (nanos, id) = text.split_once('-').ok_or_else(wrong)?;
+    let opened = nanos.parse().ok().and_then(|nanos| OffsetDateTime::from_unix_timestamp_nanos(nanos).ok());
+    Ok(Some((opened.ok_or_else(wrong)?, id.parse().map_err(|_| wrong())?)))
+}
+
+/// Returns the same as it stands in an address.
+pub(crate) fn place_text((opened, id): (OffsetDateTime, IngestId)) -> String {
+    format!("{}-{id}", opened.unix_timestamp_nanos())
 }
 
 /// `DELETE`, with an optional `reason`: withdraws the update. Its record stays, and to withdraw it again changes nothing.
@@ -69,13 +73,26 @@ pub(crate) async fn withdraw(
     RawQuery(query): RawQuery,
 ) -> Result {
     let why = reason(query.as_deref().unwrap_or_default())?;
-    let answered = match app.updates.withdraw(&tenant, id, caller.actor()?, why).await {
-        Ok(ingest) => Ok(shown(&app, StatusCode::OK, &tenant, &ingest).await),
-        Err(error) => match app.updates.upload(&tenant, id).await.map(|ingest| (ingest.state.clone(), ingest)) {
+    let (status, ingest) = carry_out_withdrawal(&app, &tenant, id, caller.actor()?, why).await?;
+    maintenance::remember_tenant(&app, &tenant).await;
+    Ok(shown(&app, status, &tenant, &ingest).await)
+}
+
+/// Withdraws an update: 200, or 202 where the rest is done later by itself.
+pub(crate) async fn carry_out_withdrawal(
+    app: &UpdateServer,
+    tenant: &Tenant,
+    id: IngestId,
+    by: ActorId,
+    why: Text,
+) -> Result<(StatusCode, Ingest)> {
+    match app.updates.withdraw(tenant, id, by, why).await {
+        Ok(ingest) => Ok((StatusCode::OK, ingest)),
+        Err(error) => match app.updates.upload(tenant, id).await.map(|ingest| (ingest.state.clone(), ingest)) {
             // It is withdrawn for good, and the rest is done by itself, as soon as the stores let it.
             Ok((Stands::Releasing { reason: UploadFailure::Withdrawn, .. }, ingest)) => {
                 tracing::warn!(%tenant, %id, %error, "a withdrawal is not carried out yet");
-                Ok(shown(&app, StatusCode::ACCEPTED, &tenant, &ingest).await)
+                Ok((StatusCode::ACCEPTED, ingest))
             }
             Ok((Stands::Releasing { reason, .. } | Stands::Closed { reason }, _)) => {
                 let words = format!("there is nothing to withdraw: the upload came to nothing by itself: `{reason}`");
@@ -83,11 +100,7 @@ pub(crate) async fn withdraw(
             }
             _ => Err(problem(&error, id)),
         },
-    };
-    if answered.is_ok() {
-        maintenance::remember_tenant(&app, &tenant).await;
     }
-    answered
 }
 
 /// `POST` of `/TENANT/updates/ID/make-current`, with a `reason`: the update that was superseded is current again, and the one
@@ -103,8 +116,20 @@ pub(crate) async fn make_current(
         let words = "`reason` is missing: to make an update current again is a downgrade, and its reason is recorded";
         return Err(Problem::new(StatusCode::BAD_REQUEST, IssueType::Required, "reason-missing", words));
     }
-    let made = app.updates.make_current(&tenant, id, caller.actor()?, reason(&query)?).await;
-    let ingest = made.map_err(|error| match error {
+    let ingest = carry_out_return(&app, &tenant, id, caller.actor()?, reason(&query)?).await?;
+    maintenance::remember_tenant(&app, &tenant).await;
+    Ok(shown(&app, StatusCode::OK, &tenant, &ingest).await)
+}
+
+/// Makes an update that was superseded current again.
+pub(crate) async fn carry_out_return(
+    app: &UpdateServer,
+    tenant: &Tenant,
+    id: IngestId,
+    by: ActorId,
+    why: Text,
+) -> Result<Ingest> {
+    app.updates.make_current(tenant, id, by, why).await.map_err(|error| match error {
         LifecycleError::Refused { source: refusal, .. } => {
             let words = format!("the update cannot be made current again: {refusal}");
             Problem::new(StatusCode::CONFLICT, IssueType::Conflict, "not-restorable", words)
@@ -114,9 +139,7 @@ pub(crate) async fn make_current(
             Problem::new(StatusCode::CONFLICT, IssueType::Conflict, "not-restorable", words)
         }
         error => problem(&error, id),
-    })?;
-    maintenance::remember_tenant(&app, &tenant).await;
-    Ok(shown(&app, StatusCode::OK, &tenant, &ingest).await)
+    })
 }
 
 /// Why it is withdrawn, or made current again. It goes into the records, and stays there.

@@ -1,0 +1,49 @@
+//! The secret of page links, shared by every process over one ledger.
+
+use super::maintenance::LIST_OWNER;
+use crate::store::{
+    Applied, Change, CommitError, Ledger, LedgerKey, PageKey, Result, StoreError, TenantLedger, random_bytes,
+};
+use std::sync::Arc;
+
+/// Where the secret is in the ledger.
+const PLACE: &str = "page-key/1";
+
+/// How often another process may be first.
+const TRIES: usize = 3;
+
+/// Returns the secret with which page links are made, from the ledger, so that every process over it takes the links of the
+/// others, and of those before it. The first one makes it.
+///
+/// ```
+/// use fhir_devices::server::{DEFAULT_MAX_UPLOAD, Stores, shared_page_key};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let stores = Stores::in_memory(DEFAULT_MAX_UPLOAD);
+/// let key = shared_page_key(&stores.ledger).await?;
+/// # let _ = key;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`StoreError::Corrupt`] where the record is not one of ours; the ledger's troubles.
+pub async fn shared_page_key(ledger: &Arc<dyn Ledger>) -> Result<PageKey> {
+    let (own, place) = (TenantLedger::new(Arc::clone(ledger), LIST_OWNER.parse()?), LedgerKey::new(PLACE)?);
+    for _ in 0..TRIES {
+        if let Some(found) = own.get(&place).await? {
+            let secret: std::result::Result<[u8; 32], _> = found.value.as_ref().try_into();
+            let damaged =
+                |_| StoreError::corrupt(format!("the record `{PLACE}` has {} bytes, wanted 32", found.value.len()));
+            return secret.map(PageKey::from_bytes).map_err(damaged);
+        }
+        let secret: [u8; 32] = random_bytes()?;
+        match own.apply(vec![Change::create(place.clone(), secret.to_vec())]).await {
+            // It is read again: another process may have been first.
+            Ok(_) | Err(CommitError { error: StoreError::AlreadyExists { .. }, .. }) => {}
+            Err(CommitError { error, .. }) if error.applied() == Applied::Unknown => {}
+            Err(CommitError { error, .. }) => return Err(error),
+        }
+    }
+    Err(StoreError::unavailable(None, None))
+}
