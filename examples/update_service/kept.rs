@@ -6,8 +6,8 @@ mod wire;
 
 use crate::settings::{ForeignServer, Settings};
 use fhir_devices::primitive::CanonicalBase;
-use fhir_devices::server::{Fatal, Stores};
-use fhir_devices::store::{BlobStore, Ledger, ResourceStore};
+use fhir_devices::server::{Fatal, Stores, shared_page_key};
+use fhir_devices::store::{BlobStore, Ledger, PageKey, ResourceStore};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ struct Kept {
 }
 
 impl Kept {
-    #[cfg(any(feature = "redb", feature = "postgres"))]
+    #[cfg(any(feature = "cosmos", feature = "redb", feature = "postgres"))]
     fn of<S: ResourceStore + Ledger>(store: S) -> Self {
         let store = Arc::new(store);
         Self { resources: store.clone(), ledger: store }
@@ -34,33 +34,53 @@ pub(crate) async fn open(settings: &Settings, fatal: &Fatal) -> Result<Stores, S
     if settings.postgres.is_some() && settings.blobs.is_none() && settings.data.is_none() {
         return Err("`--postgres` keeps no update files: say where they go, by `--blobs` or `--data`".to_owned());
     }
-    let kept = match (&settings.postgres, &settings.data) {
-        (Some(url), _) => Some(in_postgres(url, settings.postgres_ca.as_deref()).await?),
-        (None, Some(folder)) => Some(in_redb(folder, fatal)?),
-        (None, None) => None,
+    if settings.cosmos.is_some() && settings.blobs.is_none() && settings.data.is_none() {
+        return Err("`--cosmos` keeps no update files: say where they go, by `--blobs` or `--data`".to_owned());
+    }
+    let kept = match (&settings.postgres, &settings.cosmos, &settings.data) {
+        (Some(url), ..) => Some(in_postgres(url, settings.postgres_ca.as_deref()).await?),
+        (None, Some(file), _) => Some(in_cosmos(file).await?),
+        (None, None, Some(folder)) => Some(in_redb(folder, fatal)?),
+        (None, None, None) => None,
     };
     if let Some(Kept { resources, ledger }) = kept {
         (stores.resources, stores.ledger) = (resources, ledger);
     }
-    if let Some(server) = &settings.fhir {
-        stores.resources = in_fhir_server(server, &settings.canonical).await?;
+    if settings.fhir.is_some() || settings.blobs.is_some() {
+        let pages = shared_page_key(&stores.ledger).await.map_err(|error| format!("the ledger: {error}"))?;
+        if let Some(server) = &settings.fhir {
+            stores.resources = in_fhir_server(server, &settings.canonical, pages.clone()).await?;
+        }
+        if let Some(url) = &settings.blobs {
+            stores.blobs = in_objects(url, settings.max_upload, pages)?;
+        }
     }
-    match (&settings.blobs, &settings.data) {
-        (Some(url), _) => stores.blobs = in_objects(url, settings.max_upload)?,
-        (None, Some(folder)) => stores.blobs = in_files(folder, settings.max_upload)?,
-        (None, None) => {}
+    if let (None, Some(folder)) = (&settings.blobs, &settings.data) {
+        stores.blobs = in_files(folder, settings.max_upload)?;
     }
     Ok(stores)
 }
 
-#[cfg(any(feature = "redb", feature = "postgres", feature = "object-store", feature = "fhir-http"))]
+#[cfg(any(
+    feature = "cosmos",
+    feature = "redb",
+    feature = "postgres",
+    feature = "object-store",
+    feature = "fhir-http"
+))]
 fn failed(name: &str, what: impl std::fmt::Display, error: &dyn std::error::Error) -> String {
     let causes: String =
         std::iter::successors(error.source(), |cause| cause.source()).map(|it| format!(": {it}")).collect();
     format!("`{name} {what}`: {error}{causes}")
 }
 
-#[cfg(not(all(feature = "redb", feature = "postgres", feature = "object-store", feature = "fhir-http")))]
+#[cfg(not(all(
+    feature = "cosmos",
+    feature = "redb",
+    feature = "postgres",
+    feature = "object-store",
+    feature = "fhir-http"
+)))]
 fn lacking<T>(name: &str, feature: &str) -> Result<T, String> {
     Err(format!("`{name}` needs a build with the feature `{feature}`, and this one is without it"))
 }
@@ -113,13 +133,56 @@ async fn in_postgres(_: &str, _: Option<&Path>) -> Result<Kept, String> {
     lacking("--postgres", "postgres")
 }
 
+/// An account of Azure Cosmos DB, as a file of `name = value` lines says: `endpoint`, `key`, `region`, `database`, `container`.
+#[cfg(feature = "cosmos")]
+async fn in_cosmos(file: &Path) -> Result<Kept, String> {
+    use fhir_devices::backend::Cosmos;
+    use fhir_devices::backend::cosmos::sdk::{AccountReference, CosmosClientBuilder, RoutingStrategy};
+    let failed = |error: &dyn std::error::Error| failed("--cosmos", file.display(), error);
+    let text = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let pairs: Vec<(&str, &str)> =
+        lines.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.trim(), value.trim())).collect();
+    let one = |name: &str| {
+        let found = pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let words = || format!("`--cosmos {}`: a line `{name} = ..` is missing", file.display());
+        found.filter(|value| !value.is_empty()).ok_or_else(words)
+    };
+    let [endpoint, key, region, database, container] =
+        [one("endpoint")?, one("key")?, one("region")?, one("database")?, one("container")?];
+    // The SDK takes its cryptography from the process. Another part may have chosen it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // The key is in none of these messages.
+    let endpoint =
+        endpoint.parse().map_err(|_| format!("`--cosmos {}`: `{endpoint}` is no address", file.display()))?;
+    let account = AccountReference::with_authentication_key(endpoint, key.to_owned());
+    let near = RoutingStrategy::ProximityTo(region.to_owned().into());
+    let client = CosmosClientBuilder::new().build(account, near).await.map_err(|error| failed(&error))?;
+    Cosmos::create(&client, database, container).await.map_err(|error| failed(&error))?;
+    let cosmos = || Cosmos::open(&client, database, container);
+    // The secret of its page links is in its own ledger.
+    let ledger: Arc<dyn Ledger> = Arc::new(cosmos().await.map_err(|error| failed(&error))?);
+    let pages = shared_page_key(&ledger).await.map_err(|error| failed(&error))?;
+    Ok(Kept::of(cosmos().await.map_err(|error| failed(&error))?.with_page_key(pages)))
+}
+
+#[cfg(not(feature = "cosmos"))]
+async fn in_cosmos(_: &Path) -> Result<Kept, String> {
+    lacking("--cosmos", "cosmos")
+}
+
 /// The resources in a server of somebody else's, tried out first.
 #[cfg(feature = "fhir-http")]
-async fn in_fhir_server(server: &ForeignServer, canonical: &CanonicalBase) -> Result<Arc<dyn ResourceStore>, String> {
+async fn in_fhir_server(
+    server: &ForeignServer,
+    canonical: &CanonicalBase,
+    pages: PageKey,
+) -> Result<Arc<dyn ResourceStore>, String> {
     use fhir_devices::backend::fhir_http::Options;
     use fhir_devices::store::StoreError;
     let read = |name: &str, path: &Path| std::fs::read(path).map_err(|error| failed(name, path.display(), &error));
     let mut options = Options::new().fhir_version(server.version).with_canonical_base(canonical.clone());
+    options = options.with_page_key(pages);
     // One that cannot be read hides no others, and is in the log.
     options = options.leave_out_unreadable(|tenant, resource, why| {
         tracing::warn!(%tenant, resource, why, "a resource of the FHIR server cannot be read, and is left out");
@@ -146,19 +209,19 @@ async fn in_fhir_server(server: &ForeignServer, canonical: &CanonicalBase) -> Re
 }
 
 #[cfg(not(feature = "fhir-http"))]
-async fn in_fhir_server(_: &ForeignServer, _: &CanonicalBase) -> Result<Arc<dyn ResourceStore>, String> {
+async fn in_fhir_server(_: &ForeignServer, _: &CanonicalBase, _: PageKey) -> Result<Arc<dyn ResourceStore>, String> {
     lacking("--fhir", "fhir-http")
 }
 
 #[cfg(feature = "object-store")]
-fn in_objects(url: &str, max: u64) -> Result<Arc<dyn BlobStore>, String> {
+fn in_objects(url: &str, max: u64, pages: PageKey) -> Result<Arc<dyn BlobStore>, String> {
     let address = url.parse().map_err(|error| failed("--blobs", url, &error))?;
     let objects = fhir_devices::backend::Objects::open(&address, []);
     let objects = objects.map_err(|error| failed("--blobs", url, &error))?;
-    Ok(Arc::new(objects.with_max_size(max)))
+    Ok(Arc::new(objects.with_max_size(max).with_page_key(pages)))
 }
 
 #[cfg(not(feature = "object-store"))]
-fn in_objects(_: &str, _: u64) -> Result<Arc<dyn BlobStore>, String> {
+fn in_objects(_: &str, _: u64, _: PageKey) -> Result<Arc<dyn BlobStore>, String> {
     lacking("--blobs", "object-store")
 }

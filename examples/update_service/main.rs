@@ -9,8 +9,9 @@
 
 mod kept;
 mod settings;
+mod sources;
 
-use fhir_devices::server::{self, Fatal, SubscriptionOptions, TokenFile, UpdateServer, serve, tls};
+use fhir_devices::server::{self, Fatal, SubscriptionOptions, TokenFile, UpdateServer, serve, shared_page_key, tls};
 use fhir_devices::service::MaintenanceError;
 use settings::{Settings, USAGE};
 use std::error::Error;
@@ -22,7 +23,8 @@ use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let settings = match settings::read(std::env::args_os().skip(1)) {
+    let arguments = sources::arguments(std::env::args_os().skip(1), std::env::vars_os());
+    let settings = match arguments.and_then(|arguments| settings::read(arguments.into_iter())) {
         Ok(Some(settings)) => settings,
         Ok(None) => {
             // Whoever reads no further needs no more help.
@@ -72,7 +74,11 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("cannot listen at {}: {error}", settings.listen))?;
     let address = listener.local_addr()?;
     let own = format!("{}://{address}", if acceptor.is_some() { "https" } else { "http" });
+    let pages = shared_page_key(&stores.ledger)
+        .await
+        .map_err(|error| format!("the ledger has no secret for page links: {error}"))?;
     let mut app = UpdateServer::over(stores, settings.base_url.as_deref().unwrap_or(&own), settings.max_upload)?
+        .with_page_key(pages)
         .with_canonical_base(settings.canonical.clone())
         .with_store_adoption(settings.adopt_store)
         .with_sweep_rules(settings.sweep)

@@ -40,6 +40,8 @@ where things are kept (by default everything is in memory, and ends with the ser
   --postgres URL       the resources in a PostgreSQL database (feature `postgres`); with `sslmode=verify-full` in its
                        address by TLS, which another machine than this one has to be reached by
   --postgres-ca FILE   the certificates that its own must be of, PEM (default: those that this system trusts)
+  --cosmos FILE        the resources in Azure Cosmos DB for NoSQL (feature `cosmos`): a file with the lines `endpoint = URL`,
+                       `key = ..`, `region = ..`, `database = ..` and `container = ..`; the container is made where there is none
   --fhir URL           the resources in a FHIR STU3 server of somebody else's, at an address in which `{tenant}` stands for
                        the tenant (feature `fhir-http`); update files and ledger stay here. It is tried out at the start, with
                        resources that are deleted again, and refused where it lacks what is needed
@@ -93,6 +95,11 @@ what clients are answered
   --subscriptions off|public|local  whether clients may have themselves told of changes (default off): `public` at public
                        hosts by https alone, `local` also by http, and at this machine and in its networks
 
+settings from elsewhere
+  --settings FILE      a file of settings, one `DEVICE_UPDATES_NAME=VALUE` a line. Each option here has such a name, also in the
+                       environment: DEVICE_UPDATES_TLS_CERT is --tls-cert; one without a value is `true`, and one that may come
+                       several times has blanks between. The command line goes before the environment, and that before the file
+
 and
   --canonical-base URL the URLs of this library's own extensions and code systems begin with it (default: a
                        host below `.invalid`, which nobody can own). What was written under another base is still read
@@ -118,6 +125,7 @@ pub(crate) struct Settings {
     pub(crate) data: Option<PathBuf>,
     pub(crate) postgres: Option<String>,
     pub(crate) postgres_ca: Option<PathBuf>,
+    pub(crate) cosmos: Option<PathBuf>,
     pub(crate) fhir: Option<ForeignServer>,
     pub(crate) blobs: Option<String>,
     pub(crate) canonical: CanonicalBase,
@@ -177,6 +185,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         data: None,
         postgres: None,
         postgres_ca: None,
+        cosmos: None,
         fhir: None,
         blobs: None,
         canonical: CanonicalBase::default(),
@@ -243,6 +252,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
             "--data" => settings.data = Some(value()?.into()),
             "--postgres" => settings.postgres = Some(value()?),
             "--postgres-ca" => settings.postgres_ca = Some(value()?.into()),
+            "--cosmos" => settings.cosmos = Some(value()?.into()),
             "--fhir" => fhir = Some(fhir_url(value()?)?),
             "--fhir-version" => {
                 version = Some(match value()?.as_str() {
@@ -343,8 +353,14 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         }
         None => None,
     };
-    if settings.fhir.is_some() && settings.postgres.is_some() {
-        return Err("`--fhir` and `--postgres` both keep the resources".to_owned());
+    let keepers = [
+        ("--fhir", settings.fhir.is_some()),
+        ("--postgres", settings.postgres.is_some()),
+        ("--cosmos", settings.cosmos.is_some()),
+    ];
+    let mut named = keepers.iter().filter(|(_, is_named)| *is_named).map(|(name, _)| *name);
+    if let (Some(one), Some(other)) = (named.next(), named.next()) {
+        return Err(format!("`{one}` and `{other}` both keep the resources"));
     }
     settings.is_safe()?;
     Ok(Some(settings))
