@@ -197,6 +197,104 @@ fn common_elements_are_checked_in_every_type() {
 }
 
 #[test]
+fn parts_of_core_extensions_follow_their_definitions() {
+    let address = |parts: &str| {
+        let core = "http://hl7.org/fhir/StructureDefinition/geolocation";
+        format!(
+            r#"{{"resourceType":"Patient","address":[{{"city":"Bern","extension":[{{"url":"{core}",{parts}}}]}}]}}"#
+        )
+    };
+    let latitude = r#"{"url":"latitude","valueDecimal":46.9}"#;
+    let longitude = r#"{"url":"longitude","valueDecimal":7.4}"#;
+    let other = r#"{"url":"http://x.example/height","valueDecimal":540}"#;
+    for accepted in [format!("{latitude},{longitude}"), format!("{other},{longitude},{latitude}")] {
+        let report = report_of(&address(&format!(r#""extension":[{accepted}]"#)));
+        assert!(!report.has_errors(), "{report}");
+    }
+    let place = "Patient.address[0].extension[0]";
+    for (parts, at, said) in [
+        (format!(r#""extension":[{latitude}]"#), "", "lacks the part `longitude`"),
+        (format!(r#""extension":[{latitude},{longitude},{latitude}]"#), ".extension[2]", "a second time"),
+        (
+            format!(r#""extension":[{latitude},{longitude},{{"url":"height","valueDecimal":1}}]"#),
+            ".extension[2]",
+            "has a part `height`, wanted latitude, longitude",
+        ),
+        (
+            format!(r#""extension":[{latitude},{{"url":"longitude","valueString":"7.4"}}]"#),
+            ".extension[1]",
+            "has a part `longitude` that has a `valueString`, wanted a value of decimal",
+        ),
+        (r#""valueDecimal":1"#.to_owned(), "", "has a value"),
+    ] {
+        let report = report_of(&address(&parts));
+        let errors: Vec<_> = report.iter().filter(|issue| issue.severity == Severity::Error).collect();
+        let [issue] = errors[..] else { panic!("{parts}: {report}") };
+        assert_eq!((&*issue.rule, &*issue.at), ("extension-definition", &*format!("{place}{at}")), "{parts}");
+        assert!(issue.message.contains(said), "{issue:?}");
+    }
+}
+
+#[test]
+fn parts_within_parts_and_codes_of_parts_follow_their_definitions() {
+    let resource = |kind: &str, name: &str, parts: &str| {
+        let core = format!("http://hl7.org/fhir/StructureDefinition/{name}");
+        format!(r#"{{"resourceType":"{kind}","extension":[{{"url":"{core}","extension":[{parts}]}}]}}"#)
+    };
+    let date = r#"{"url":"date","valueDateTime":"2017"}"#;
+    let revision = |parts: &str| {
+        resource("ValueSet", "valueset-history", &format!(r#"{{"url":"revision","extension":[{parts}]}}"#))
+    };
+    let rest = r#"{"url":"author","valueString":"a"},{"url":"id","valueString":"1"}"#;
+    let measure = |unit: &str| {
+        let offset = format!(
+            r#"{{"url":"offset","valueQuantity":{{"value":1,"code":"{unit}","system":"http://unitsofmeasure.org"}}}}"#
+        );
+        resource("Observation", "observation-eventTiming", &offset)
+    };
+    let instruction = |language: &str| {
+        let content = r#"{"url":"content","valueString":"a"}"#;
+        let parts = format!(r#"{{"url":"lang","valueCode":"{language}"}},{content}"#);
+        resource("DeviceRequest", "devicerequest-patientInstruction", &parts)
+    };
+    let acceptance = |status: &str| {
+        let individual = r#"{"url":"individual","valueReference":{"reference":"Patient/1"}}"#;
+        resource("Goal", "goal-acceptance", &format!(r#"{{"url":"status","valueCode":"{status}"}},{individual}"#))
+    };
+    let refers = |target: &str| {
+        let individual = format!(r#"{{"url":"individual","valueReference":{{"reference":"{target}"}}}}"#);
+        resource("Goal", "goal-acceptance", &individual)
+    };
+    for (document, at) in [
+        (revision(&format!("{rest},{date}")), None),
+        (revision(rest), Some("ValueSet.extension[0].extension[0]")),
+        (
+            revision(&format!(r#"{date},{{"url":"author","valueUri":"a:b"}},{{"url":"id","valueString":"1"}}"#)),
+            Some("ValueSet.extension[0].extension[0].extension[1]"),
+        ),
+        (
+            resource("ValueSet", "valueset-history", r#"{"url":"revision","valueString":"1"}"#),
+            Some("ValueSet.extension[0].extension[0]"),
+        ),
+        (measure("min"), None),
+        (measure("m"), Some("Observation.extension[0].extension[0]")),
+        (instruction("gsw-CH"), None),
+        (instruction("de-"), Some("DeviceRequest.extension[0].extension[0]")),
+        (acceptance("agree"), None),
+        (acceptance("agreed"), Some("Goal.extension[0].extension[0]")),
+        (refers("Device/1"), Some("Goal.extension[0].extension[0]")),
+    ] {
+        let report = report_of(&document);
+        let errors: Vec<_> = errors(&report);
+        assert_eq!(
+            errors,
+            at.map(|at| ("extension-definition", at)).into_iter().collect::<Vec<_>>(),
+            "{document}: {report}"
+        );
+    }
+}
+
+#[test]
 fn language_of_a_component_has_a_code_of_bcp_47() {
     let component = |coding: &str| {
         let json = format!(

@@ -92,7 +92,7 @@
 //! | `unknown-code` | a code is one of its own code system, where HL7 publishes that whole | validate | under any binding; the tables of v2 make no difference of case |
 //! | `ucum` | a coded unit of UCUM is one | validate, with the feature `ucum` | |
 //! | `attachment-hash`, `attachment-size` | hash and size of an attachment are those of its data | validate | a hash that is no SHA-1 by its length is a warning |
-//! | `extension-definition` | an extension of HL7's own in STU3 has the type, place, count and code of its definition, and is a modifier or not | validate | unknown ones under HL7's base are let be: later versions define more; in elements that are kept as text a place is told wrong only where it is certain |
+//! | `extension-definition` | an extension of HL7's own in STU3 has the type, place, count and code of its definition, is a modifier or not, and has the parts of its definition (name, type, count, code), in any order | validate | unknown ones under HL7's base are let be: later versions define more, and so are parts with an address of their own; in elements that are kept as text a place is told wrong only where it is certain |
 //! | `conditional-reference` | a conditional reference is in an entry of a transaction | validate | a warning; the REST API refuses it in a resource that it would store as it is |
 //! | `first-entry` | the first resource of a document is a Composition, that of a message a MessageHeader | validate | documents and messages say so in their text; one without entries passes |
 //! | `search-id` | what a search found has an id | validate | a warning |

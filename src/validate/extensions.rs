@@ -3,16 +3,22 @@
 //!
 //! `extensions.txt` has one definition a line, sorted by the bytes of its name: the part of its address after the base, the
 //! places, how often it may come (with `!` where it is a modifier), the types of its value (`>` before the type of a resource
-//! that a reference names; none where it consists of extensions), and the codes. An address of HL7 that is not in the table is
-//! let be: later versions define more.
+//! that a reference names; none where it consists of extensions), and the codes (`@language` for those of BCP 47). The parts of
+//! an extension follow it, each by the name of the extension, a dot and its own `url`, without a place, and with how often it
+//! comes at least and at most. An address of HL7 that is not in the table is let be: later versions define more. So is a part
+//! with an address of its own.
 
 use crate::code::is_resource_type;
 use crate::datatype::{Coding, Extension, ExtensionValue, Reference, target};
 use crate::element::{Choice as _, Definition};
 use crate::issue::{Issue, IssueType, Path, Report, Severity};
+use crate::primitive::{TagFault, check_tag, is_absolute};
 use std::cmp::Ordering;
 
 const TABLE: &str = include_str!("extensions.txt");
+
+/// What stands for the codes of a language.
+const LANGUAGES: &str = "@language";
 
 const BASE: &str = "http://hl7.org/fhir/StructureDefinition/";
 
@@ -29,24 +35,46 @@ struct Row {
     count: &'static str,
     types: &'static str,
     codes: &'static str,
+    /// The rows that come after this one.
+    after: &'static str,
+}
+
+impl Row {
+    fn new(line: &'static str, after: &'static str) -> Self {
+        let mut columns = line.split('|');
+        let mut next = || columns.next().unwrap_or_default();
+        Self { name: next(), contexts: next(), count: next(), types: next(), codes: next(), after }
+    }
+
+    /// Returns the rows of its parts.
+    fn parts(self) -> impl Iterator<Item = Self> {
+        let below = std::iter::successors(self.next(), |row| row.next())
+            .take_while(move |row| row.name.strip_prefix(self.name).is_some_and(|rest| rest.starts_with('.')));
+        below.filter(move |row| row.part_name(self).is_some_and(|name| !name.contains('.')))
+    }
+
+    fn next(self) -> Option<Self> {
+        self.after.split_once('\n').map(|(line, after)| Self::new(line, after))
+    }
+
+    /// Returns the `url` of a part of `whole`.
+    fn part_name(self, whole: Self) -> Option<&'static str> {
+        self.name.strip_prefix(whole.name)?.strip_prefix('.')
+    }
 }
 
 fn row_of(url: &str) -> Option<Row> {
-    let name = url.strip_prefix(BASE)?;
-    let mut rest = TABLE;
-    while !rest.is_empty() {
-        let (before, after) = rest.split_at_checked(rest.len() / 2)?;
-        let start = before.rfind('\n').map_or(0, |end| end + 1);
-        let end = after.find('\n').map_or(rest.len(), |end| before.len() + end + 1);
-        let mut columns = rest.get(start..end)?.trim_end_matches('\n').split('|');
-        let own = columns.next()?;
-        match name.as_bytes().cmp(own.as_bytes()) {
-            Ordering::Equal => {
-                let mut next = || columns.next().unwrap_or_default();
-                return Some(Row { name: own, contexts: next(), count: next(), types: next(), codes: next() });
-            }
-            Ordering::Less => rest = rest.get(..start)?,
-            Ordering::Greater => rest = rest.get(end..)?,
+    let name = url.strip_prefix(BASE).filter(|name| !name.contains('.'))?;
+    let (mut low, mut high) = (0, TABLE.len());
+    while low < high {
+        let (before, after) = TABLE.get(low..high)?.split_at_checked((high - low) / 2)?;
+        let start = before.rfind('\n').map_or(low, |end| low + end + 1);
+        let end = after.find('\n').map_or(high, |end| low + before.len() + end);
+        let line = TABLE.get(start..end)?;
+        match name.as_bytes().cmp(line.split('|').next()?.as_bytes()) {
+            Ordering::Equal => return Some(Row::new(line, TABLE.get(end + 1..)?)),
+            Ordering::Less => high = start,
+            Ordering::Greater => low = end + 1,
         }
     }
     None
@@ -129,10 +157,7 @@ impl Place {
 /// Checks an extension of HL7's own; others are let be.
 pub(super) fn check(extension: &Extension, at: &Path<'_>, place: &Place, seen: &mut Seen, report: &mut Report) {
     let Some(row) = row_of(extension.url.as_str()) else { return };
-    let mut find = |kind: IssueType, message: String| {
-        let message = format!("the extension `{}` {message}", row.name);
-        report.push(Issue::new("extension-definition", Severity::Error, kind, at, message).with_row("Extension"));
-    };
+    let mut find = |kind: IssueType, message: String| push(row, kind, at, &message, report);
     if !place.is_one_of(row.contexts) {
         let wanted = row.contexts.replace([' ', ','], ", ");
         find(IssueType::Extension, format!("stands at {}, wanted at {wanted}", place.name()));
@@ -150,13 +175,63 @@ pub(super) fn check(extension: &Extension, at: &Path<'_>, place: &Place, seen: &
             seen.0.push(row.name);
         }
     }
+    check_content(extension, row, &mut find);
+    check_parts(extension, row, row, at, report);
+}
+
+/// Checks the value of an extension, or of a part of one.
+fn check_content(extension: &Extension, row: Row, find: &mut dyn FnMut(IssueType, String)) {
     match &extension.value {
-        Some(value) => check_value(value, row, &mut find),
+        Some(value) => check_value(value, row, find),
         None if !row.types.is_empty() && !extension.extension.is_empty() => {
             find(IssueType::Value, format!("consists of extensions, wanted a value of {}", types_in_words(row)));
         }
         None => {}
     }
+}
+
+/// Checks the parts of `extension`, which is the one that `whole` defines or a part of it, defined by `row`: their names, how
+/// often each comes, and their content. Their order is free.
+fn check_parts(extension: &Extension, row: Row, whole: Row, at: &Path<'_>, report: &mut Report) {
+    // What an extension without parts lacks is said by ext-1, or by the type of its value.
+    if !row.types.is_empty() || extension.extension.is_empty() {
+        return;
+    }
+    let of = row.part_name(whole).map(|name| format!(" of `{name}`")).unwrap_or_default();
+    let mut seen: Vec<&'static str> = Vec::new();
+    for (index, part) in extension.extension.iter().enumerate() {
+        let url = part.url.as_str();
+        if url.is_empty() || is_absolute(url) {
+            continue;
+        }
+        let here = at.item("extension", index);
+        let Some(own) = row.parts().find(|own| own.part_name(row) == Some(url)) else {
+            let names: Vec<_> = row.parts().filter_map(|own| own.part_name(row)).collect();
+            let message = format!("has a part `{url}`{of}, wanted {}", names.join(", "));
+            push(whole, IssueType::Extension, &here, &message, report);
+            continue;
+        };
+        if own.count.ends_with("..1") && seen.contains(&own.name) {
+            let message = format!("has the part `{url}`{of} a second time, wanted it once at most");
+            push(whole, IssueType::Extension, &here, &message, report);
+        }
+        if !seen.contains(&own.name) {
+            seen.push(own.name);
+        }
+        check_content(part, own, &mut |kind, message| {
+            push(whole, kind, &here, &format!("has a part `{url}`{of} that {message}"), report);
+        });
+        check_parts(part, own, whole, &here, report);
+    }
+    for own in row.parts().filter(|own| own.count.starts_with('1') && !seen.contains(&own.name)) {
+        let name = own.part_name(row).unwrap_or_default();
+        push(whole, IssueType::Required, at, &format!("lacks the part `{name}`{of}, wanted it at least once"), report);
+    }
+}
+
+fn push(row: Row, kind: IssueType, at: &Path<'_>, message: &str, report: &mut Report) {
+    let message = format!("the extension `{}` {message}", row.name);
+    report.push(Issue::new("extension-definition", Severity::Error, kind, at, message).with_row("Extension"));
 }
 
 fn types_in_words(row: Row) -> String {
@@ -190,8 +265,19 @@ fn check_value(value: &ExtensionValue, row: Row, find: &mut dyn FnMut(IssueType,
         ExtensionValue::Code(code) => code.value.iter().map(|code| code.as_str()).collect(),
         ExtensionValue::Coding(coding) => code_of(coding).into_iter().collect(),
         ExtensionValue::CodeableConcept(concept) => concept.coding.iter().filter_map(code_of).collect(),
+        ExtensionValue::Quantity(quantity) => {
+            quantity.code.iter().filter_map(|code| code.value.as_ref()).map(|code| code.as_str()).collect()
+        }
         _ => return,
     };
+    if row.codes == LANGUAGES {
+        for code in codes {
+            if let Err(TagFault::Malformed) = check_tag(code) {
+                find(IssueType::CodeInvalid, format!("has the code `{code}`, wanted a language tag of BCP 47"));
+            }
+        }
+        return;
+    }
     if !row.codes.is_empty()
         && !codes.is_empty()
         && !codes.iter().any(|code| row.codes.split(',').any(|one| one == *code))
@@ -221,9 +307,18 @@ mod tests {
             assert!(before.as_bytes() < name.as_bytes(), "{before} stands before {name}");
             before = name;
             assert_eq!(rest.matches('|').count(), 3, "{name}");
-            let row = row_of(&format!("{BASE}{name}")).unwrap();
-            assert_eq!(row.name, name);
-            assert!(matches!(row.count, "1" | "*" | "1!" | "*!") && !row.contexts.is_empty(), "{name}");
+            let Some((whole, _)) = name.split_once('.') else {
+                let row = row_of(&format!("{BASE}{name}")).unwrap();
+                assert_eq!(row.name, name);
+                assert!(matches!(row.count, "1" | "*" | "1!" | "*!") && !row.contexts.is_empty(), "{name}");
+                assert_eq!(row.types.is_empty(), row.parts().next().is_some(), "{name}");
+                continue;
+            };
+            assert!(row_of(&format!("{BASE}{name}")).is_none(), "{name}");
+            let whole = row_of(&format!("{BASE}{whole}")).unwrap();
+            let parts = whole.parts().chain(whole.parts().flat_map(Row::parts));
+            let row = parts.into_iter().find(|row| row.name == name).unwrap();
+            assert!(matches!(row.count, "0..1" | "1..1" | "0..*" | "1..*") && row.contexts.is_empty(), "{name}");
         }
         assert!(row_of(&format!("{BASE}device-implantStatus")).is_none());
         assert!(row_of("http://x.example").is_none());
