@@ -5,7 +5,7 @@ mod common;
 
 use fhir_devices::element::ReadMode;
 use fhir_devices::validate::{Validator, check, check_by};
-use fhir_devices::{OperationOutcome, Report, Resource, Severity};
+use fhir_devices::{Issue, OperationOutcome, Report, Resource, Severity, Validate};
 use serde_json::Value;
 
 fn report_of(json: &str) -> Report {
@@ -159,6 +159,7 @@ fn common_elements_are_checked_in_every_type() {
         (r#""id":"a_b""#, "id", "id"),
         (r#""meta":{"lastUpdated":"yesterday"}"#, "instant", "meta.lastUpdated"),
         (r#""meta":{"profile":["http://hl7.org/fhir/StructureDefinition/Device"]}"#, "profile-type", "meta.profile[0]"),
+        (r#""meta":{"profile":["http://hl7.org/fhir/StructureDefinition/bp"]}"#, "profile-type", "meta.profile[0]"),
         (r#""implicitRules":"a b""#, "uri", "implicitRules"),
         (r#""_id":["a"]"#, "max-cardinality", "_id"),
         (r#""_language":"a""#, "wrong-type", "_language"),
@@ -194,6 +195,61 @@ fn common_elements_are_checked_in_every_type() {
     }
     let report = report_of(r#"{"resourceType":"Binary","contentType":"text/plain","text":{"status":"empty"}}"#);
     assert!(has(&report, "unknown-member", Severity::Error, "Binary.text"), "{report}");
+}
+
+#[test]
+fn parts_checked_while_read_get_the_findings_of_validation() {
+    let core = "http://hl7.org/fhir/StructureDefinition";
+    let narrative = |content: &str| {
+        let div = format!("<div xmlns='http://www.w3.org/1999/xhtml'>{content}</div>");
+        format!(r#""text":{{"status":"generated","div":"{div}"}}"#)
+    };
+    let mut found = 0;
+    for members in [
+        r#""active":true"#.to_owned(),
+        narrative("<p>a</p>"),
+        narrative("<ul>a</ul>"),
+        narrative("<a href='#x'>a</a>"),
+        r##""managingOrganization":{"reference":"#x"}"##.to_owned(),
+        r#""managingOrganization":{"reference":"Organization?name=a"}"#.to_owned(),
+        r#""managingOrganization":{"reference":"urn:uuid:a"}"#.to_owned(),
+        r#""managingOrganization":{"reference":"Organization/1"}"#.to_owned(),
+        r#""language":"de""#.to_owned(),
+        r#""language":"de-""#.to_owned(),
+        r#""meta":{"security":[{"system":"http://hl7.org/fhir/v3/Confidentiality","code":"x"}]}"#.to_owned(),
+        format!(r#""meta":{{"profile":["{core}/Patient"]}}"#),
+        format!(r#""meta":{{"profile":["{core}/Device"]}}"#),
+        format!(r#""extension":[{{"url":"{core}/birthPlace","valueString":"a"}}]"#),
+        r#""extension":[{"url":"http://x.example","valueString":"a"}]"#.to_owned(),
+        r#""extension":[{"url":"x","valueString":"a"}]"#.to_owned(),
+        r#""name":[{"extension":[{"url":"http://x.example","valueContactPoint":{"value":"1"}}]}]"#.to_owned(),
+        r#""_birthDate":{"extension":[{"url":"http://x.example","valuePeriod":{"start":"2018","end":"2017"}}]}"#
+            .to_owned(),
+        r##""contained":[{"resourceType":"Group","id":"x"}],"link":[{"other":{"reference":"#x"}}]"##.to_owned(),
+        r#""contained":[{"resourceType":"Group","id":"x"}]"#.to_owned(),
+    ] {
+        let patient = format!(r#"{{"resourceType":"Patient","id":"x",{members}}}"#);
+        let device = format!(
+            r##"{{"resourceType":"Device","contained":[{patient},{{"resourceType":"Group","id":"y"}}],"patient":{{"reference":"#x"}}}}"##
+        );
+        let entry = format!(r#"{{"fullUrl":"http://x.example/fhir/Patient/x","resource":{patient}}}"#);
+        let bundle = format!(r#"{{"resourceType":"Bundle","type":"collection","entry":[{entry}]}}"#);
+        let parameters =
+            format!(r#"{{"resourceType":"Parameters","parameter":[{{"name":"a","resource":{patient}}}]}}"#);
+        for document in [patient, device, bundle, parameters] {
+            let reading = Resource::read(document.as_bytes(), ReadMode::Strict).unwrap();
+            let validated = reading.value.validate();
+            let said = |issue: &Issue| format!("{} {} at {}: {}", issue.severity, issue.rule, issue.at, issue.message);
+            let mut wanted: Vec<_> = reading.report.iter().chain(validated.iter()).map(said).collect();
+            let report = report_of(&document);
+            let mut all: Vec<_> = report.iter().map(said).collect();
+            all.sort();
+            wanted.sort();
+            assert_eq!(all, wanted, "{document}");
+            found += all.len();
+        }
+    }
+    assert!(found > 100, "{found}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub use raw::{NotJson, Raw, Unmodelled};
 #[cfg(feature = "xml")]
 pub(crate) use reader::Origin;
 pub(crate) use reader::TOO_MANY_ELEMENTS;
-pub(crate) use reader::{LineIndex, Member, Outcome, Read, Reader, Seen, Sink, Stop};
+pub(crate) use reader::{LineIndex, Member, Outcome, PartCheck, Read, Reader, Seen, Sink, Stop};
 pub use reader::{MAX_DEPTH, ReadMode};
 pub use scalar::{Malformed, Scalar, Token};
 pub(crate) use scan::plain_value;

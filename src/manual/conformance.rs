@@ -132,6 +132,11 @@
 //! | a language with an underscore (`de_DE`) | error | accepts in some places | BCP 47 parts subtags by `-` |
 //! | URNs of wrong form (`urn:oid:2.16.x`, `urn:uuid:a`, an upper-case UUID) in a `uri` | warning | error | `uri` itself allows them |
 //! | `urn:oid:1.2.3` | accepts | error | the published expression has no least length |
+//! | an extension of HL7's own more often than its definition allows | error | accepts | the definition of the extension says how often it may come; HAPI counts where a profile asks alone |
+//! | a profile of another type with its version (`../Patient\|3.0.1` in a Device) | error | accepts | the version names no other type |
+//! | the definition of DomainResource or Resource as a profile | accepts | error | a Device is both |
+//! | white space within the groups of a `base64Binary` (`QU JD`) | accepts | error, where there is a size or a hash | XML Schema, to which the definition of the type refers, lets it stand there |
+//! | a conditional reference without a query (`Patient?`) | warning | error | any conditional reference outside of a transaction is warned of |
 //! | a relative system of an identifier | warning | error | the definition asks for an absolute one in its text alone |
 //! | an identifier of `urn:ietf:rfc:3986` that is no URI | warning | error | the rule is in the text alone |
 //! | a reference of no known form (`a b`, `2017-13`) | warning | error | `Reference.reference` is a string, and no rule refuses it |

@@ -2,12 +2,13 @@
 
 use super::{Bundle, Device, DeviceComponent, DeviceMetric, Document, OperationOutcome};
 use crate::code::is_resource_type;
-use crate::datatype::{Extension, Meta, Narrative, Primitive};
+use crate::datatype::{Extension, Literal, Meta, Narrative, Primitive, check_language};
 use crate::element::{Definition, Facts, Node, Outcome, Raw, Read, ReadMode, Reader, Slot, TypeDef, Value, Writer};
 use crate::issue::{IssueType, Path, Report, Severity};
 use crate::primitive::{Code, Id, Text, Uri};
 use std::any::Any;
 use std::borrow::Cow;
+use std::fmt;
 
 /// A resource of any type of FHIR STU3.
 ///
@@ -40,10 +41,27 @@ pub enum Resource {
 }
 
 /// A resource of a type that this crate does not model: its JSON, every member and digit as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct OtherResource {
     resource_type: Box<str>,
     json: Box<str>,
+    /// Whether what every resource has was validated while it was read, and nothing was found.
+    validated: bool,
+}
+
+/// Equal are those of the same text, whether or not it was validated.
+impl PartialEq for OtherResource {
+    fn eq(&self, other: &Self) -> bool {
+        self.resource_type == other.resource_type && self.json == other.json
+    }
+}
+
+impl Eq for OtherResource {}
+
+impl fmt::Debug for OtherResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OtherResource").field("resource_type", &self.resource_type).field("json", &self.json).finish()
+    }
 }
 
 impl OtherResource {
@@ -64,6 +82,12 @@ impl OtherResource {
     #[must_use]
     pub fn as_json(&self) -> &str {
         &self.json
+    }
+
+    /// Returns whether what every resource has was validated by the rules of the specification while it was read, and nothing
+    /// was found.
+    pub(crate) const fn is_validated(&self) -> bool {
+        self.validated
     }
 
     /// Returns the JSON of the member `name`, where the resource has it.
@@ -104,27 +128,52 @@ pub(crate) fn is_domain(resource_type: &str) -> bool {
 }
 
 /// Reads a resource as text, and what every resource has, and what is modelled, for their faults alone. So many resources that
-/// are kept as text stand around it.
-fn read_text(resource_type: &str, inner: usize, r: &mut Reader<'_>, at: &Path<'_>, out: &mut String) -> Read<()> {
+/// are kept as text stand around it. Says whether the reader validated its parts, and nothing was found.
+fn read_text(resource_type: &str, inner: usize, r: &mut Reader<'_>, at: &Path<'_>, out: &mut String) -> Read<bool> {
+    let check = r.part_check();
+    // What only the whole resource can answer, or the one in which it is contained, is left to the one who validates.
+    let mut validated = check.is_some();
     r.any_resource(at, out, &mut |r, at, key, depth, out| {
         let first = r.peek();
+        let mut holds =
+            |part: &dyn Node| validated = validated && check.is_some_and(|check| check(resource_type, part));
         match key {
-            "extension" | "modifierExtension" => check_member::<Vec<Extension>>(r, at),
-            "id" if depth == 0 => check_member::<Option<Primitive<Id>>>(r, at),
-            "meta" if depth == 0 => check_member::<Option<Meta>>(r, at),
-            "implicitRules" if depth == 0 => check_member::<Option<Primitive<Uri>>>(r, at),
-            "language" if depth == 0 => check_member::<Option<Primitive<Code>>>(r, at),
-            "_id" | "_implicitRules" | "_language" if depth == 0 => check_under::<Option<Primitive<Text>>>(r, at, key),
-            _ if key.starts_with('_') && first == Some(b'[') => check_under::<Vec<Primitive<Text>>>(r, at, key),
-            _ if key.starts_with('_') => check_under::<Option<Primitive<Text>>>(r, at, key),
+            "extension" | "modifierExtension" => {
+                check_member::<Vec<Extension>>(r, at, |all| all.iter().for_each(|one| holds(one)))
+            }
+            "reference" => {
+                validated = validated && r.string_ahead().is_some_and(|literal| is_plain_reference(&literal));
+                Ok(false)
+            }
+            "id" if depth == 0 => check_member::<Option<Primitive<Id>>>(r, at, |_| ()),
+            "meta" if depth == 0 => {
+                check_member::<Option<Meta>>(r, at, |meta| meta.iter().for_each(|meta| holds(meta)))
+            }
+            "implicitRules" if depth == 0 => check_member::<Option<Primitive<Uri>>>(r, at, |_| ()),
+            "language" if depth == 0 => check_member::<Option<Primitive<Code>>>(r, at, |language| {
+                validated = validated && language.as_ref().and_then(Primitive::get).is_some_and(is_plain_language);
+            }),
+            _ if key.starts_with('_') => {
+                validated = false;
+                match key {
+                    "_id" | "_implicitRules" | "_language" if depth == 0 => {
+                        check_under::<Option<Primitive<Text>>>(r, at, key)
+                    }
+                    _ if first == Some(b'[') => check_under::<Vec<Primitive<Text>>>(r, at, key),
+                    _ => check_under::<Option<Primitive<Text>>>(r, at, key),
+                }
+            }
             "text" | "contained" if depth == 0 && !is_domain(resource_type) => {
                 let message = format!("`{key}` is not a member of {resource_type} in FHIR STU3");
                 r.find(r.offset(), "unknown-member", IssueType::Structure, at, message);
                 Ok(false)
             }
-            "text" if depth == 0 => check_member::<Option<Narrative>>(r, at),
-            "contained" if depth == 0 && first != Some(b'[') => check_member::<Vec<Resource>>(r, at),
+            "text" if depth == 0 => {
+                check_member::<Option<Narrative>>(r, at, |text| text.iter().for_each(|text| holds(text)))
+            }
+            "contained" if depth == 0 && first != Some(b'[') => check_member::<Vec<Resource>>(r, at, |_| ()),
             "contained" if depth == 0 => {
+                validated = false;
                 out.push('[');
                 r.array(at, "resources", &mut |r, index| {
                     if index > 0 {
@@ -136,17 +185,33 @@ fn read_text(resource_type: &str, inner: usize, r: &mut Reader<'_>, at: &Path<'_
                 Ok(true)
             }
             "resource" if first == Some(b'{') && r.resource_type_ahead().is_ok_and(|found| found.is_some()) => {
+                validated = false;
                 read_inner(inner + 1, r, at, out)?;
                 Ok(true)
             }
             _ => Ok(false),
         }
-    })
+    })?;
+    Ok(validated)
+}
+
+/// Returns whether a reference has a known form, and is none to a contained resource.
+fn is_plain_reference(literal: &str) -> bool {
+    matches!(Literal::parse(literal), Literal::Relative { .. } | Literal::Absolute { .. })
+}
+
+/// Returns whether nothing is found about a language.
+fn is_plain_language(tag: &Code) -> bool {
+    let mut found = Report::new();
+    check_language(tag.as_str(), &Path::root("language"), "", &mut found);
+    found.is_empty()
 }
 
 /// Reads a value for its faults.
-fn check_member<S: Slot + Default>(r: &mut Reader<'_>, at: &Path<'_>) -> Read<bool> {
-    r.scratch(|r| S::default().read(r, at))?;
+fn check_member<S: Slot + Default>(r: &mut Reader<'_>, at: &Path<'_>, read: impl FnOnce(&S)) -> Read<bool> {
+    let mut value = S::default();
+    r.scratch(|r| value.read(r, at))?;
+    read(&value);
     Ok(true)
 }
 
@@ -169,7 +234,7 @@ fn read_inner(inner: usize, r: &mut Reader<'_>, at: &Path<'_>, out: &mut String)
         }
         Some(found) if !MODELLED.contains(&found) => {
             unknown_type(found, start, r, at);
-            read_text(found, inner, r, at, out)
+            read_text(found, inner, r, at, out).map(drop)
         }
         _ => {
             r.scratch(|r| Resource::blank().read(r, at))?;
@@ -229,8 +294,8 @@ impl Resource {
 
     fn read_other(&mut self, found: &str, r: &mut Reader<'_>, at: &Path<'_>) -> Read<Outcome> {
         let mut json = String::new();
-        read_text(found, 0, r, at, &mut json)?;
-        *self = Self::Other(OtherResource { resource_type: found.into(), json: json.into_boxed_str() });
+        let validated = read_text(found, 0, r, at, &mut json)?;
+        *self = Self::Other(OtherResource { resource_type: found.into(), json: json.into_boxed_str(), validated });
         Ok(Outcome::Taken)
     }
 }
@@ -261,7 +326,7 @@ const MODELLED: &[&str] = &["Device", "DeviceComponent", "DeviceMetric", "Bundle
 
 impl Value for Resource {
     fn blank() -> Self {
-        Self::Other(OtherResource { resource_type: "".into(), json: "".into() })
+        Self::Other(OtherResource { resource_type: "".into(), json: "".into(), validated: false })
     }
 
     fn is_blank(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Reading and writing documents.
 
 use super::hint;
-use crate::element::{Outcome, Read, ReadMode, Reader, Value};
+use crate::element::{Outcome, PartCheck, Read, ReadMode, Reader, Value};
 use crate::issue::{Issue, IssueType, Path, Position, Report, Severity};
 #[cfg(feature = "xml")]
 use crate::xml::Transcript;
@@ -28,18 +28,24 @@ pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Reads a document as far as it can be read, with every finding.
 pub(crate) fn read_document<T: Document>(json: &[u8], mode: ReadMode) -> (Option<T>, Report) {
-    read_within(json, mode, usize::MAX)
+    read_within(json, mode, usize::MAX, None)
 }
 
-/// The same with at most `memory` bytes for the values, the text aside.
-pub(crate) fn read_within<T: Document>(json: &[u8], mode: ReadMode, memory: usize) -> (Option<T>, Report) {
+/// The same with at most `memory` bytes for the values, the text aside, and with a check of the parts of resources that are
+/// kept as text.
+pub(crate) fn read_within<T: Document>(
+    json: &[u8],
+    mode: ReadMode,
+    memory: usize,
+    check: Option<PartCheck>,
+) -> (Option<T>, Report) {
     let text = match std::str::from_utf8(json) {
         Ok(text) => text,
         Err(error) => return (None, not_utf8(json, error.valid_up_to(), "json")),
     };
     let marked = text.starts_with(BYTE_ORDER_MARK);
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-    let (value, mut report, root) = read_from(Reader::new(text, mode).with_memory(memory));
+    let (value, mut report, root) = read_from(Reader::new(text, mode).with_memory(memory).with_part_check(check));
     if marked && mode == ReadMode::Strict {
         let message = "found a byte order mark before the document, wanted none (RFC 8259, section 8.1)";
         let issue = Issue::new("byte-order-mark", Severity::Warning, IssueType::Invalid, &*root, message);
@@ -61,7 +67,7 @@ fn read_from<T: Document>(mut r: Reader<'_>) -> (Option<T>, Report, Cow<'_, str>
 /// Reads a document in XML as far as it can be read, with every finding.
 #[cfg(feature = "xml")]
 pub(crate) fn read_xml_document<T: Document>(xml: &[u8], mode: ReadMode) -> (Option<T>, Report) {
-    let (value, report, _) = read_xml_within(xml, mode, usize::MAX);
+    let (value, report, _) = read_xml_within(xml, mode, usize::MAX, None);
     (value, report)
 }
 
@@ -71,6 +77,7 @@ pub(crate) fn read_xml_within<T: Document>(
     xml: &[u8],
     mode: ReadMode,
     memory: usize,
+    check: Option<PartCheck>,
 ) -> (Option<T>, Report, Option<Transcript<'_>>) {
     let text = match std::str::from_utf8(xml) {
         Ok(text) => text,
@@ -78,7 +85,10 @@ pub(crate) fn read_xml_within<T: Document>(
     };
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let transcript = crate::xml::transcribe(text, element_types(), mode == ReadMode::Lenient);
-    let r = Reader::new(transcript.json(), mode).with_memory(memory).with_origin(transcript.origin());
+    let r = Reader::new(transcript.json(), mode)
+        .with_memory(memory)
+        .with_part_check(check)
+        .with_origin(transcript.origin());
     let (value, report, _) = read_from(r);
     (value, report, Some(transcript))
 }

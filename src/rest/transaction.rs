@@ -389,7 +389,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
         // Reading tells whether a reference may lead where it does now. No rule is about one that is neither to a contained
         // resource nor was, so that what was valid still is.
-        match read_within::<Resource>(changed.as_bytes(), ReadMode::Strict, self.limits.read_memory()) {
+        match read_within::<Resource>(changed.as_bytes(), ReadMode::Strict, self.limits.read_memory(), None) {
             (Some(resource), report) if !report.has_errors() => {
                 named(self.client_write(Valid::known(resource), stored, when).await?)
             }

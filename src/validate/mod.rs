@@ -7,6 +7,7 @@ mod container;
 mod extensions;
 mod locate;
 mod narrative;
+mod profiles;
 mod references;
 mod text;
 mod udi;
@@ -17,7 +18,7 @@ mod xhtml;
 
 pub use validator::{Rule, Strength, Validator};
 
-use crate::element::{Node, ReadMode};
+use crate::element::{Node, PartCheck, ReadMode};
 use crate::issue::{Issue, IssueType, Path, Report, Severity};
 #[cfg(feature = "xml")]
 use crate::resource::read_xml_within;
@@ -273,7 +274,7 @@ pub fn check_within(json: &[u8], memory: usize) -> CheckResult {
 
 /// The same with everything that can be chosen.
 pub(crate) fn check_with(json: &[u8], mode: ReadMode, validator: &Validator, memory: usize) -> CheckResult {
-    let (resource, report) = read_within::<Resource>(json, mode, memory);
+    let (resource, report) = read_within::<Resource>(json, mode, memory, part_check(mode));
     finish_check(resource, report, mode, validator, |found| locate::locate(found, json))
 }
 
@@ -315,13 +316,18 @@ pub fn check_xml_within(xml: &[u8], memory: usize) -> CheckResult {
 /// The same with everything that can be chosen.
 #[cfg(feature = "xml")]
 pub(crate) fn check_xml_with(xml: &[u8], mode: ReadMode, validator: &Validator, memory: usize) -> CheckResult {
-    let (resource, report, transcript) = read_xml_within::<Resource>(xml, mode, memory);
+    let (resource, report, transcript) = read_xml_within::<Resource>(xml, mode, memory, part_check(mode));
     finish_check(resource, report, mode, validator, |found| {
         if let Some(transcript) = transcript {
             let origin = transcript.origin();
             locate::locate_in(found, transcript.json(), transcript.text(), |offset| origin.offset(offset));
         }
     })
+}
+
+/// How reading checks the parts of resources that are kept as text. What a lenient read refuses of them is not known to it.
+fn part_check(mode: ReadMode) -> Option<PartCheck> {
+    (mode == ReadMode::Strict).then_some(text::part_holds)
 }
 
 /// Validates what was read; `locate` finds the places of findings in the source.

@@ -4,13 +4,15 @@
 //! Reading has told the faults of form; here are the rules. The text is gone through once, and only its modelled parts become
 //! values, one at a time.
 
+use super::STANDARD;
 use super::container::{Container, Ids};
-use super::walk::{Walk, contained_rules, profiles, second_id, unreferred, walk, weave};
+use super::profiles::profiles;
+use super::walk::{Walk, contained_rules, second_id, unreferred, walk, weave};
 use super::{extensions, references};
 use crate::datatype::{Extension, Meta, Narrative, check_language};
 use crate::element::{Node, Outcome, Read, ReadMode, Reader, Value, plain_value};
 use crate::issue::{Path, Report};
-use crate::resource::{MAX_INNER, Resource, member};
+use crate::resource::{MAX_INNER, OtherResource, Resource, member};
 
 /// What the findings about common elements name as the type.
 const OWNER: &str = "DomainResource";
@@ -18,8 +20,44 @@ const OWNER: &str = "DomainResource";
 /// Whether a resource has the elements of a DomainResource: text, contained resources and extensions.
 pub(super) use crate::resource::is_domain;
 
+/// Returns whether validating a part of a resource of that type, by the rules of the specification, finds nothing. Reading asks,
+/// as it has the part at hand.
+pub(super) fn part_holds(resource_type: &str, part: &dyn Node) -> bool {
+    let any = part.as_any();
+    let extension = any.and_then(|any| any.downcast_ref::<Extension>());
+    // The definition of one of HL7's own says where it may stand, and how often it comes there.
+    if extension.is_some_and(|extension| extensions::is_core(extension.url.as_str())) {
+        return false;
+    }
+    let at = Path::root(OWNER);
+    let mut found = Report::new();
+    let mut w = Walk::new(&STANDARD, None);
+    if let Some(meta) = any.and_then(|any| any.downcast_ref::<Meta>()) {
+        profiles(meta, resource_type, &at, &mut found);
+    }
+    let (mut container, mut ids) = (Container::default(), Ids::default());
+    walk(part, None, part.facts(), &at, &mut container, &mut ids, &mut w, &mut found);
+    found.is_empty()
+}
+
+/// Returns whether reading has validated what every resource has, by the same rules, and found nothing.
+fn is_validated(node: &dyn Node, w: &Walk<'_>) -> bool {
+    let other = node.as_any().and_then(|any| any.downcast_ref::<OtherResource>());
+    w.by.is_standard() && other.is_some_and(OtherResource::is_validated)
+}
+
 /// Checks a resource that is not contained in another.
-pub(super) fn resource(json: &str, resource_type: &str, at: &Path<'_>, w: &mut Walk<'_>, report: &mut Report) {
+pub(super) fn resource(
+    node: &dyn Node,
+    json: &str,
+    resource_type: &str,
+    at: &Path<'_>,
+    w: &mut Walk<'_>,
+    report: &mut Report,
+) {
+    if is_validated(node, w) {
+        return w.meet(resource_type);
+    }
     let mut own = Report::new();
     let mut container = Container::default();
     let inside = member_of_text(json, "contained");
@@ -49,7 +87,9 @@ pub(super) fn resource(json: &str, resource_type: &str, at: &Path<'_>, w: &mut W
 }
 
 /// Checks a resource that is contained in another.
+#[allow(clippy::too_many_arguments, reason = "the place, what was found so far, and what is checked by")]
 pub(super) fn contained(
+    node: &dyn Node,
     json: &str,
     resource_type: &str,
     at: &Path<'_>,
@@ -59,9 +99,14 @@ pub(super) fn contained(
     report: &mut Report,
 ) {
     let has = |name| member_of_text(json, name).is_some();
+    let narrated = has("text");
     let versioned = member_of_text(json, "meta")
         .is_some_and(|meta| member(meta, "versionId").is_some() || member(meta, "lastUpdated").is_some());
-    contained_rules(resource_type, [has("text"), has("contained"), versioned], at, owner, report);
+    contained_rules(resource_type, [narrated, has("contained"), versioned], at, owner, report);
+    // A narrative may show what else is contained.
+    if !narrated && is_validated(node, w) {
+        return w.meet(resource_type);
+    }
     common(json, resource_type, at, container, w, report);
 }
 

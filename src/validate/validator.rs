@@ -220,6 +220,11 @@ impl Validator {
         self
     }
 
+    /// Returns whether neither rules nor value sets were added, and codes that are not checked are not asked for.
+    pub(super) const fn is_standard(&self) -> bool {
+        self.bindings.is_empty() && self.checks.is_empty() && !self.unchecked
+    }
+
     /// Checks a node by the rules that were added.
     pub(super) fn check(&self, node: &dyn Node, at: &Path<'_>, report: &mut Report) {
         for check in &self.checks {

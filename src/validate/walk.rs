@@ -2,13 +2,14 @@
 
 use super::container::{Container, Ids, Referred};
 use super::narrative::narrative;
+use super::profiles::profiles;
 use super::validator::Validator;
 use super::{FaultyPaths, extensions, references, text};
-use crate::code::{has_code, is_resource_type};
+use crate::code::is_resource_type;
 use crate::datatype::{Extension, Literal, Meta, check_language};
 use crate::element::{Definition, Facts, Node};
 use crate::issue::{Issue, IssueType, Path, Report, Severity};
-use crate::primitive::{Uri, is_absolute};
+use crate::primitive::is_absolute;
 use crate::resource::{DOM_1, DOM_2, DOM_3, DOM_4};
 use std::collections::BTreeMap;
 
@@ -62,7 +63,7 @@ impl<'v> Walk<'v> {
 pub(super) fn resource(node: &dyn Node, at: &Path<'_>, w: &mut Walk<'_>, report: &mut Report) {
     let facts = node.facts();
     if let Facts::Text { resource_type, json } = facts {
-        return text::resource(json, resource_type, at, w, report);
+        return text::resource(node, json, resource_type, at, w, report);
     }
     let mut own = Report::new();
     let mut container = Container::default();
@@ -199,7 +200,9 @@ pub(super) fn contained<'n>(
             contained_rules(resource_type, [narrated, containing, versioned], at, owner, report);
             walk(node, None, facts, at, container, ids, w, report);
         }
-        Facts::Text { json, resource_type } => text::contained(json, resource_type, at, owner, container, w, report),
+        Facts::Text { json, resource_type } => {
+            text::contained(node, json, resource_type, at, owner, container, w, report);
+        }
         _ => {}
     }
 }
@@ -236,27 +239,6 @@ pub(super) fn element_id(id: &str, new: bool, at: &Path<'_>, row: &'static str, 
     if !new {
         let message = format!("another element has the id `{id}`, wanted one that is unique in the resource");
         find("id-unique", IssueType::Duplicate, message);
-    }
-}
-
-/// A profile is no base definition of another type.
-pub(super) fn profiles(meta: &Meta, resource_type: &str, at: &Path<'_>, report: &mut Report) {
-    const BASE: &str = "http://hl7.org/fhir/StructureDefinition/";
-    for (index, profile) in meta.profile.iter().enumerate() {
-        let Some(url) = profile.value.as_ref().map(Uri::as_str) else { continue };
-        let Some(name) = url.strip_prefix(BASE) else { continue };
-        let name = name.split_once('|').map_or(name, |(name, _)| name);
-        let general = name == "Resource" || name == "DomainResource" && text::is_domain(resource_type);
-        let is_base = is_resource_type(name)
-            || matches!(name, "DomainResource" | "Element" | "BackboneElement")
-            || has_code("http://hl7.org/fhir/data-types", name) == Some(true);
-        if is_base && name != resource_type && !general {
-            let message = format!("`{url}` is the definition of {name}, and the resource is a {resource_type}");
-            let at = at.item("profile", index);
-            report.push(
-                Issue::new("profile-type", Severity::Error, IssueType::Value, at, message).with_row("Meta.profile"),
-            );
-        }
     }
 }
 

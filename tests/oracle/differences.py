@@ -12,7 +12,12 @@ import sys
 EXPLAINED = [
     ("here", "empty", "empty array", "empty arrays of primitives"),
     ("here", "uri", "", "a `uri` with characters that RFC 3986 has not"),
-    ("here", "(code|id|dateTime|date|instant|time|base64Binary|string|markdown|decimal)", "is not of type", "the form of a primitive"),
+    ("here", "(code|id|oid|uri|dateTime|date|instant|time|base64Binary|string|markdown|decimal)", "is not of type", "the form of a primitive"),
+    ("here", "extension-definition", "a second time", "an extension of HL7's own more often than its definition allows"),
+    ("here", "profile-type", r"\|", "a profile of another type with its version"),
+    ("there", "Validation_VAL_Profile_WrongType", "'(Domain)?Resource'", "the definition of DomainResource or Resource as a profile"),
+    ("there", "TYPE_SPECIFIC_CHECKS_DT_ATT_B64_DECODE_FAIL", "", "white space within the groups of a `base64Binary`"),
+    ("there", "REFERENCE_REF_QUERY_INVALID", "", "a conditional reference without a query"),
     ("here", "ucum", "", "a unit of a quantity that UCUM does not have (feature `ucum`)"),
     ("here", "array-length", "", "arrays of a repeating primitive"),
     ("here", "element-id", "", "an id of an element with a space"),
@@ -42,7 +47,7 @@ EXPLAINED = [
     ("there", "", "A document must have a date|must contain at least one entry", "a document without `meta.lastUpdated`, or without entries"),
     ("there", "Meta_RES_Security_Duplicate", "", "a security label that comes twice"),
     ("there", "", "reachable by traversing links", "an entry of a document that nothing refers to"),
-    ("there", "", r"contained\[|Composition|Bundle\.entry\[0\]\.resource\b", "a type that is not modelled"),
+    ("there", "", r"contained\[|Composition|Bundle\.entry\[0\]\.resource\b|^Parameters\.", "a type that is not modelled"),
     ("there", "", "org-1", "a type that is not modelled"),
 ]
 

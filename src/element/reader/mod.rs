@@ -14,6 +14,7 @@ pub(crate) use origin::Origin;
 use super::definition::Definition;
 use super::raw::Unmodelled;
 use super::scalar::Token;
+use super::value::Node;
 use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use std::borrow::Cow;
 
@@ -156,7 +157,12 @@ pub(crate) struct Reader<'a> {
     deepest: u32,
     /// The document from which the text was made, where it is no JSON document itself.
     origin: Option<Origin<'a>>,
+    /// How the parts of a resource that is kept as text are validated while they are read.
+    part_check: Option<PartCheck>,
 }
+
+/// Returns whether validating a part of a resource of that type finds nothing.
+pub(crate) type PartCheck = fn(&str, &dyn Node) -> bool;
 
 struct Fault {
     offset: usize,
@@ -186,7 +192,18 @@ impl<'a> Reader<'a> {
             memory: usize::MAX,
             deepest: MAX_DEPTH,
             origin: None,
+            part_check: None,
         }
+    }
+
+    /// With a check of the parts of resources that are kept as text, so that who validates need not read them again.
+    pub(crate) fn with_part_check(mut self, check: Option<PartCheck>) -> Self {
+        self.part_check = check;
+        self
+    }
+
+    pub(crate) fn part_check(&self) -> Option<PartCheck> {
+        self.part_check
     }
 
     /// Of a text that was made from a document in another format.

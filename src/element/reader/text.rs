@@ -48,6 +48,19 @@ impl<'a> Reader<'a> {
         read
     }
 
+    /// Returns the string that comes next, with nothing consumed; [`None`] where none comes or it is broken.
+    pub(crate) fn string_ahead(&mut self) -> Option<Cow<'a, str>> {
+        if self.peek() != Some(b'"') {
+            return None;
+        }
+        let pos = self.pos;
+        let found = self.string();
+        self.pos = pos;
+        // Broken JSON is reported by the pass that reads.
+        self.fault = None;
+        found.ok()
+    }
+
     /// Reads what does not stay in memory, so that it takes none of what the values may take together.
     pub(crate) fn scratch<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
         let memory = self.memory;
