@@ -125,43 +125,72 @@ impl<S: Scalar> Primitive<S> {
     }
 }
 
-/// Returns the rule and finding for an unusual value that its type allows. `escaped` says whether it had escapes.
-#[inline]
-fn oddity(of: &str, text: &str, escaped: bool) -> Option<(&'static str, String)> {
-    match of {
-        "string" | "markdown" => {
+/// What may be unusual about a value that its type allows.
+#[derive(Clone, Copy)]
+enum Oddities {
+    None,
+    /// Those of texts: blanks alone, and control characters.
+    Text,
+    /// Those of addresses: URNs of the wrong form, and brackets.
+    Uri,
+}
+
+impl Oddities {
+    const fn of(type_name: &str) -> Self {
+        match type_name.as_bytes() {
+            b"string" | b"markdown" => Self::Text,
+            b"uri" => Self::Uri,
+            _ => Self::None,
+        }
+    }
+
+    /// Returns whether a value may be unusual; almost none is. `escaped` says whether it had escapes.
+    #[inline]
+    fn may_be_in(self, text: &str, escaped: bool) -> bool {
+        match self {
+            Self::None => false,
             // Most texts begin with a letter; and JSON has control characters as escapes alone.
-            if text.as_bytes().first().is_none_or(|first| *first <= b' ' || !first.is_ascii())
-                && text.chars().all(char::is_whitespace)
-            {
-                return Some(("blank", "found a string of blanks, wanted no member or some text".to_owned()));
-            }
-            if !escaped {
-                return None;
-            }
-            let is_control = |c: &char| *c < ' ' && !matches!(c, '\t' | '\n' | '\r');
-            let found = text.chars().find(is_control)?;
-            let message =
-                format!("found the control character {}, wanted none but tab and line ends", found.escape_unicode());
-            Some(("control-character", message))
+            Self::Text => escaped || text.as_bytes().first().is_none_or(|first| *first <= b' ' || !first.is_ascii()),
+            Self::Uri => text.starts_with("urn:") || has_loose_bracket(text),
         }
-        "uri" => {
-            let cut = || text.chars().take(64).collect::<String>();
-            if text.starts_with("urn:") {
-                let reason = urn_fault(text)?;
-                return Some(("urn", format!("`{}` is no URN of its namespace: {reason}", cut())));
+    }
+
+    /// Returns the rule and the finding for an unusual value.
+    fn find(self, text: &str, escaped: bool) -> Option<(&'static str, String)> {
+        match self {
+            Self::None => None,
+            Self::Text => {
+                if text.chars().all(char::is_whitespace) {
+                    return Some(("blank", "found a string of blanks, wanted no member or some text".to_owned()));
+                }
+                if !escaped {
+                    return None;
+                }
+                let is_control = |c: &char| *c < ' ' && !matches!(c, '\t' | '\n' | '\r');
+                let found = text.chars().find(is_control)?;
+                let message = format!(
+                    "found the control character {}, wanted none but tab and line ends",
+                    found.escape_unicode()
+                );
+                Some(("control-character", message))
             }
-            has_loose_bracket(text).then(|| {
-                (
-                    "uri-bracket",
-                    format!(
-                        "`{}` has a bracket outside of a host, which RFC 3986 does not allow: wanted %5B and %5D",
-                        cut()
-                    ),
-                )
-            })
+            Self::Uri => {
+                let cut = || text.chars().take(64).collect::<String>();
+                if text.starts_with("urn:") {
+                    let reason = urn_fault(text)?;
+                    return Some(("urn", format!("`{}` is no URN of its namespace: {reason}", cut())));
+                }
+                has_loose_bracket(text).then(|| {
+                    (
+                        "uri-bracket",
+                        format!(
+                            "`{}` has a bracket outside of a host, which RFC 3986 does not allow: wanted %5B and %5D",
+                            cut()
+                        ),
+                    )
+                })
+            }
         }
-        _ => None,
     }
 }
 
@@ -173,7 +202,11 @@ pub(super) fn read_scalar<S: Scalar>(slot: &mut Option<S>, r: &mut Reader<'_>, a
     let Some(text) = r.scalar(at, S::TOKEN)? else { return Ok(Outcome::Refused) };
     match S::from_text(&text) {
         Ok(value) => {
-            if let Some((rule, message)) = oddity(S::TYPE, &text, matches!(text, Cow::Owned(_))) {
+            let oddities = const { Oddities::of(S::TYPE) };
+            let escaped = matches!(text, Cow::Owned(_));
+            if oddities.may_be_in(&text, escaped)
+                && let Some((rule, message)) = oddities.find(&text, escaped)
+            {
                 r.find_as(Severity::Warning, offset, rule, IssueType::Value, at, message);
             }
             *slot = Some(value);

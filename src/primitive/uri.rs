@@ -26,11 +26,14 @@ fn check_uri(text: &str) -> Result<(), &'static str> {
         return Err("wants at least one character");
     }
     // What stands before a colon in the first part of a path is a scheme, or the text is no reference (RFC 3986, section 4.2).
-    let bytes = text.as_bytes();
-    let end = bytes.iter().position(|byte| matches!(byte, b':' | b'/' | b'?' | b'#'));
-    let first = end.and_then(|end| bytes.split_at_checked(end));
-    if first.is_some_and(|(scheme, rest)| rest.first() == Some(&b':') && !is_scheme(scheme)) {
-        return Err("wants a scheme before the first colon: a letter, and letters, digits, `+`, `-` and `.`");
+    // Almost every uri has one of these.
+    if !(text.starts_with("http") && text.as_bytes().get(4..6).is_some_and(|next| matches!(next, b":/" | b"s:"))) {
+        let bytes = text.as_bytes();
+        let end = bytes.iter().position(|byte| matches!(byte, b':' | b'/' | b'?' | b'#'));
+        let first = end.and_then(|end| bytes.split_at_checked(end));
+        if first.is_some_and(|(scheme, rest)| rest.first() == Some(&b':') && !is_scheme(scheme)) {
+            return Err("wants a scheme before the first colon: a letter, and letters, digits, `+`, `-` and `.`");
+        }
     }
     // Almost every uri ends here; the rest looks at escapes and at characters beyond ASCII. A fold has no early end,
     // so that many bytes are checked at once.
@@ -90,12 +93,15 @@ pub(crate) fn urn_fault(text: &str) -> Option<&'static str> {
 }
 
 /// Returns whether a uri has a bracket where RFC 3986 has none: brackets are for the address of a host alone.
+#[inline]
 pub(crate) fn has_loose_bracket(text: &str) -> bool {
-    let is_bracket = |c: char| matches!(c, '[' | ']');
     // Hardly any uri has one; a fold has no early end, so that many bytes are judged at once.
-    if !text.bytes().fold(false, |found, byte| found | (byte == b'[') | (byte == b']')) {
-        return false;
-    }
+    text.bytes().fold(false, |found, byte| found | (byte == b'[') | (byte == b']')) && is_bracket_loose(text)
+}
+
+#[cold]
+fn is_bracket_loose(text: &str) -> bool {
+    let is_bracket = |c: char| matches!(c, '[' | ']');
     let (before, rest) = text.split_once("//").unwrap_or((text, ""));
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (host, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
