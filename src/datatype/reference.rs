@@ -1,6 +1,6 @@
 //! A reference from one resource to another.
 
-use super::{Identifier, Literal, Primitive, Target};
+use super::{Identifier, Literal, Primitive, Target, plain_id};
 use crate::element::{Facts, ReadMode, RuleDef};
 use crate::issue::IssueType;
 use crate::primitive::Text;
@@ -36,6 +36,10 @@ datatype! {
         targets: T::TYPES,
     };
     read |reference, r, at| {
+        let text = reference.reference.as_ref().and_then(|text| text.value.as_ref()).map_or("", Text::as_str);
+        if T::TYPES.is_empty() || T::TYPES.iter().any(|target| plain_id(text, target).is_some()) {
+            return;
+        }
         let Some(found) = reference.literal().and_then(|literal| literal.resource_type()) else { return };
         if allows::<T>(found) {
             return;

@@ -27,7 +27,7 @@ fn check_uri(text: &str) -> Result<(), &'static str> {
     }
     // What stands before a colon in the first part of a path is a scheme, or the text is no reference (RFC 3986, section 4.2).
     // Almost every uri has one of these.
-    if !(text.starts_with("http") && text.as_bytes().get(4..6).is_some_and(|next| matches!(next, b":/" | b"s:"))) {
+    if !is_http(text) {
         let bytes = text.as_bytes();
         let end = bytes.iter().position(|byte| matches!(byte, b':' | b'/' | b'?' | b'#'));
         let first = end.and_then(|end| bytes.split_at_checked(end));
@@ -110,8 +110,17 @@ fn is_bracket_loose(text: &str) -> bool {
     before.contains(is_bracket) || after.contains(is_bracket) || (host.contains(is_bracket) && !in_host)
 }
 
+/// Returns whether the text begins with the scheme of the web, as nearly every uri does.
+#[inline]
+fn is_http(text: &str) -> bool {
+    text.starts_with("http:") || text.starts_with("https:")
+}
+
 /// Returns whether the text begins with a scheme.
 pub(crate) fn is_absolute(text: &str) -> bool {
+    if is_http(text) {
+        return true;
+    }
     let bytes = text.as_bytes();
     let scheme = bytes.iter().position(|byte| *byte == b':').and_then(|end| bytes.get(..end));
     scheme.is_some_and(is_scheme)

@@ -2,7 +2,7 @@
 
 use super::container::{Container, Referred};
 use super::walk::Walk;
-use crate::datatype::{Literal, REF_1};
+use crate::datatype::{Literal, REF_1, plain_id};
 use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::primitive::{Uri, is_absolute, urn_fault};
 
@@ -15,6 +15,9 @@ pub(super) fn check(
     w: &Walk<'_>,
     report: &mut Report,
 ) {
+    if targets.iter().any(|target| plain_id(literal, target).is_some()) {
+        return;
+    }
     let mut find = |rule: &'static str, severity: Severity, kind: IssueType, row: &'static str, message: String| {
         report.push(Issue::new(rule, severity, kind, at, message).with_row(row));
     };
