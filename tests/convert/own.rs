@@ -180,7 +180,7 @@ fn codings_of_a_status_reason_keep_their_places() {
         extended(&[mark("true")]),
         extended(&[mark("false")]),
         extended(&[mark("true"), mark("true")]),
-        extended(&[own.clone()]),
+        extended(std::slice::from_ref(&own)),
         extended(&[own.clone(), mark("true")]),
         extended(&[mark("true"), own]),
     ];

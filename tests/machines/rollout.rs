@@ -319,7 +319,7 @@ fn spec_refuses_what_cannot_be_carried_out() {
 
 #[test]
 fn waves_and_lanes_follow_from_the_component_alone() {
-    let waves = [10, 90, 900].map(|permille| WaveSpec::new(permille));
+    let waves = [10, 90, 900].map(WaveSpec::new);
     let regions = ["eu", "us"].map(|name| (region(name), RegionPolicy::default()));
     let spec = spec(
         request()

@@ -7,7 +7,9 @@ use fhir_devices::element::ReadMode;
 use fhir_devices::issue::{IssueType, Severity};
 use fhir_devices::rest::Limits;
 use fhir_devices::search::{IndexEntries, ResourceType};
-use fhir_devices::store::{BoxFuture, Key, Page, ResourceStore, Search, StoreError, Tenant, Version, Write};
+use fhir_devices::store::{
+    BoxFuture, Capabilities, Key, Page, ResourceStore, Search, StoreError, Tenant, Version, Write,
+};
 use fhir_devices::validate::{check, check_within};
 use fhir_devices::{Device, Report};
 use serde_json::json;
