@@ -11,7 +11,11 @@ import ca.uhn.fhir.rest.gclient.StringClientParam;
 import ca.uhn.fhir.rest.gclient.TokenClientParam;
 import ca.uhn.fhir.rest.server.exceptions.ResourceGoneException;
 import ca.uhn.fhir.rest.server.exceptions.ResourceVersionConflictException;
+import com.sun.net.httpserver.HttpServer;
+import java.net.InetSocketAddress;
 import java.util.List;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import org.hl7.fhir.dstu3.model.*;
 
@@ -42,7 +46,7 @@ public class HapiClient {
             .collect(Collectors.toList());
     }
 
-    public static void main(String[] arguments) {
+    public static void main(String[] arguments) throws Exception {
         CONTEXT.getRestfulClientFactory().setSocketTimeout(60_000);
         IGenericClient client = CONTEXT.newRestfulGenericClient(arguments[0]);
         client.registerInterceptor(new GZipContentInterceptor());
@@ -98,8 +102,7 @@ public class HapiClient {
         Bundle back = client.loadPage().previous(next).execute();
         check(ids(page).size() == 2 && ids(back).equals(ids(page)), ids(page), ids(back));
         // Where it compresses, this client leaves the type of a form out.
-        IGenericClient plain = CONTEXT.newRestfulGenericClient(arguments[0]);
-        Bundle posted = plain.search().forResource(Device.class).where(new StringClientParam("model").matches().value("patched"))
+        Bundle posted = client.search().forResource(Device.class).where(new StringClientParam("model").matches().value("patched"))
             .usingStyle(ca.uhn.fhir.rest.api.SearchStyleEnum.POST).returnBundle(Bundle.class).execute();
         check(ids(posted).size() == 2, ids(posted));
         Bundle chained = client.search().byUrl("DeviceComponent?source.identifier=urn:hapi|3&_include=DeviceComponent:source")
@@ -130,6 +133,29 @@ public class HapiClient {
             .meta(new Meta().addTag(new Coding().setSystem("urn:hapi").setCode("x"))).execute();
         check(deleted.getTag("urn:hapi", "x") == null, deleted);
         check(client.meta().get(Meta.class).fromResource(new IdType("Device", id)).execute() != null);
+
+        // A subscription.
+        LinkedBlockingQueue<String> told = new LinkedBlockingQueue<>();
+        HttpServer hook = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+        hook.createContext("/told", exchange -> {
+            exchange.getRequestBody().readAllBytes();
+            exchange.sendResponseHeaders(204, -1);
+            exchange.close();
+            told.add(exchange.getRequestMethod() + " " + exchange.getRequestHeaders().getFirst("X-Secret"));
+        });
+        hook.start();
+        Subscription subscription = new Subscription();
+        subscription.setStatus(Subscription.SubscriptionStatus.REQUESTED).setReason("a test").setCriteria("Device?model=told");
+        subscription.getChannel().setType(Subscription.SubscriptionChannelType.RESTHOOK)
+            .setEndpoint("http://127.0.0.1:" + hook.getAddress().getPort() + "/told").addHeader("X-Secret: s3cret");
+        IdType subscribed = new IdType("Subscription", client.create().resource(subscription).execute().getId().getIdPart());
+        client.create().resource(device("8").setModel("told")).execute();
+        String notification = told.poll(30, TimeUnit.SECONDS);
+        check("POST s3cret".equals(notification), String.valueOf(notification));
+        Subscription active = client.read().resource(Subscription.class).withId(subscribed).execute();
+        check(active.getStatus() == Subscription.SubscriptionStatus.ACTIVE, active.getStatus());
+        client.delete().resourceById(subscribed).execute();
+        hook.stop(0);
 
         // Deletion, conditionally too.
         client.delete().resourceById("Device", id).execute();

@@ -1,6 +1,8 @@
 // fhir-kit-client 1.x against a running service: node fhir-kit-client.mjs BASE
 import assert from 'node:assert/strict';
+import { gzipSync } from 'node:zlib';
 import Client from 'fhir-kit-client';
+import { notified } from './hook.mjs';
 
 const client = new Client({ baseUrl: process.argv[2] });
 const device = (serial, model = 'kit') => ({
@@ -20,12 +22,15 @@ assert.ok(made.id && made.meta.versionId === '1');
 const once = { resourceType: 'Device', body: device('1'), headers: { 'If-None-Exist': 'identifier=urn:kit|1' } };
 assert.equal((await client.create(once)).id, made.id);
 
+const upserted = { resourceType: 'Device', searchParams: { identifier: 'urn:kit|1' }, body: device('1') };
+assert.equal((await client.update(upserted)).id, made.id);
+
 // Patch, update and delete.
 const JSONPatch = [{ op: 'replace', path: '/model', value: 'patched' }];
 assert.equal((await client.patch({ resourceType: 'Device', id: made.id, JSONPatch })).model, 'patched');
 const updated = await client.update({ resourceType: 'Device', id: made.id, body: { ...device('1', 'new'), id: made.id } });
-assert.equal(updated.meta.versionId, '3');
-assert.equal((await client.vread({ resourceType: 'Device', id: made.id, version: '2' })).model, 'patched');
+assert.equal(updated.meta.versionId, '4');
+assert.equal((await client.vread({ resourceType: 'Device', id: made.id, version: '3' })).model, 'patched');
 
 // Batches and transactions, with a `total` as some clients write it.
 const batch = [2, 3, 4, 5].map((at) => entry('PUT', `Device/kit-${at}`, { ...device(`${at}`), id: `kit-${at}` }));
@@ -64,7 +69,7 @@ assert.equal(unknown.entry.at(-1).search.mode, 'outcome');
 
 // Histories.
 const own = await client.resourceHistory({ resourceType: 'Device', id: made.id });
-assert.deepEqual(own.entry.map((e) => e.request.method), ['PUT', 'PUT', 'POST']);
+assert.deepEqual(own.entry.map((e) => e.request.method), ['PUT', 'PUT', 'PUT', 'POST']);
 await client.delete({ resourceType: 'Device', id: 'kit-5' });
 const ofType = await client.typeHistory({ resourceType: 'Device' });
 assert.equal(ofType.entry[0].request.method, 'DELETE');
@@ -75,3 +80,21 @@ const outcome = await client.operation({ name: 'validate', resourceType: 'Device
 assert.equal(outcome.issue[0].severity, 'information');
 const wrong = await client.operation({ name: 'validate', resourceType: 'Device', input: { resourceType: 'Device', status: 'x' } });
 assert.equal(wrong.issue[0].severity, 'error');
+
+// Bodies that are compressed, which this client leaves to what it stands on.
+const compressed = await fetch(`${process.argv[2]}/Device/kit-2`, {
+  method: 'PUT',
+  headers: { 'content-type': 'application/fhir+json', 'content-encoding': 'gzip', 'accept-encoding': 'gzip' },
+  body: gzipSync(JSON.stringify({ ...device('2', 'zipped'), id: 'kit-2' })),
+});
+assert.deepEqual([compressed.status, (await compressed.json()).model], [200, 'zipped']);
+
+// A subscription.
+await notified(async (subscription) => {
+  const { id } = await client.create({ resourceType: 'Subscription', body: subscription('Device?model=told') });
+  await client.update({ resourceType: 'Device', id: 'kit-3', body: { ...device('3', 'told'), id: 'kit-3' } });
+  return {
+    status: async () => (await client.read({ resourceType: 'Subscription', id })).status,
+    end: () => client.delete({ resourceType: 'Subscription', id }),
+  };
+});

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { gzipSync } from 'node:zlib';
 import { createRequire } from 'node:module';
+import { notified } from './hook.mjs';
 
 const FHIR = createRequire(import.meta.url)('fhirclient');
 const base = process.argv[2];
@@ -44,12 +45,18 @@ const bundle = (type, entry) => ({ resourceType: 'Bundle', type, entry });
 const batch = bundle('batch', [{ request: { method: 'GET', url: 'Device/smart-1' } }, { request: { method: 'DELETE', url: 'Device/smart-3' } }]);
 const answer = await client.request({ url: '', method: 'POST', body: JSON.stringify(batch), headers: { 'content-type': 'application/fhir+json' } });
 assert.deepEqual(answer.entry.map((e) => e.response.status), ['200 OK', '204 No Content']);
+const both = bundle('transaction', [
+  { resource: device('smart-4'), request: { method: 'PUT', url: 'Device/smart-4' } },
+  { request: { method: 'GET', url: 'Device/smart-1' } },
+]);
+const done = await client.request({ url: '', method: 'POST', body: JSON.stringify(both), headers: { 'content-type': 'application/fhir+json' } });
+assert.deepEqual(done.entry.map((e) => e.response.status), ['201 Created', '200 OK']);
 const valid = await client.request({
   url: 'Device/$validate', method: 'POST', body: JSON.stringify(bare), headers: { 'content-type': 'application/fhir+json' },
 });
 assert.equal(valid.issue[0].severity, 'information');
 const history = await client.request('Device/_history?_count=1');
-assert.deepEqual([history.entry[0].request.method, history.entry[0].request.url], ['DELETE', 'Device/smart-3/_history/2']);
+assert.deepEqual([history.entry[0].request.method, history.entry[0].request.url], ['PUT', 'Device/smart-4/_history/1']);
 
 // A body that is compressed, which clients leave to what they stand on.
 const compressed = await fetch(`${base}/Device/smart-1`, {
@@ -58,3 +65,13 @@ const compressed = await fetch(`${base}/Device/smart-1`, {
   body: gzipSync(JSON.stringify(device('smart-1', 'zipped'))),
 });
 assert.deepEqual([compressed.status, (await compressed.json()).model], [200, 'zipped']);
+
+// A subscription.
+await notified(async (subscription) => {
+  const { id } = await client.create(subscription('Device?model=told'));
+  await client.update(device('smart-2', 'told'));
+  return {
+    status: async () => (await client.request(`Subscription/${id}`)).status,
+    end: () => client.delete(`Subscription/${id}`),
+  };
+});

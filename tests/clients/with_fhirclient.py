@@ -9,6 +9,8 @@ from fhirclient import client
 from fhirclient.models.bundle import Bundle
 from fhirclient.models.device import Device
 from fhirclient.models.devicecomponent import DeviceComponent
+from fhirclient.models.subscription import Subscription
+from hook import Hook
 
 base = sys.argv[1]
 server = client.FHIRClient(settings={"app_id": "gate", "api_base": base + "/"}).server
@@ -70,6 +72,9 @@ transaction = {"resourceType": "Bundle", "type": "transaction", "total": 1,
                "entry": [{"request": {"method": "GET", "url": f"Device/{made['id']}"}}]}
 answer = Bundle(server.post_json("", transaction).json())
 assert answer.entry[0].resource.id == made["id"]
+batch = {"resourceType": "Bundle", "type": "batch", "entry": transaction["entry"] + [{"request": {"method": "GET", "url": "Device/none"}}]}
+answer = Bundle(server.post_json("", batch).json())
+assert [entry.response.status for entry in answer.entry] == ["200 OK", "404 Not Found"]
 outcome = server.post_json("Device/$validate", device("9").as_json()).json()
 assert outcome["issue"][0]["severity"] == "information"
 zipped = requests.put(
@@ -78,4 +83,13 @@ zipped = requests.put(
     headers={"Content-Type": "application/fhir+json", "Content-Encoding": "gzip", "Accept-Encoding": "gzip"},
 )
 assert (zipped.status_code, zipped.headers["Content-Encoding"]) == (200, "gzip") or len(zipped.content) < 64, zipped.text
+# A subscription.
+hook = Hook()
+wanted = hook.subscription("Device?model=told")
+subscription = Subscription({"resourceType": "Subscription", **wanted}).create(server)
+device("5", model="told").create(server)
+hook.is_told()
+subscription = Subscription.read(subscription["id"], server)
+assert subscription.status == "active", subscription.as_json()
+assert subscription.delete(server) is not False
 assert one.delete(server) is not False

@@ -1,9 +1,13 @@
 """fhirpy against a running service: with_fhirpy.py BASE"""
 
+import gzip
+import json
 import sys
 
+import requests
 from fhirpy import SyncFHIRClient
 from fhirpy.base.exceptions import OperationOutcome
+from hook import Hook
 
 client = SyncFHIRClient(sys.argv[1])
 devices = client.resources("Device")
@@ -13,7 +17,7 @@ def device(serial, **more):
     return client.resource("Device", identifier=[{"system": "urn:py", "value": serial}], **more)
 
 
-# Create, conditionally too; update, patch and delete.
+# Create, conditionally too; update and delete.
 made = device("1", model="py")
 made.save()
 assert made["meta"]["versionId"] == "1", made
@@ -64,4 +68,43 @@ try:
     raise AssertionError("a wrong status was taken")
 except OperationOutcome as outcome:
     assert "required-binding" in str(outcome), outcome
+# What this client calls a patch is none of FHIR's: JSON Patch is sent by what it stands on, as are bodies that are compressed.
+base, address = sys.argv[1], f"{sys.argv[1]}/Device/{made['id']}"
+patch = requests.patch(
+    address,
+    data=json.dumps([{"op": "add", "path": "/lotNumber", "value": "L1"}]),
+    headers={"Content-Type": "application/json-patch+json"},
+)
+assert patch.json()["lotNumber"] == "L1", patch.text
+zipped = requests.put(
+    address,
+    data=gzip.compress(json.dumps({**patch.json(), "model": "zipped " * 300}).encode()),
+    headers={"Content-Type": "application/fhir+json", "Content-Encoding": "gzip", "Accept-Encoding": "gzip"},
+)
+assert (zipped.status_code, zipped.headers["Content-Encoding"]) == (200, "gzip"), zipped.text
+
+# Pages back and forth, transactions.
+page = devices.search(identifier="urn:py|").sort("identifier").limit(2).fetch_raw()
+
+
+def follow(bundle, relation):
+    url = next(link["url"] for link in bundle["link"] if link["relation"] == relation)
+    return requests.get(url).json()
+
+
+back = follow(follow(page, "next"), "previous")
+assert [entry["resource"]["id"] for entry in back["entry"]] == [entry["resource"]["id"] for entry in page["entry"]]
+entries = [{"request": {"method": "GET", "url": f"Device/{made['id']}"}}]
+transaction = {"resourceType": "Bundle", "type": "transaction", "total": 1, "entry": entries}
+assert client.execute("", data=transaction)["entry"][0]["resource"]["id"] == made["id"]
+
+# A subscription.
+hook = Hook()
+subscription = client.resource("Subscription", **hook.subscription("Device?model=told"))
+subscription.save()
+device("7", model="told").save()
+hook.is_told()
+subscription.refresh()
+assert subscription["status"] == "active", subscription
+subscription.delete()
 made.delete()
