@@ -205,6 +205,59 @@ fn earlier_schema_becomes_searchable_by_own_parameters() {
     });
 }
 
+#[test]
+fn search_gives_what_is_referred_to_in_the_same_statement() {
+    on_a_server(|| async {
+        let (store, t) = (connect().await, fresh());
+        assert!(store.capabilities().search_with_targets);
+        let part = |id: &str| Key::new(ResourceType::DeviceComponent, id).unwrap();
+        let refers = |source: &str, parent: &str| source_and_parent(source, parent);
+        for (key, index) in [
+            (device("d1"), nothing()),
+            (device("d2"), nothing()),
+            (part("top"), refers("Device/d1", "DeviceComponent/none")),
+            (part("a"), refers("Device/d1", "DeviceComponent/top")),
+            (part("b"), refers("Device/d2", "DeviceComponent/top")),
+            (part("c"), refers("Device/gone", "urn:uuid:7")),
+            (part("e"), refers("Device/d1\0\u{e9}", "http://there.example/DeviceComponent/top")),
+        ] {
+            put(&store, &t, Write::put(key, "{}", index)).await.unwrap();
+        }
+        put(&store, &t, Write::put(device("gone"), "{}", nothing())).await.unwrap();
+        put(&store, &t, Write::delete(device("gone"), Precondition::None)).await.unwrap();
+        let (source, parent) =
+            ((Parameter::Source, ResourceType::Device), (Parameter::Parent, ResourceType::DeviceComponent));
+        let all = Search::new(ResourceType::DeviceComponent);
+        let by_identifier = all.clone().and(Criterion::identifier("1".parse().unwrap()));
+        let windowed = by_identifier.clone().and(Criterion::parent("DeviceComponent/top"));
+        for (search, follow, found, wanted) in [
+            (all.clone(), &[source, parent][..], "a b c e top", "Device/d1 Device/d2 DeviceComponent/top"),
+            (all.clone().limit(1), &[source], "a", "Device/d1 Device/d2"),
+            (by_identifier.clone(), &[parent], "a b c e top", "DeviceComponent/top"),
+            (windowed.clone(), &[source, parent], "a b", "Device/d1 Device/d2 DeviceComponent/top"),
+            (windowed.and(Criterion::source("Device/d9")), &[source], "", ""),
+            (all, &[], "a b c e top", ""),
+        ] {
+            let (page, targets) = store.search_with_targets(&t, &search, follow).await.unwrap();
+            let plain = store.search(&t, &search).await.unwrap();
+            assert_eq!((&page.items, page.next.is_some()), (&plain.items, plain.next.is_some()), "{search:?}");
+            let ids: Vec<&str> = page.items.iter().map(|version| version.key.id().as_str()).collect();
+            assert_eq!(ids.join(" "), found, "{search:?}");
+            let mut keys: Vec<String> = targets.iter().map(|version| version.key.to_string()).collect();
+            keys.sort();
+            assert_eq!(keys.join(" "), wanted, "{search:?}");
+            assert!(targets.iter().all(|version| version.body.as_deref() == Some(b"{}")));
+        }
+    });
+}
+
+fn source_and_parent(source: &str, parent: &str) -> IndexEntries {
+    nothing()
+        .with(Parameter::Identifier, Token::bare("1"))
+        .with(Parameter::Source, Token::bare(source))
+        .with(Parameter::Parent, Token::bare(parent))
+}
+
 // ------------------------------------------------------------------------------------------ commits
 
 #[test]

@@ -8,10 +8,13 @@ use super::place::Place;
 use super::problem::{Problem, Result};
 use super::query::{MAX_COUNT, Query, Total};
 use super::sort::Values;
+use crate::search::{Parameter, ResourceType};
 use crate::store::{Key, Page, PageToken, ResourceStore, Search, SearchOrder, StoreError, Version, typed};
 use crate::support::yield_now;
 use smol_str::SmolStr;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 /// The most resources that one page checks before it gives what it has, and a link to go on.
 pub(super) const MAX_JUDGED: usize = 10_000;
@@ -42,6 +45,8 @@ pub(super) struct Hits {
     pub(super) next: Option<PageToken>,
     /// The token of the page before, which is none for the first one; nothing where this is the first.
     pub(super) previous: Option<Option<PageToken>>,
+    /// What the page refers to, as far as the store gave it with the page.
+    pub(super) targets: BTreeMap<Key, Version>,
 }
 
 /// The bytes of a version.
@@ -108,6 +113,10 @@ pub(super) struct Finder<'a, S: ?Sized> {
     pub(super) query: &'a Query,
     /// What the conditions on other resources come to.
     pub(super) resolved: Resolved,
+    /// The references of the page that are followed.
+    pub(super) follow: Vec<(Parameter, ResourceType)>,
+    /// What the store gave with what refers to it.
+    pub(super) targets: Mutex<BTreeMap<Key, Version>>,
 }
 
 impl<S: ResourceStore + ?Sized> Finder<'_, S> {
@@ -140,6 +149,7 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             Total::Estimate if hits.total.is_none() => hits.total = Some(self.count(false).await?),
             Total::Accurate | Total::Estimate | Total::IfKnown => {}
         }
+        hits.targets = std::mem::take(&mut *self.targets.lock().unwrap_or_else(PoisonError::into_inner));
         if before > 0 {
             let seen = before.saturating_sub(self.query.count);
             let place = (seen > 0).then(|| Place::behind(seen));
@@ -302,8 +312,17 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
             order,
             ..Search::new(self.query.resource_type).limit(limit)
         };
-        let page = self.server.store.search(&search).await.map_err(|error| Problem::of_store(&error, "the search"))?;
-        self.server.spent.look(CALL.saturating_add(page.items.len()), 0);
+        let follow = if bodies { self.follow.as_slice() } else { &[] };
+        let found = match follow.is_empty() {
+            true => self.server.store.search(&search).await.map(|page| (page, Vec::new())),
+            false => self.server.store.search_with_targets(&search, follow).await,
+        };
+        let (page, targets) = found.map_err(|error| Problem::of_store(&error, "the search"))?;
+        self.server.spent.look(CALL.saturating_add(page.items.len()).saturating_add(targets.len()), 0);
+        if !targets.is_empty() {
+            let mut kept = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.extend(targets.into_iter().map(|version| (version.key.clone(), version)));
+        }
         Ok(page)
     }
 
@@ -338,11 +357,19 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
         let passed = Shown::read(order, &place.last);
         loop {
             let limit = chunk.next(wanted.saturating_sub(hits.page.len()));
-            let found = self.ask(limit, after.clone(), (order, &place.last)).await?;
+            // One more tells whether there is another page, for which another round trip would be made.
+            let asks_for_more = !self.follow.is_empty() && order == SearchOrder::Id;
+            let asked = limit.saturating_add(usize::from(asks_for_more));
+            let found = self.ask(asked, after.clone(), (order, &place.last)).await?;
+            let mut is_more = false;
             for version in found.items {
                 // Something is passed over only where a page was cut, or the store's token was too long for ours.
                 if passed.as_ref().is_some_and(|passed| !passed.is_before(order, &version)) {
                     continue;
+                }
+                is_more = hits.page.len() >= wanted;
+                if is_more {
+                    break;
                 }
                 if !room.takes(&version) {
                     let last = last_shown(&hits, order).unwrap_or(place.last);
@@ -354,6 +381,12 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 hits.page.push(version);
             }
             let shown = place.seen.saturating_add(hits.page.len());
+            if is_more {
+                hits.total = found.next.is_none().then(|| shown.saturating_add(1));
+                let last = last_shown(&hits, order).unwrap_or(place.last);
+                hits.next = Some(self.seal(&Place { seen: shown, last, from: None, skips: false })?);
+                return Ok(hits);
+            }
             let Some(next) = found.next else {
                 hits.total = Some(shown);
                 return Ok(hits);

@@ -7,6 +7,7 @@ use super::problem::{Problem, Result};
 use crate::reference::OwnBase;
 use crate::search::{Criterion, Parameter, ResourceType, value::values};
 use crate::store::{Key, ResourceStore, Search, StoreError, Version, typed};
+use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most resources that go with a page.
@@ -77,6 +78,13 @@ impl Include {
     }
 }
 
+impl Include {
+    /// Returns the reference that is followed from what a search finds, and the type to which it leads.
+    pub(super) fn followed_from(self, found: ResourceType) -> Option<(Parameter, ResourceType)> {
+        (!self.reverse && self.from == found).then_some((self.by, self.to))
+    }
+}
+
 /// What goes with some resources.
 #[derive(Debug, Default)]
 pub(super) struct Included {
@@ -89,11 +97,12 @@ pub(super) struct Included {
 }
 
 impl Included {
-    /// Follows the references from a page, and back to it.
+    /// Follows the references from a page, and back to it. Some of what it refers to may be there already.
     pub(super) async fn gather<S: ResourceStore + ?Sized>(
         server: &Server<S>,
         includes: &[Include],
         page: &[Version],
+        targets: &BTreeMap<Key, Version>,
     ) -> Result<Self> {
         let mut included = Self { bytes: page.iter().map(size).sum(), ..Self::default() };
         if includes.is_empty() {
@@ -104,9 +113,17 @@ impl Included {
         let mut applied = includes.to_vec();
         while !frontier.is_empty() && !applied.is_empty() && !included.cut {
             let mut searches = Vec::new();
-            forward(server, &applied, &frontier, &known, &mut searches)?;
-            backward(&applied, &frontier, &server.base, &mut searches);
             let mut next = Vec::new();
+            let mut wanted = forward(server, &applied, &frontier, &known)?;
+            for (kind, ids) in &mut wanted {
+                let here = |id: &SmolStr| targets.get(&Key::new(*kind, id.clone()).ok()?);
+                let (there, missing) = ids.iter().cloned().partition(|id| here(id).is_some());
+                *ids = missing;
+                let there: BTreeSet<SmolStr> = there;
+                included.add(server, there.iter().filter_map(here).cloned(), &mut known, &mut next);
+            }
+            searches_for(wanted, &mut searches);
+            backward(&applied, &frontier, &server.base, &mut searches);
             for search in searches {
                 included.take(server, search, &mut known, &mut next).await?;
             }
@@ -123,6 +140,29 @@ impl Included {
         self.cut |= other.cut;
     }
 
+    /// Adds resources that are not known yet, as far as there is room.
+    fn add<S: ResourceStore + ?Sized>(
+        &mut self,
+        server: &Server<S>,
+        versions: impl Iterator<Item = Version>,
+        known: &mut BTreeSet<Key>,
+        next: &mut Vec<Version>,
+    ) {
+        for version in versions {
+            if known.contains(&version.key) {
+                continue;
+            }
+            let bytes = self.bytes.saturating_add(size(&version));
+            if self.found.len().saturating_add(next.len()) >= MAX_INCLUDED || bytes > server.limits.page_bytes() {
+                self.cut = true;
+                return;
+            }
+            self.bytes = bytes;
+            known.insert(version.key.clone());
+            next.push(version);
+        }
+    }
+
     async fn take<S: ResourceStore + ?Sized>(
         &mut self,
         server: &Server<S>,
@@ -134,18 +174,9 @@ impl Included {
             server.spent.may_look(&server.limits)?;
             let page = server.store.search(&search).await.map_err(|error| Problem::of_store(&error, "the search"))?;
             server.spent.look(CALL + page.items.len(), 0);
-            for version in page.items {
-                if known.contains(&version.key) {
-                    continue;
-                }
-                let bytes = self.bytes.saturating_add(size(&version));
-                if self.found.len().saturating_add(next.len()) >= MAX_INCLUDED || bytes > server.limits.page_bytes() {
-                    self.cut = true;
-                    return Ok(());
-                }
-                self.bytes = bytes;
-                known.insert(version.key.clone());
-                next.push(version);
+            self.add(server, page.items.into_iter(), known, next);
+            if self.cut {
+                return Ok(());
             }
             match page.next {
                 Some(token) => search.after = Some(token),
@@ -159,14 +190,13 @@ fn limit() -> u32 {
     u32::try_from(MAX_INCLUDED).unwrap_or(u32::MAX)
 }
 
-/// Returns the searches for what the resources refer to: one for each type, unless there are many.
+/// Returns the ids to which the resources refer, by type.
 fn forward<S: ResourceStore + ?Sized>(
     server: &Server<S>,
     includes: &[Include],
     frontier: &[Version],
     known: &BTreeSet<Key>,
-    searches: &mut Vec<Search>,
-) -> Result<()> {
+) -> Result<BTreeMap<ResourceType, BTreeSet<SmolStr>>> {
     let mut wanted: BTreeMap<ResourceType, BTreeSet<_>> = BTreeMap::new();
     for version in frontier {
         let of_type = |include: &&Include| !include.reverse && include.from == version.key.resource_type();
@@ -189,6 +219,11 @@ fn forward<S: ResourceStore + ?Sized>(
             }
         }
     }
+    Ok(wanted)
+}
+
+/// Adds the searches for resources of each type: one, unless there are many.
+fn searches_for(wanted: BTreeMap<ResourceType, BTreeSet<SmolStr>>, searches: &mut Vec<Search>) {
     for (kind, ids) in wanted {
         let ids: Vec<_> = ids.into_iter().collect();
         searches.extend(
@@ -196,7 +231,6 @@ fn forward<S: ResourceStore + ?Sized>(
                 .map(|ids| Search::new(kind).and(Criterion::AnyId(ids.iter().cloned().collect())).limit(limit())),
         );
     }
-    Ok(())
 }
 
 /// The searches for what refers to the resources.

@@ -129,7 +129,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         };
         let query = Query::read(kind, &query, &self.setting(), self.handling)?;
         let hits = self.finder(&query).await?.page().await?;
-        let included = Included::gather(self, &query.includes, &hits.page).await?;
+        let included = Included::gather(self, &query.includes, &hits.page, &hits.targets).await?;
 
         let own = query.page.as_ref().map(smol_str::SmolStr::as_str);
         let mut links = vec![("self", query.link(&self.base, own, self.format))];
@@ -211,7 +211,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             total = total.zip(hits.total).map(|(total, more)| total.saturating_add(more));
             left = left.saturating_sub(hits.page.len());
             room = room.saturating_sub(hits.page.iter().map(super::find::size).sum());
-            included.extend(Included::gather(self, &query.includes, &hits.page).await?);
+            included.extend(Included::gather(self, &query.includes, &hits.page, &hits.targets).await?);
             matches.extend(hits.page);
             if let Some(token) = hits.next {
                 next = Some((kind, Some(token.to_string())));

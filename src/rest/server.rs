@@ -449,7 +449,11 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     pub(super) async fn finder<'a>(&'a self, query: &'a Query) -> Result<Finder<'a, S>> {
         let resolved = self.resolve(query.resource_type, &query.chains).await?;
-        Ok(Finder { server: self, query, resolved })
+        let follow = match self.store.capabilities().search_with_targets {
+            true => query.includes.iter().filter_map(|include| include.followed_from(query.resource_type)).collect(),
+            false => Vec::new(),
+        };
+        Ok(Finder { server: self, query, resolved, follow, targets: Mutex::default() })
     }
 
     /// A resource that is read, unless the client has it.

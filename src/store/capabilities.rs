@@ -51,6 +51,9 @@ pub struct Capabilities {
     /// Whether every resource is found by [this library's own parameters](crate::search::Parameter::is_own): also those that
     /// were written before there were any. Otherwise the REST API looks through the resources for them.
     pub own_parameters: bool,
+    /// Whether a search gives what the found resources refer to with them, in one round trip, by
+    /// [`search_with_targets`](super::ResourceStore::search_with_targets).
+    pub search_with_targets: bool,
     /// Whether the time of a version is never before that of the one before it, also where several write at the same moment.
     pub ordered_times: bool,
     /// Whether [`Precondition::Absent`](super::Precondition::Absent) is checked in the same step as the write. Without it two
@@ -84,6 +87,7 @@ impl Capabilities {
             deletion_write_ids: true,
             given_entries: true,
             own_parameters: false,
+            search_with_targets: false,
             ordered_times: true,
             conditional_create: true,
             conditional_delete: true,

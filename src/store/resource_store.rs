@@ -4,6 +4,7 @@ use super::{
     Capabilities, Changes, CommitError, Key, Page, PageToken, Result, Search, StoreError, Tenant, Version, VersionId,
     Write,
 };
+use crate::search::{Parameter, ResourceType};
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::pin::Pin;
@@ -123,6 +124,22 @@ pub trait ResourceStore: Send + Sync + 'static {
     /// troubles.
     fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>>;
 
+    /// The same page, with living resources of the tenant to which those of the page refer by these parameters, to resources of
+    /// these types: all, some or none of them, as far as that takes no further round trip. What is missing the caller looks for.
+    /// Stores with the [capability](Capabilities::search_with_targets) do so, for searches in the order of ids.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    fn search_with_targets<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        search: &'a Search,
+        follow: &'a [(Parameter, ResourceType)],
+    ) -> BoxFuture<'a, Result<(Page<Version>, Vec<Version>)>> {
+        let _ = follow;
+        Box::pin(async move { Ok((self.search(tenant, search).await?, Vec::new())) })
+    }
+
     /// One page of the versions of a resource, newest first (R5, R8).
     ///
     /// # Errors
@@ -176,6 +193,15 @@ impl<S: ResourceStore + ?Sized> ResourceStore for Arc<S> {
 
     fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
         (**self).search(tenant, search)
+    }
+
+    fn search_with_targets<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        search: &'a Search,
+        follow: &'a [(Parameter, ResourceType)],
+    ) -> BoxFuture<'a, Result<(Page<Version>, Vec<Version>)>> {
+        (**self).search_with_targets(tenant, search, follow)
     }
 
     fn history<'a>(

@@ -5,7 +5,7 @@ use super::{
     Storable, StoreError, Subject, Tenant, ValidWrite, Version, VersionId, Write, WriteId,
 };
 use crate::reference::OwnBase;
-use crate::search::ResourceType;
+use crate::search::{Parameter, ResourceType};
 use crate::validate::Valid;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -248,6 +248,19 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// As [`ResourceStore::search`].
     pub async fn search(&self, search: &Search) -> Result<Page<Version>> {
         let found = self.store.search(&self.tenant, search).await;
+        found.map_err(|error| error.about(Subject::Resources(self.tenant.clone(), search.resource_type)))
+    }
+
+    /// The same page, with resources to which those of the page refer by these parameters.
+    ///
+    /// # Errors
+    /// As [`ResourceStore::search_with_targets`].
+    pub(crate) async fn search_with_targets(
+        &self,
+        search: &Search,
+        follow: &[(Parameter, ResourceType)],
+    ) -> Result<(Page<Version>, Vec<Version>)> {
+        let found = self.store.search_with_targets(&self.tenant, search, follow).await;
         found.map_err(|error| error.about(Subject::Resources(self.tenant.clone(), search.resource_type)))
     }
 

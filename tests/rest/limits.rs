@@ -6,7 +6,10 @@ use fhir_devices::backend::Memory;
 use fhir_devices::element::ReadMode;
 use fhir_devices::issue::{IssueType, Severity};
 use fhir_devices::rest::Limits;
-use fhir_devices::search::{IndexEntries, ResourceType};
+use fhir_devices::search::{IndexEntries, Parameter, ResourceType};
+use fhir_devices::store::{
+    BoxFuture, Capabilities, Key, Page, ResourceStore, Search, StoreError, Tenant, Version, Write,
+};
 use fhir_devices::store::{
     BoxFuture, Capabilities, Key, Page, ResourceStore, Search, StoreError, Tenant, Version, Write,
 };
@@ -565,6 +568,76 @@ async fn own_parameters_are_answered_by_the_index_where_there_is_one() {
             assert_eq!(client.found(&format!("DeviceComponent?{query}")).await, ["c7"], "{query}");
             let given = given.load(Ordering::Relaxed);
             assert_eq!(given <= 2, own_parameters, "{query}: {given}");
+        }
+    }
+}
+
+/// A store that gives the devices of components with them, and counts what it is asked.
+struct WithDevices(Memory, Arc<AtomicUsize>);
+
+impl ResourceStore for WithDevices {
+    passed_on!(0: read, vread, commit, history, prune_history);
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = self.0.capabilities();
+        capabilities.search_with_targets = true;
+        capabilities
+    }
+
+    fn search<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        search: &'a Search,
+    ) -> BoxFuture<'a, Result<Page<Version>, StoreError>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.search(tenant, search)
+    }
+
+    fn search_with_targets<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        search: &'a Search,
+        follow: &'a [(Parameter, ResourceType)],
+    ) -> BoxFuture<'a, Result<(Page<Version>, Vec<Version>), StoreError>> {
+        Box::pin(async move {
+            assert_eq!(follow, [(Parameter::Source, ResourceType::Device)]);
+            let page = self.search(tenant, search).await?;
+            let devices = self.0.search(tenant, &Search::new(ResourceType::Device)).await?;
+            Ok((page, devices.items))
+        })
+    }
+}
+
+#[tokio::test]
+async fn included_resources_that_come_with_the_page_are_not_looked_for() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (follows, plain) = (Client::over(WithDevices(Memory::new(), Arc::clone(&asked))), Client::new());
+    for client in [&follows, &plain] {
+        for id in ["d1", "d2"] {
+            client.put(&json!({"resourceType": "Device", "id": id})).await;
+        }
+        for (id, device) in [("a", "d1"), ("b", "d2"), ("c", "d1")] {
+            client
+                .put(&json!({"resourceType": "DeviceComponent", "id": id, "identifier": {"value": id},
+                    "type": {"text": "MDS"}, "source": {"reference": format!("Device/{device}")}}))
+                .await;
+        }
+    }
+    for query in ["", "&_count=2", "&_count=1", "&_count=3"] {
+        let mut url = format!("DeviceComponent?_include=DeviceComponent:source{query}");
+        let mut other = url.clone();
+        loop {
+            asked.store(0, Ordering::Relaxed);
+            let (page, wanted) = (follows.bundle(&url).await, plain.bundle(&other).await);
+            assert_eq!(asked.load(Ordering::Relaxed), 1, "{url}");
+            for mode in ["match", "include"] {
+                assert_eq!(modes(&page, mode), modes(&wanted, mode), "{url}");
+            }
+            match (link(&page, "next"), link(&wanted, "next")) {
+                (Some(next), Some(wanted)) => (url, other) = (next, wanted),
+                (None, None) => break,
+                links => panic!("{url}: {links:?}"),
+            }
         }
     }
 }

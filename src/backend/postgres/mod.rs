@@ -10,6 +10,7 @@ mod search;
 mod writing;
 
 use super::checks::{TimePlace, to_usize};
+use crate::search::{Parameter, ResourceType};
 use crate::store::{
     AtomicScope, BoxFuture, Capabilities, Changes, CommitError, Key, Page, PageKey, PageQuery, PageToken,
     ResourceStore, Result, Search, SearchOrder, StoreError, Tenant, Version, VersionId, Write, WriteId, text_place,
@@ -245,19 +246,28 @@ impl Postgres {
         Ok(u64::try_from(row.try_get::<_, i64>("forgotten").map_err(failed)?).unwrap_or_default())
     }
 
-    async fn search_page(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+    async fn search_page(
+        &self,
+        tenant: &Tenant,
+        search: &Search,
+        follow: &[(Parameter, ResourceType)],
+    ) -> Result<(Page<Version>, Vec<Version>)> {
         if search.order != SearchOrder::Id {
-            return self.search_page_by_time(tenant, search).await;
+            return Ok((self.search_page_by_time(tenant, search).await?, Vec::new()));
         }
         let query = PageQuery::Search(search);
         let place = self.pages.place(tenant, query, search.after.as_ref(), text_place)?;
         let place = place.max(search.behind.as_ref().map(ToString::to_string));
-        let found = self.found(question(&self.schema, tenant, search, place), search).await?;
+        let mut question = question(&self.schema, tenant, search, place);
+        if !follow.is_empty() {
+            question = question.with_targets(&self.schema, follow);
+        }
+        let found = self.found(question, search).await?;
         let last_shown = found.items.last().filter(|_| found.cut).map(|last| last.key.id().to_string());
         let last_looked_at = || found.last_looked_at.as_ref().and_then(|row| row.try_get("last").ok());
         let next = last_shown.or_else(last_looked_at);
         let next = next.map(|id| self.pages.seal(tenant, query, id.as_bytes())).transpose()?;
-        Ok(Page { items: found.items, next })
+        Ok((Page { items: found.items, next }, found.targets))
     }
 
     async fn search_page_by_time(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
@@ -278,7 +288,10 @@ impl Postgres {
 
     async fn found(&self, question: Question, search: &Search) -> Result<Found> {
         let values: Vec<&(dyn ToSql + Sync)> = question.values.iter().map(|value| &**value as _).collect();
-        let rows = self.rows(&question.sql, &values, body_size).await?;
+        let mut rows = self.rows(&question.sql, &values, body_size).await?;
+        let first_target = rows.iter().position(|row| target(row).is_some());
+        let targets = first_target.map(|at| rows.split_off(at)).unwrap_or_default();
+        let targets = targets.iter().map(read_target).collect::<Result<_>>()?;
         let mut items = Vec::with_capacity(rows.len().min(question.limit));
         for row in &rows {
             // Where nothing is found, a row tells what was looked at.
@@ -292,7 +305,7 @@ impl Postgres {
         let first = rows.into_iter().next().filter(|_| question.window.is_some());
         let looked_at = first.as_ref().map(|row| row.try_get::<_, i64>("looked_at")).transpose().map_err(failed)?;
         let is_full = looked_at.and_then(|count| usize::try_from(count).ok()) >= question.window;
-        Ok(Found { items, cut, last_looked_at: first.filter(|_| is_full) })
+        Ok(Found { items, targets, cut, last_looked_at: first.filter(|_| is_full) })
     }
 
     async fn history_page(
@@ -324,10 +337,24 @@ impl Postgres {
 /// What a search has found.
 struct Found {
     items: Vec<Version>,
+    /// What they refer to, where that was asked for.
+    targets: Vec<Version>,
     /// Whether the page was cut behind the last of them.
     cut: bool,
     /// A row that tells the last resource of a window that was full.
     last_looked_at: Option<Row>,
+}
+
+/// Returns the type of a row that was not found but referred to.
+fn target(row: &Row) -> Option<ResourceType> {
+    let code: i16 = row.try_get("target").ok()?;
+    u8::try_from(code).ok().and_then(super::codes::type_of)
+}
+
+fn read_target(row: &Row) -> Result<Version> {
+    let id: &str = row.try_get("id").map_err(failed)?;
+    let key = target(row).and_then(|kind| Key::new(kind, id).ok());
+    version(key.ok_or_else(damaged)?, row)
 }
 
 /// Takes rows until they weigh as much as a page may.
@@ -395,6 +422,7 @@ impl ResourceStore for Postgres {
         capabilities.search_by_time = true;
         capabilities.changes = true;
         capabilities.own_parameters = self.own_parameters;
+        capabilities.search_with_targets = true;
         capabilities
     }
 
@@ -415,7 +443,16 @@ impl ResourceStore for Postgres {
     }
 
     fn search<'a>(&'a self, tenant: &'a Tenant, search: &'a Search) -> BoxFuture<'a, Result<Page<Version>>> {
-        Box::pin(self.search_page(tenant, search))
+        Box::pin(async move { Ok(self.search_page(tenant, search, &[]).await?.0) })
+    }
+
+    fn search_with_targets<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        search: &'a Search,
+        follow: &'a [(Parameter, ResourceType)],
+    ) -> BoxFuture<'a, Result<(Page<Version>, Vec<Version>)>> {
+        Box::pin(self.search_page(tenant, search, follow))
     }
 
     fn history<'a>(

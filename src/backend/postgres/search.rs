@@ -6,7 +6,7 @@
 use super::super::checks::{TimePlace, to_usize};
 use super::super::codes::{end_of, parameter_code, type_code};
 use super::system;
-use crate::search::{Criterion, Parameter, TokenMatch};
+use crate::search::{Criterion, Parameter, ResourceType, TokenMatch};
 use crate::store::{Search, SearchOrder, Tenant};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,10 +23,47 @@ pub(super) type Value = Box<dyn ToSql + Send + Sync>;
 pub(super) struct Question {
     pub(super) sql: String,
     pub(super) values: Vec<Value>,
+    /// Whether the bodies are wanted.
+    bodies: bool,
     /// The most resources of the page. The statement asks for one more.
     pub(super) limit: usize,
     /// The most ids that the statement looks at; all that there are without.
     pub(super) window: Option<usize>,
+}
+
+impl Question {
+    /// Asks for what the found resources refer to as well, behind them: with the code of their type in `target`, which is 0 for
+    /// those that were found. References that are not relative are passed over.
+    pub(super) fn with_targets(mut self, schema: &str, follow: &[(Parameter, ResourceType)]) -> Self {
+        let before = if self.window.is_some() { "NULL::bigint AS looked_at, NULL::text AS last, " } else { "" };
+        let references = follow.iter().map(|(parameter, kind)| {
+            let start = format!("{kind}/");
+            let (length, behind) = (start.len(), start.len() + 1);
+            // A value need not be text of the server; what names a resource is.
+            format!(
+                "SELECT DISTINCT {}::smallint AS type, substr(encode(e.value, 'escape'), {behind}) COLLATE \"C\" AS id \
+                 FROM q, {schema}.entries e WHERE e.resource = q.number AND e.parameter = {} \
+                 AND substring(e.value from 1 for {length}) = '{start}'::bytea",
+                type_code(*kind),
+                parameter_code(*parameter)
+            )
+        });
+        let references: Vec<String> = references.collect();
+        let columns = if self.window.is_some() { "looked_at, last, " } else { "" };
+        let columns = format!("{columns}id, version, last_updated, write_id, body, number");
+        let body = if self.bodies { "r.body" } else { "''::bytea AS body" };
+        self.sql = format!(
+            "WITH q AS MATERIALIZED (SELECT {columns}, row_number() OVER () AS place FROM ({}) s) \
+             SELECT * FROM (SELECT {columns}, place, 0::smallint AS target FROM q UNION ALL \
+             SELECT {before}t.*, NULL::bigint AS place, f.type AS target FROM ({}) f CROSS JOIN LATERAL (\
+             SELECT r.id, r.version, r.last_updated, r.write_id, {body}, r.number FROM {schema}.resources r \
+             WHERE r.tenant = $1 AND r.type = f.type AND r.id = f.id AND r.body IS NOT NULL LIMIT 1) t) u \
+             ORDER BY u.target, u.place",
+            self.sql,
+            references.join(" UNION ")
+        );
+        self
+    }
 }
 
 struct Builder<'a> {
@@ -314,7 +351,7 @@ pub(super) fn question_by_time(schema: &str, tenant: &Tenant, search: &Search, a
     );
     if search.all_of.is_empty() {
         let sql = format!("SELECT r.id, r.version, r.last_updated, r.write_id, {body} FROM {of_type} LIMIT {more}");
-        return Question { sql, values: builder.values, limit, window: None };
+        return Question { sql, values: builder.values, bodies: search.bodies, limit, window: None };
     }
     let window = WINDOW.max(limit + 1);
     let size = builder.bind(count(window));
@@ -330,7 +367,7 @@ pub(super) fn question_by_time(schema: &str, tenant: &Tenant, search: &Search, a
          FROM {schema}.resources r WHERE r.tenant = $1 AND r.type = $2 AND r.id = h.id LIMIT 1) r) ON true \
          ORDER BY h.last_updated {direction}, h.id {direction}"
     );
-    Question { sql, values: builder.values, limit, window: Some(window) }
+    Question { sql, values: builder.values, bodies: search.bodies, limit, window: Some(window) }
 }
 
 /// `$1` is the tenant, and `$2` the type. The columns are id, version, time, write id and body of a resource; before them, where
@@ -347,7 +384,7 @@ pub(super) fn question(schema: &str, tenant: &Tenant, search: &Search, after: Op
     let body = if search.bodies { "r.body" } else { "''::bytea AS body" };
     // Looked up for each id, in their order.
     let resource = format!(
-        "LATERAL (SELECT r.id, r.version, r.last_updated, r.write_id, {body} FROM {schema}.resources r \
+        "LATERAL (SELECT r.id, r.version, r.last_updated, r.write_id, {body}, r.number FROM {schema}.resources r \
          WHERE r.tenant = $1 AND r.type = $2 AND r.id = h.id LIMIT 1) r"
     );
     let driven = driver.and_then(|(_, at)| search.all_of.get(at));
@@ -357,7 +394,7 @@ pub(super) fn question(schema: &str, tenant: &Tenant, search: &Search, after: Op
             None => builder.resources("", &more),
         };
         let sql = format!("SELECT r.* FROM ({ids}) h CROSS JOIN {resource} ORDER BY h.id");
-        return Question { sql, values: builder.values, limit, window: None };
+        return Question { sql, values: builder.values, bodies: search.bodies, limit, window: None };
     }
     let window = WINDOW.max(limit + 1);
     let size = builder.bind(count(window));
@@ -373,7 +410,7 @@ pub(super) fn question(schema: &str, tenant: &Tenant, search: &Search, after: Op
          SELECT w.looked_at, w.last, r.* FROM (SELECT count(*) AS looked_at, max(c.id) AS last FROM c) w \
          LEFT JOIN (h CROSS JOIN {resource}) ON true ORDER BY h.id"
     );
-    Question { sql, values: builder.values, limit, window: Some(window) }
+    Question { sql, values: builder.values, bodies: search.bodies, limit, window: Some(window) }
 }
 
 fn count(of: usize) -> i64 {

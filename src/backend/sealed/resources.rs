@@ -2,7 +2,7 @@
 
 use super::format;
 use super::key::{DataKey, KeyProvider};
-use crate::search::{Criterion, Parameter, Token, TokenMatch};
+use crate::search::{Criterion, Parameter, ResourceType, Token, TokenMatch};
 use crate::store::{
     BoxFuture, Capabilities, Changes, CommitError, Key, Page, PageToken, ResourceStore, Result, Search, StoreError,
     Tenant, Version, VersionId, Write,
@@ -179,6 +179,7 @@ impl<S: ResourceStore + ?Sized> ResourceStore for SealedResources<S> {
         let mut capabilities = self.below.capabilities();
         capabilities.max_body = capabilities.max_body.saturating_sub(OVERHEAD);
         capabilities.search_beginnings &= self.blind.is_none();
+        capabilities.search_with_targets &= self.blind.is_none();
         capabilities
     }
 
@@ -219,6 +220,22 @@ impl<S: ResourceStore + ?Sized> ResourceStore for SealedResources<S> {
             // A sealed body is of no use, and an empty one cannot be opened.
             page.items.iter_mut().for_each(|version| version.body = Some(Bytes::new()));
             Ok(page)
+        })
+    }
+
+    fn search_with_targets<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        search: &'a Search,
+        follow: &'a [(Parameter, ResourceType)],
+    ) -> BoxFuture<'a, Result<(Page<Version>, Vec<Version>)>> {
+        Box::pin(async move {
+            let asked = self.ask(tenant, search)?;
+            // Values that are hidden name no resource.
+            let follow = if self.blind.is_none() { follow } else { &[] };
+            let (page, targets) = self.below.search_with_targets(tenant, &asked, follow).await?;
+            let targets = Page { items: targets, next: None };
+            Ok((self.open_page(tenant, page).await?, self.open_page(tenant, targets).await?.items))
         })
     }
 
