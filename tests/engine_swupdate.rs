@@ -364,7 +364,8 @@ fn last_action_number_is_installed_and_no_other_follows() {
     std::fs::create_dir_all(world.data()).unwrap();
     let digest = Sha256::of(b"pump-7").to_string();
     let offers = DeviceOffers { last: ActionNumber(ActionNumber::LAST.0 - 1), ..DeviceOffers::default() };
-    let change = Change::create(LedgerKey::new(format!("lock/{}", &digest[..32])).unwrap(), offers.to_bytes());
+    let change =
+        Change::create(LedgerKey::new(format!("lock/{}", digest.get(..32).unwrap())).unwrap(), offers.to_bytes());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let store = Redb::open(world.data().join("resources.redb")).unwrap();
     let tenant: Tenant = "st-mary".parse().unwrap();
