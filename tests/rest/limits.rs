@@ -10,9 +10,6 @@ use fhir_devices::search::{IndexEntries, Parameter, ResourceType};
 use fhir_devices::store::{
     BoxFuture, Capabilities, Key, Page, ResourceStore, Search, StoreError, Tenant, Version, Write,
 };
-use fhir_devices::store::{
-    BoxFuture, Capabilities, Key, Page, ResourceStore, Search, StoreError, Tenant, Version, Write,
-};
 use fhir_devices::validate::{check, check_within};
 use fhir_devices::{Device, Report};
 use serde_json::json;
