@@ -14,7 +14,7 @@ const sizes = { desk: { width: 1280, height: 900 }, phone: { width: 360, height:
 async function open(size, options = {}) {
   const context = await browser.newContext({ viewport: sizes[size], ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(30_000);
   const wrong = [];
   page.on('pageerror', (error) => wrong.push(String(error)));
   page.on('console', (message) => {

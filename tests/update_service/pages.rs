@@ -433,7 +433,7 @@ async fn rollout_is_previewed_made_followed_and_steered() {
 async fn rollout_page_charts_the_time_to_field() {
     let service = super::rollouts::start().await;
     let id = release(&service, "9.0.0", "90").await;
-    let made = submit(&service, "/demo/pages/rollouts", &format!("release={id}&first=100&cap=10")).await;
+    let made = submit(&service, "/demo/pages/rollouts", &format!("release={id}&first=100&cap=10&stop=2&after=5")).await;
     let own = made.header("location").unwrap().to_owned();
     let began = Instant::now();
     let offers = loop {
