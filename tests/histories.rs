@@ -106,6 +106,10 @@ fn lost_acknowledged_write_is_caught() {
 struct Racy(Memory, Mutex<()>);
 
 impl Ledger for Racy {
+    fn max_changes(&self) -> usize {
+        self.0.max_changes()
+    }
+
     fn get<'a>(&'a self, t: &'a Tenant, k: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         Ledger::get(&self.0, t, k)
     }

@@ -6,9 +6,7 @@ use crate::element::ReadMode;
 use crate::resource::DeviceComponent;
 #[cfg(any(feature = "redb", feature = "postgres"))]
 use crate::search::{IndexEntries, value::index_entries};
-use crate::store::{
-    Change, CommitError, LEDGER_MAX_CHANGES, LEDGER_MAX_VALUE, Precondition, Result, StoreError, VersionId, Write,
-};
+use crate::store::{Change, CommitError, LEDGER_MAX_VALUE, Precondition, Result, StoreError, VersionId, Write};
 #[cfg(any(feature = "cosmos", feature = "fhir-http"))]
 use crate::store::{Search, SearchOrder};
 use smol_str::SmolStr;
@@ -60,11 +58,11 @@ pub(super) fn check_writes(writes: &[Write], max_writes: usize, max_body: u64) -
 }
 
 /// Returns what a ledger can refuse without looking: L1, L6 and L8.
-pub(super) fn check_changes(changes: &[Change]) -> Result<(), CommitError> {
-    if changes.len() > LEDGER_MAX_CHANGES {
+pub(super) fn check_changes(changes: &[Change], max_changes: usize) -> Result<(), CommitError> {
+    if changes.len() > max_changes {
         return Err(StoreError::unsupported("a commit of so many changes").into());
     }
-    let mut keys = HashSet::new();
+    let mut keys = HashSet::with_capacity(changes.len());
     for (at, change) in changes.iter().enumerate() {
         let error = if change.value.as_ref().is_some_and(|value| value.len() > LEDGER_MAX_VALUE) {
             StoreError::too_large(LEDGER_MAX_VALUE as u64)

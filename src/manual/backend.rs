@@ -50,6 +50,10 @@
 //! }
 //!
 //! impl Ledger for Notebook {
+//!     fn max_changes(&self) -> usize {
+//!         LEDGER_MAX_CHANGES
+//!     }
+//!
 //!     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
 //!         Box::pin(async move {
 //!             let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);

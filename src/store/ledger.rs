@@ -29,18 +29,29 @@ impl LedgerKey {
     /// [`InvalidText`] when it is too long, has an empty segment, or holds another character.
     pub fn new(name: impl Into<SmolStr>) -> Result<Self, InvalidText> {
         let name = name.into();
+        if Self::is_sound(&name) {
+            return Ok(Self(name));
+        }
         let refuse = |reason| Err(InvalidText::new("a ledger key", &name, reason));
-        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if name.len() > 128 {
             return refuse("at most 128 characters are wanted");
         }
         if name.split('/').any(str::is_empty) {
             return refuse("a segment is empty");
         }
-        if !name.bytes().all(|b| b == b'/' || allowed(b)) {
-            return refuse("only a to z, 0 to 9, `-` and `/` are allowed");
-        }
-        Ok(Self(name))
+        refuse("only a to z, 0 to 9, `-` and `/` are allowed")
+    }
+
+    /// Whether a name can be a key, in one pass.
+    fn is_sound(name: &str) -> bool {
+        let mut before = b'/';
+        name.len() <= 128
+            && name.bytes().all(|b| {
+                let fits = b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || (b == b'/' && before != b'/');
+                before = b;
+                fits
+            })
+            && before != b'/'
     }
 
     /// Returns the text form.
@@ -196,8 +207,9 @@ impl Change {
 ///   tenants may use the same key.
 /// - **L5 Errors.** [`StoreError::applied`](super::StoreError::applied) tells the truth. After `Indeterminate` the caller
 ///   reads the records, and recognises its own values.
-/// - **L6 Sizes.** A value of [`LEDGER_MAX_VALUE`] bytes and a commit of [`LEDGER_MAX_CHANGES`]
-///   changes are taken; larger ones may be `TooLarge` and `Unsupported`, before anything is written.
+/// - **L6 Sizes.** A value of [`LEDGER_MAX_VALUE`] bytes, a commit of [`LEDGER_MAX_CHANGES`] such values, and one of
+///   [`max_changes`](Self::max_changes) small ones are taken; larger ones may be `TooLarge` and `Unsupported`, before anything
+///   is written.
 /// - **L7 Cancellation.** Dropping a future leaves the old state or the new one, and a ledger that goes on working.
 /// - **L8 Atomicity.** The changes of a commit are applied all or none, and a reader of one record that sees a change of it
 ///   sees the others afterwards. The error names the first change that fails. A commit that names a key twice is
@@ -224,6 +236,9 @@ impl Change {
 /// # }
 /// ```
 pub trait Ledger: Send + Sync + 'static {
+    /// Returns the most changes of a commit that it takes, [`LEDGER_MAX_CHANGES`] at least (L6). It never changes.
+    fn max_changes(&self) -> usize;
+
     /// Returns the newest revision of a record, if there is one.
     ///
     /// # Errors
@@ -261,6 +276,10 @@ pub const LEDGER_MAX_VALUE: usize = 64 << 10;
 pub const LEDGER_MAX_CHANGES: usize = 16;
 
 impl<L: Ledger + ?Sized> Ledger for Arc<L> {
+    fn max_changes(&self) -> usize {
+        (**self).max_changes()
+    }
+
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         (**self).get(tenant, key)
     }

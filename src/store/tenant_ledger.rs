@@ -46,6 +46,12 @@ impl<L: Ledger + ?Sized> TenantLedger<L> {
         &self.tenant
     }
 
+    /// Returns the most changes of a commit that the ledger takes.
+    #[must_use]
+    pub fn max_changes(&self) -> usize {
+        self.ledger.max_changes()
+    }
+
     /// Returns the newest revision of a record, if there is one.
     ///
     /// # Errors

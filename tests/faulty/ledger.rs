@@ -74,6 +74,10 @@ impl Wrong {
 }
 
 impl Ledger for Wrong {
+    fn max_changes(&self) -> usize {
+        self.below.max_changes()
+    }
+
     fn get<'a>(&'a self, t: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         Box::pin(async move {
             let found = self.read(t, key);

@@ -131,6 +131,10 @@ impl BlobStore for Wrong {
 }
 
 impl Ledger for Wrong {
+    fn max_changes(&self) -> usize {
+        self.below.max_changes()
+    }
+
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         Box::pin(async move {
             // What was not there once is not looked for again.

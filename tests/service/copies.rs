@@ -26,6 +26,10 @@ impl Weighing {
 }
 
 impl Ledger for Weighing {
+    fn max_changes(&self) -> usize {
+        self.memory.max_changes()
+    }
+
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         Ledger::get(&self.memory, tenant, key)

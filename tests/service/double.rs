@@ -206,6 +206,10 @@ impl BlobWriter for Pausing {
 }
 
 impl Ledger for Double {
+    fn max_changes(&self) -> usize {
+        self.below.max_changes()
+    }
+
     fn get<'a>(&'a self, t: &'a Tenant, k: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         Box::pin(fated(None, Ledger::get(&self.below, t, k)))
     }

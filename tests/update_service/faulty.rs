@@ -89,6 +89,10 @@ impl ResourceStore for Broken {
 }
 
 impl Ledger for Broken {
+    fn max_changes(&self) -> usize {
+        self.memory.max_changes()
+    }
+
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         if self.hangs.load(Ordering::SeqCst) {
             return Box::pin(std::future::pending());

@@ -6,8 +6,8 @@ use super::item::EncodedBody;
 use super::wire::{Batch, Batched};
 use super::{Cosmos, fault, wire};
 use crate::store::{
-    Applied, BoxFuture, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageQuery, PageToken, Result,
-    Revision, StoreError, Tenant, random_name, text_place,
+    Applied, BoxFuture, Change, CommitError, LEDGER_MAX_CHANGES, Ledger, LedgerKey, LedgerRecord, Page, PageQuery,
+    PageToken, Result, Revision, StoreError, Tenant, random_name, text_place,
 };
 use azure_data_cosmos::feed::FeedScope;
 use serde::{Deserialize, Serialize};
@@ -110,7 +110,7 @@ impl Cosmos {
     }
 
     async fn apply_now(&self, tenant: &Tenant, changes: Vec<Change>) -> Result<Vec<Revision>, CommitError> {
-        check_changes(&changes)?;
+        check_changes(&changes, LEDGER_MAX_CHANGES)?;
         let Some(first) = changes.first().map(|change| id(&change.key)) else { return Ok(Vec::new()) };
         let (pk, nonce) = (home(tenant), random_name()?);
         let made = || changes.iter().map(|_| Revision::new(nonce.as_str())).collect();
@@ -178,6 +178,10 @@ impl Cosmos {
 }
 
 impl Ledger for Cosmos {
+    fn max_changes(&self) -> usize {
+        LEDGER_MAX_CHANGES
+    }
+
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         Box::pin(async move {
             let record: Option<Record> = wire::read(&self.container, &home(tenant), &id(key)).await?;

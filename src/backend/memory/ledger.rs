@@ -12,6 +12,9 @@ use std::num::NonZeroU32;
 use std::ops::Bound;
 use std::sync::RwLock;
 
+/// The most changes of a commit: it is applied while nobody else reads or writes.
+const MAX_CHANGES: usize = 4_096;
+
 /// The records of a tenant. Revisions are counted over all of its records, so that none comes back after a deletion.
 #[derive(Debug, Default)]
 struct Part {
@@ -30,7 +33,7 @@ impl Records {
     }
 
     fn apply(&self, tenant: &Tenant, changes: Vec<Change>) -> Result<Vec<Revision>, CommitError> {
-        check_changes(&changes)?;
+        check_changes(&changes, MAX_CHANGES)?;
         let mut parts = lock_write(&self.0);
         let none = Part::default();
         let part = parts.get(tenant).unwrap_or(&none);
@@ -82,6 +85,10 @@ fn revision(count: u64) -> Revision {
 }
 
 impl Ledger for Memory {
+    fn max_changes(&self) -> usize {
+        MAX_CHANGES
+    }
+
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         Box::pin(async move { Ok(self.records.get(tenant, key)) })
     }

@@ -11,6 +11,9 @@ use bytes::Bytes;
 use std::num::NonZeroU32;
 use tokio_postgres::Row;
 
+/// The most changes of a commit: it is one statement.
+const MAX_CHANGES: usize = 1_024;
+
 /// The most records of a page.
 const MOST: usize = 100;
 
@@ -27,7 +30,7 @@ impl Postgres {
     }
 
     async fn apply_changes(&self, tenant: &Tenant, changes: Vec<Change>) -> Result<Vec<Revision>, CommitError> {
-        check_changes(&changes)?;
+        check_changes(&changes, MAX_CHANGES)?;
         if changes.is_empty() {
             return Ok(Vec::new());
         }
@@ -83,6 +86,10 @@ impl Postgres {
 }
 
 impl Ledger for Postgres {
+    fn max_changes(&self) -> usize {
+        MAX_CHANGES
+    }
+
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         Box::pin(self.get_record(tenant, key))
     }

@@ -14,6 +14,9 @@ use bytes::Bytes;
 use std::num::NonZeroU32;
 use std::ops::Bound;
 
+/// The most changes of a commit: other commits wait for it.
+const MAX_CHANGES: usize = 4_096;
+
 /// The bytes of the values after which a page ends.
 const PAGE_BYTES: usize = 8 << 20;
 
@@ -37,7 +40,7 @@ impl Redb {
     }
 
     async fn apply_changes(&self, tenant: &Tenant, changes: Vec<Change>) -> Result<Vec<Revision>, CommitError> {
-        check_changes(&changes)?;
+        check_changes(&changes, MAX_CHANGES)?;
         if changes.is_empty() {
             return Ok(Vec::new());
         }
@@ -79,6 +82,10 @@ impl Redb {
 }
 
 impl Ledger for Redb {
+    fn max_changes(&self) -> usize {
+        MAX_CHANGES
+    }
+
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         Box::pin(async move { self.reading(|read| self.get_now(read, tenant, key)) })
     }

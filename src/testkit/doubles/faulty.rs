@@ -202,6 +202,10 @@ impl<S: ResourceStore + ?Sized> ResourceStore for Faulty<S> {
 }
 
 impl<S: Ledger + ?Sized> Ledger for Faulty<S> {
+    fn max_changes(&self) -> usize {
+        self.below.max_changes()
+    }
+
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         Box::pin(self.read_by(self.below.get(tenant, key)))
     }

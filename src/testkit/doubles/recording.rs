@@ -166,6 +166,10 @@ impl<S: ResourceStore + ?Sized> ResourceStore for Recording<S> {
 }
 
 impl<S: Ledger + ?Sized> Ledger for Recording<S> {
+    fn max_changes(&self) -> usize {
+        self.below.max_changes()
+    }
+
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         self.calls.push(Call::Get(tenant.clone(), key.clone()));
         self.below.get(tenant, key)

@@ -112,6 +112,10 @@ impl<S: ResourceStore + ?Sized> ResourceStore for Retrying<S> {
 }
 
 impl<S: Ledger + ?Sized> Ledger for Retrying<S> {
+    fn max_changes(&self) -> usize {
+        self.below.max_changes()
+    }
+
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         Box::pin(again(|| self.below.get(tenant, key)))
     }

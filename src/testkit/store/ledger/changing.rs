@@ -219,6 +219,14 @@ pub(super) fn l6_largest_values_and_commits_are_accepted(store: &Store<'_>) -> C
     let all = store.all(&t, &key("p")?, 3, |_| Ok(()))?;
     let whole = all.iter().filter(|record| record.value == large(LEDGER_MAX_VALUE)).count();
     ensure!(whole == LEDGER_MAX_CHANGES, "{whole} of {LEDGER_MAX_CHANGES} of the largest values are scanned whole");
+    let most = store.max_changes();
+    ensure!(most >= LEDGER_MAX_CHANGES, "a commit takes {most} changes at most, wanted {LEDGER_MAX_CHANGES} at least");
+    // What takes more than anybody needs is believed.
+    let many = most.min(4_096);
+    let change = |n| Ok(Change::create(key(&format!("m/{n:05}"))?, "x"));
+    store.applied(&t, (0..many).map(change).collect::<ClauseResult<Vec<_>>>()?)?;
+    let count = store.all(&t, &key("m")?, 1_000, |_| Ok(()))?.len();
+    ensure!(count == many, "{count} records of a commit of {many} changes are there");
     Ok(ClauseOutcome::Held)
 }
 
@@ -235,9 +243,10 @@ pub(super) fn l6_larger_values_are_accepted_or_refused_whole(store: &Store<'_>) 
         }
     }
     let change = |n: usize| Ok(Change::create(key(&format!("p/{n:03}"))?, "x"));
-    let changes = (0..=LEDGER_MAX_CHANGES).map(change).collect::<ClauseResult<Vec<_>>>()?;
+    let most = store.max_changes().min(4_096);
+    let changes = (0..=most).map(change).collect::<ClauseResult<Vec<_>>>()?;
     let wanted = match store.apply(&t, changes)? {
-        Ok(_) => LEDGER_MAX_CHANGES + 1,
+        Ok(_) => most + 1,
         Err(refused) => {
             wanted!(refused.error, StoreError::Unsupported { .. }, "a commit of more changes");
             0

@@ -143,6 +143,10 @@ impl Store<'_> {
         }
     }
 
+    fn max_changes(&self) -> usize {
+        self.store.max_changes()
+    }
+
     /// Changes that must succeed.
     fn applied(&self, tenant: &Tenant, changes: Vec<Change>) -> ClauseResult<Vec<Revision>> {
         let count = changes.len();

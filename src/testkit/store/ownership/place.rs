@@ -33,6 +33,10 @@ impl SnapshotLedger {
 }
 
 impl Ledger for SnapshotLedger {
+    fn max_changes(&self) -> usize {
+        self.below.max_changes()
+    }
+
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>> {
         self.below.get(tenant, key)
     }
