@@ -222,35 +222,38 @@ impl Way {
         (self.before)(&whole);
         run((self.call)(whole.service())).unwrap();
         let wanted = whole.end();
-        let mut crashes = 0;
-        for polls in 0.. {
-            let stage = Stage::new();
-            (self.before)(&stage);
-            let mut call = (self.call)(stage.service());
-            let ended =
-                (0..polls).any(|_| pin!(&mut call).as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
-            drop(call);
-            if ended {
-                break;
+        // The bytes at hand before the first record, or read after it.
+        for small_size in [64 << 10, 0] {
+            let mut crashes = 0;
+            for polls in 0.. {
+                let stage = Stage::new();
+                (self.before)(&stage);
+                let mut call = (self.call)(stage.service().with_small_size(small_size));
+                let ended = (0..polls)
+                    .any(|_| pin!(&mut call).as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+                drop(call);
+                if ended {
+                    break;
+                }
+                crashes += 1;
+                if self.again {
+                    run((self.call)(stage.service())).unwrap();
+                    assert_eq!(stage.end(), wanted, "after a crash behind {polls} polls");
+                    continue;
+                }
+                // Before its first write, a call has done nothing, and recovery knows nothing of it.
+                let begun = stage.end();
+                if begun != wanted {
+                    let untouched = Stage::new();
+                    (self.before)(&untouched);
+                    assert_eq!(begun.references, untouched.references(), "after a crash behind {polls} polls");
+                    run((self.call)(stage.service())).unwrap();
+                    assert_eq!(stage.end(), wanted, "after a crash behind {polls} polls, and the call again");
+                }
             }
-            crashes += 1;
-            if self.again {
-                run((self.call)(stage.service())).unwrap();
-                assert_eq!(stage.end(), wanted, "after a crash behind {polls} polls");
-                continue;
-            }
-            // Before its first write, a call has done nothing, and recovery knows nothing of it.
-            let begun = stage.end();
-            if begun != wanted {
-                let untouched = Stage::new();
-                (self.before)(&untouched);
-                assert_eq!(begun.references, untouched.references(), "after a crash behind {polls} polls");
-                run((self.call)(stage.service())).unwrap();
-                assert_eq!(stage.end(), wanted, "after a crash behind {polls} polls, and the call again");
-            }
+            assert!(crashes > 4, "{crashes}");
+            println!("{crashes} crashes");
         }
-        assert!(crashes > 4, "{crashes}");
-        println!("{crashes} crashes");
     }
 }
 

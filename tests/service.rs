@@ -16,6 +16,9 @@ mod double;
 #[path = "service/faults.rs"]
 mod faults;
 #[cfg(feature = "testkit")]
+#[path = "service/grouped.rs"]
+mod grouped;
+#[cfg(feature = "testkit")]
 #[path = "service/lifecycle.rs"]
 mod lifecycle;
 #[cfg(feature = "testkit")]

@@ -200,6 +200,7 @@ impl UpdateServer {
         let stores = (Arc::clone(&resources), Arc::clone(&blobs), Arc::clone(&ledger));
         let updates = UpdateService::new_with_urls(stores.0, stores.1, stores.2, url)
             .with_max_size(max_upload)
+            .with_sleep(|time| Box::pin(tokio::time::sleep(time)))
             .with_audit_sink(files::log);
         let own = base.clone();
         let updates = updates.with_own_base(move |tenant| OwnBase::new(&fhir_base(&own, tenant)));

@@ -2,14 +2,14 @@
 //! step that fixes the component.
 
 use super::ReceiveError;
-use super::entries::Seen;
+use super::entries::{Entries, Seen};
 use super::ledger_session::LedgerSession;
 use crate::audit::UploadFailure;
 use crate::manifest::{Acceptance, IngestId, MAX_SEQUENCE, hidden_character};
 use crate::primitive::Id;
 use crate::resource::DeviceComponent;
 use crate::store::{Ledger, Sha256, StoreError};
-use crate::update::ingest::{Intent, NotAcceptable, Standing, check_acceptance};
+use crate::update::ingest::{Effect, Intent, NotAcceptable, Standing, Transition, check_acceptance};
 use crate::update::{Accepted, UpdateStatus, VersionClaim, available, reported_versions};
 use time::OffsetDateTime;
 
@@ -57,6 +57,24 @@ impl Found {
     /// Returns what was accepted before, for another upload that has the name of this one or for one before it.
     pub(super) const fn before(&self) -> Option<&Acceptance> {
         self.before.as_ref()
+    }
+
+    /// Returns the same for an upload that has its name by now; nothing where something was passed on to one without.
+    pub(super) fn of_upload(self, upload: IngestId) -> Option<Self> {
+        self.passed.is_none().then_some(Self { upload, ..self })
+    }
+
+    /// Writes what a component accepts by a step of an upload.
+    pub(super) fn accept(&mut self, entries: &mut Entries, to: &Transition) {
+        let goes_on = matches!(to.effect, Some(Effect::WriteReference { .. }));
+        if let Some(next) = to.accepted.clone().or(self.passed.clone().filter(|_| goes_on)) {
+            let before = self.accepted.clone();
+            self.accepted.value.put(next);
+            entries.accepted(&before, &self.accepted.value);
+        }
+        if let (Some(next), Some(claim)) = (&to.claim, &self.claim) {
+            entries.claim(claim, next);
+        }
     }
 
     /// Returns all of it for the machine.

@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 /// A value that one task at a time may have, across its waits.
 #[derive(Debug)]
@@ -18,6 +18,12 @@ struct Place<T> {
     waiting: Vec<Waker>,
 }
 
+impl<T: Default> Default for AsyncMutex<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 impl<T> AsyncMutex<T> {
     pub(super) fn new(value: T) -> Self {
         Self(Mutex::new(Place { value: Some(value), waiting: Vec::new() }))
@@ -25,19 +31,25 @@ impl<T> AsyncMutex<T> {
 
     /// Waits until nobody has the value. To drop the future is to wait no more.
     pub(super) async fn take(&self) -> Held<'_, T> {
-        poll_fn(|cx| {
-            let mut place = self.place();
-            match place.value.take() {
-                Some(value) => Poll::Ready(Held { turn: self, value: Some(value) }),
-                None => {
-                    if !place.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                        place.waiting.push(cx.waker().clone());
-                    }
-                    Poll::Pending
+        poll_fn(|cx| self.poll_take(cx)).await
+    }
+
+    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Held<'_, T>> {
+        let mut place = self.place();
+        match place.value.take() {
+            Some(value) => Poll::Ready(Held { turn: self, value: Some(value) }),
+            None => {
+                if !place.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    place.waiting.push(cx.waker().clone());
                 }
+                Poll::Pending
             }
-        })
-        .await
+        }
+    }
+
+    /// Waits until nobody has the value, or there is no need of it any more: `None` then.
+    pub(super) async fn take_unless(&self, is_needless: impl Fn() -> bool) -> Option<Held<'_, T>> {
+        poll_fn(|cx| if is_needless() { Poll::Ready(None) } else { self.poll_take(cx).map(Some) }).await
     }
 
     fn place(&self) -> MutexGuard<'_, Place<T>> {

@@ -143,6 +143,20 @@ where
         let subject = CheckSubject { device_members: &device_members, device: target.device, component };
         let read = self.target_read(session, seen, subject, &found, manifest).await?;
         let Some(effect) = read else { return Ok(None) };
+        self.write_reference(session, seen, target, found, effect).await
+    }
+
+    /// Writes the reference into a component whose record says that it is meant; nothing where it is to be tried again from the
+    /// state that the upload is in by then.
+    pub(super) async fn write_reference(
+        &self,
+        session: &LedgerSession<'_, L>,
+        seen: &mut Seen<Ingest>,
+        target: &Target<'_, R>,
+        found: SeenComponent,
+        effect: Effect,
+    ) -> Result<Option<Received>, ReceiveError> {
+        let id = seen.value.id;
         let Effect::WriteReference { blob, generation, .. } = effect else { return Ok(None) };
         let attempt = match seen.value.state {
             State::Stored { attempts, .. } => attempts,
@@ -261,15 +275,7 @@ where
             Ok(Step::Transition(to)) => to,
         };
         let mut entries = Entries::default();
-        let goes_on = matches!(to.effect, Some(Effect::WriteReference { .. }));
-        if let Some(next) = to.accepted.clone().or(found.passed.clone().filter(|_| goes_on)) {
-            let before = found.accepted.clone();
-            found.accepted.value.put(next);
-            entries.accepted(&before, &found.accepted.value);
-        }
-        if let (Some(next), Some(claim)) = (&to.claim, &found.claim) {
-            entries.claim(claim, next);
-        }
+        found.accept(&mut entries, &to);
         let (effect, refused) = (to.effect.clone(), to.audit.reason.filter(|reason| is_of_acceptance(*reason)));
         let digest = seen.value.state.held().map(|(blob, _)| blob.digest);
         entries.ingest(seen, to, StepContext::default()).map_err(ReceiveError::Ledger)?;
@@ -318,10 +324,18 @@ where
         replaced: Option<Replaced>,
     ) -> Result<Received, ReceiveError> {
         if let Some(component) = found.0.logical_id().cloned() {
-            // Once this upload is at rest, nobody comes by to mark those before it.
-            self.mark(session, seen.value.id, target.resources, &found, replaced).await.map_err(unmarked)?;
             let written = Input::ReferenceWritten { component, version: found.1.version };
-            if session.step(seen, &written).await.map_err(unmarked)?.is_err() {
+            let marked = match replaced {
+                Some(Replaced::One(id, restored)) => {
+                    self.attach_marked(session, seen, (id, restored), &written).await.map_err(unmarked)?
+                }
+                _ => false,
+            };
+            if !marked {
+                // Once this upload is at rest, nobody comes by to mark those before it.
+                self.mark(session, seen.value.id, target.resources, &found, replaced).await.map_err(unmarked)?;
+            }
+            if !marked && session.step(seen, &written).await.map_err(unmarked)?.is_err() {
                 *seen = session.known(seen.value.id).await.map_err(unmarked)?;
             }
         }

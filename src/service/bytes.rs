@@ -1,9 +1,13 @@
 //! Hashing and counting the bytes of an update while they are streamed.
 
 use super::ReceiveError;
-use crate::store::{BlobHasher, BlobRef, BlobWriter, ByteStream, StoreError, stream};
+use crate::store::{BlobHasher, BlobRef, BlobWriter, ByteStream, Result as StoreResult, StoreError, stream};
 use crate::support::yield_now;
 use bytes::Bytes;
+use futures_core::Stream;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 /// How much is hashed at one time. After as much, other work of the same thread has its turn.
 const PIECE: usize = 256 << 10;
@@ -63,5 +67,69 @@ pub(super) fn of_blobs(error: StoreError) -> ReceiveError {
     match error {
         StoreError::TooLarge { limit, .. } => ReceiveError::TooLarge { limit },
         error => ReceiveError::Blobs(error),
+    }
+}
+
+/// A body of which the beginning is read: the whole of it, where it is small.
+pub(super) struct Gathered {
+    chunks: VecDeque<Bytes>,
+    size: usize,
+    /// How it ended, where it did.
+    end: Option<StoreResult<()>>,
+    rest: ByteStream,
+}
+
+impl Gathered {
+    pub(super) fn new(body: ByteStream) -> Self {
+        Self { chunks: VecDeque::new(), size: 0, end: None, rest: body }
+    }
+
+    /// Reads on, until more than so many bytes are read. Returns digest and size where that was all.
+    pub(super) async fn whole(&mut self, most: usize) -> Option<BlobRef> {
+        while self.end.is_none() && self.size <= most {
+            match stream::next(&mut self.rest).await {
+                Some(Ok(chunk)) if chunk.is_empty() => {}
+                Some(Ok(chunk)) => {
+                    self.size = self.size.saturating_add(chunk.len());
+                    self.chunks.push_back(chunk);
+                }
+                Some(Err(error)) => self.end = Some(Err(error)),
+                None => self.end = Some(Ok(())),
+            }
+        }
+        if !matches!(self.end, Some(Ok(()))) || self.size > most {
+            return None;
+        }
+        let mut hasher = BlobHasher::new();
+        self.chunks.iter().for_each(|chunk| hasher.update(chunk));
+        Some(hasher.finish())
+    }
+
+    /// Returns what was read.
+    pub(super) fn into_chunks(self) -> impl Iterator<Item = Bytes> {
+        self.chunks.into_iter()
+    }
+
+    /// Returns the body from its beginning.
+    pub(super) fn into_stream(self) -> ByteStream {
+        Box::pin(self)
+    }
+}
+
+impl Stream for Gathered {
+    type Item = StoreResult<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(chunk) = self.chunks.pop_front() {
+            return Poll::Ready(Some(Ok(chunk)));
+        }
+        match self.end.take() {
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            Some(Ok(())) => {
+                self.end = Some(Ok(()));
+                Poll::Ready(None)
+            }
+            None => self.rest.as_mut().poll_next(cx),
+        }
     }
 }

@@ -126,10 +126,15 @@ impl Entries {
     /// Returns a new upload. Gives the place where it will be.
     pub(super) fn open(&mut self, ingest: Ingest, said: AuditDraft) -> Result<Seen<Ingest>> {
         let key = at(OPEN, &ingest.id.to_string())?;
-        self.records.push(Noted::of(&ingest, said, StepContext::default()));
+        self.opened(&ingest, said);
         self.next = Some((self.changes.len(), ingest.clone()));
         self.changes.push(Change::create(key.clone(), ingest.to_bytes()));
         Ok(Seen { key, revision: None, value: ingest })
+    }
+
+    /// Adds the audit record of a new upload.
+    pub(super) fn opened(&mut self, ingest: &Ingest, said: AuditDraft) {
+        self.records.push(Noted::of(ingest, said, StepContext::default()));
     }
 
     /// Returns the next state of an upload. One that has come to rest is kept apart from those that are to be gone on
@@ -140,7 +145,21 @@ impl Entries {
         to: ingest::Transition,
         step_context: StepContext,
     ) -> Result<()> {
-        let next = seen.value.after(&to, step_context.current_in);
+        let next = self.stepped(&seen.value, to, step_context);
+        self.ingest_as(seen, next)
+    }
+
+    /// Adds the audit record of a step of an upload, and returns the upload after it. The last of several steps is written by
+    /// [`ingest_as`](Self::ingest_as).
+    pub(super) fn stepped(&mut self, ingest: &Ingest, to: ingest::Transition, step_context: StepContext) -> Ingest {
+        let next = ingest.after(&to, step_context.current_in);
+        self.kept.extend(Kept::after(&ingest.state, &next.state).map(|kept| (next.id, kept)));
+        self.records.push(Noted::of(&next, to.audit, step_context));
+        next
+    }
+
+    /// Writes an upload as it is after its steps.
+    pub(super) fn ingest_as(&mut self, seen: &Seen<Ingest>, next: Ingest) -> Result<()> {
         let key = at(shelf(&next), &next.id.to_string())?;
         let value = next.to_bytes();
         match (&seen.revision, key == seen.key) {
@@ -151,8 +170,6 @@ impl Entries {
             }
             (None, _) => self.changes.push(Change::create(key, value)),
         }
-        self.kept.extend(Kept::after(&seen.value.state, &next.state).map(|kept| (next.id, kept)));
-        self.records.push(Noted::of(&next, to.audit, step_context));
         self.next = Some((self.changes.len().saturating_sub(1), next));
         Ok(())
     }
@@ -232,6 +249,9 @@ impl Entries {
 /// Uploads that are to be gone on with, and those that rest.
 pub(super) const OPEN: &str = "ingest/open";
 pub(super) const REST: &str = "ingest/rest";
+
+/// Releases.
+pub(super) const RELEASES: &str = "release";
 
 /// What is to be removed, in the order of the times at which that is due.
 pub(super) const DUE: &str = "due";

@@ -1,6 +1,6 @@
 //! Removing expired records and references.
 
-use super::entries::{Entries, Kept, OPEN, REST, Seen, StepContext};
+use super::entries::{Entries, Kept, OPEN, RELEASES, REST, Seen, StepContext, unreadable};
 use super::ledger_session::{LedgerSession, Written};
 use super::lifecycle::{Ending, PAGE};
 use super::signed;
@@ -8,6 +8,7 @@ use super::update_service::UpdateService;
 use crate::manifest::IngestId;
 use crate::store::{BlobStore, LEDGER_MAX_CHANGES, Ledger, ResourceStore, Result, Sha256, StoreError, Tenant};
 use crate::update::ingest::{self, Effect, Ingest, Input, State};
+use crate::update::release::{self, Release};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -146,8 +147,8 @@ where
         Ok(session.write(entries).await? != Written::Not)
     }
 
-    /// Removes the manifests that no upload refers to any more: their uploads [expired](Self::expire). It reads every upload
-    /// that is known, where there is any manifest, and is safe at any time; gives how many were removed.
+    /// Removes the manifests that no upload and no release refers to any more: their uploads [expired](Self::expire), and their
+    /// releases were withdrawn. It reads every upload and release that is known, where there is any manifest, and is safe at any time; gives how many were removed.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
@@ -180,6 +181,22 @@ where
                     Some(next) => after = Some(next),
                     None => break,
                 }
+            }
+        }
+        // After the uploads: a release is made of one that is there.
+        let mut after = None;
+        while !manifests.is_empty() {
+            let page = session.records(RELEASES, PAGE, after.as_ref()).await?;
+            for Seen { key, value, .. } in page.items {
+                let release = Release::from_bytes(&value).map_err(|error| unreadable(&key, error))?;
+                if let Some(manifest) = release.request.manifest.filter(|_| release.state != release::State::Withdrawn)
+                {
+                    manifests.remove(&manifest);
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
             }
         }
         let mut removed = 0;

@@ -2,16 +2,18 @@
 //! records. What belongs together is written in one step.
 
 use super::AuditSink;
-use super::async_mutex::AsyncMutex;
-use super::entries::{DUE, Entries, Kept, OPEN, REST, Seen, StepContext, at, digest_of, older_copy, unreadable};
+pub(super) use super::commit_queue::Written;
+use super::commit_queue::{TenantChain, record_key};
+use super::entries::{DUE, Entries, OPEN, REST, Seen, StepContext, at, digest_of, older_copy, unreadable};
 use super::lifecycle::PAGE;
-use crate::audit::{AuditRecord, ChainHead, Checkpoint};
+use crate::audit::{ChainHead, Checkpoint};
 use crate::manifest::{Acceptance, ActorId, IdempotencyKey, IngestId};
 use crate::primitive::{Id, Text};
 use crate::store::{
-    Applied, BlobKey, Change, Clock, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision,
-    Sha256, StoreError, Tenant, TenantLedger,
+    Applied, BlobKey, BoxFuture, Change, Clock, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result,
+    Revision, Sha256, StoreError, Tenant, TenantLedger, random_bytes,
 };
+use crate::support::yield_now;
 use crate::update::ingest::{self, Ingest, Intent, Refusal, Step};
 use crate::update::{Accepted, VersionClaim, blob};
 use bytes::Bytes;
@@ -23,13 +25,33 @@ use time::OffsetDateTime;
 /// The end of the chain of a tenant, as this process knows it; nothing where that has to be looked up.
 pub(super) type Head = Option<(ChainHead, Option<Revision>)>;
 
-/// What the books need of the service.
+/// What a session needs of the service.
 #[derive(Clone)]
 pub(super) struct ServiceContext {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) actor: ActorId,
     pub(super) sink: Option<Arc<dyn AuditSink>>,
     pub(super) retention: Retention,
+    pub(super) sleep: Option<Arc<Sleep>>,
+}
+
+/// Waits for a time, by a timer of the caller's runtime.
+pub(super) type Sleep = dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync;
+
+/// The longest pause after the first try, which doubles with every further one, and the longest of all.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+impl ServiceContext {
+    /// Waits before what others were faster with is tried again: for a random part of a time that grows with the tries, so that
+    /// those who wait do not meet again. Without a timer, others have their turn once.
+    pub(super) async fn pause(&self, attempt: u32) {
+        let Some(sleep) = &self.sleep else { return yield_now().await };
+        let longest = FIRST_PAUSE.saturating_mul(1 << attempt.min(16)).min(LONGEST_PAUSE);
+        // Where there are no random bytes, the middle is as good as any.
+        let part = random_bytes::<1>().map_or(128, |[byte]| u32::from(byte));
+        sleep(longest.saturating_mul(part) / 256).await;
+    }
 }
 
 /// For how long what has ended is kept.
@@ -51,25 +73,28 @@ impl Default for Retention {
     }
 }
 
-/// The books of one tenant.
+/// The ledger of one tenant.
 pub(super) struct LedgerSession<'s, L: ?Sized> {
     ledger: TenantLedger<L>,
-    turn: Arc<AsyncMutex<Head>>,
-    context: &'s ServiceContext,
+    pub(super) chain: Arc<TenantChain>,
+    pub(super) context: &'s ServiceContext,
 }
 
 impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
-    pub(super) fn new(
-        ledger: Arc<L>,
-        tenant: &Tenant,
-        turn: Arc<AsyncMutex<Head>>,
-        context: &'s ServiceContext,
-    ) -> Self {
-        Self { ledger: TenantLedger::new(ledger, tenant.clone()), turn, context }
+    pub(super) fn new(ledger: Arc<L>, tenant: &Tenant, chain: Arc<TenantChain>, context: &'s ServiceContext) -> Self {
+        Self { ledger: TenantLedger::new(ledger, tenant.clone()), chain, context }
     }
 
     pub(super) fn tenant(&self) -> &Tenant {
         self.ledger.tenant()
+    }
+
+    pub(super) fn ledger(&self) -> &TenantLedger<L> {
+        &self.ledger
+    }
+
+    pub(super) fn max_changes(&self) -> usize {
+        self.ledger.max_changes()
     }
 
     pub(super) fn now(&self) -> OffsetDateTime {
@@ -371,156 +396,41 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
 
     /// Writes a step of an upload, and looks at the upload again where it may be another by then. `false` where a record was
     /// not as it was seen.
-    pub(super) async fn write_step(&self, seen: &mut Seen<Ingest>, mut entries: Entries) -> Result<bool> {
+    pub(super) async fn write_step(&self, seen: &mut Seen<Ingest>, entries: Entries) -> Result<bool> {
+        Ok(self.write_step_made(seen, entries).await?.is_some())
+    }
+
+    /// The same. Gives the revisions of what was written, in the order of the changes; none where the answer was lost.
+    pub(super) async fn write_step_made(
+        &self,
+        seen: &mut Seen<Ingest>,
+        mut entries: Entries,
+    ) -> Result<Option<Vec<Revision>>> {
         let next = entries.next.take();
         let key = next.as_ref().and_then(|(at, _)| Some(entries.changes.get(*at)?.key.clone()));
-        let written = self.write(entries).await?;
-        if let (Written::As(made), Some((at, next)), Some(key)) = (&written, next, key)
-            && let Some(revision) = made.get(at)
-        {
-            // It is what was written until somebody else writes, who is noticed by the revision.
-            *seen = Seen { key, revision: Some(revision.clone()), value: next };
-            return Ok(true);
-        }
         let is_new = seen.revision.is_none();
-        if is_new && written == Written::Not {
-            return Ok(false);
-        }
-        *seen = self.known(seen.value.id).await?;
-        Ok(written != Written::Not)
-    }
-
-    /// Writes all of it together with its audit records, or nothing where a record was not as it was seen.
-    pub(super) async fn write(&self, mut entries: Entries) -> Result<Written> {
-        for (id, kept) in std::mem::take(&mut entries.kept) {
-            let at = match kept {
-                Kept::Withdrawn { until } => until,
-                Kept::Aborted => self.later(self.context.retention.aborted),
-                Kept::Ended => self.later(self.context.retention.ended),
-            };
-            // What is kept for no time at all is due at the moment at which what it follows was.
-            let seen = self.read(due_key(at, id)?).await?;
-            entries.record(&seen, kept.as_str().into());
-        }
-        let mut turn = self.turn.take().await;
-        let mut unknown = None;
-        for _ in 0..TRIES {
-            let (head, revision) = match turn.get().cloned().flatten() {
-                Some(known) => known,
-                None => self.head().await.map_err(|error| honest(error, unknown.is_some()))?,
-            };
-            // Until this try is known to have been applied, the end of the chain is not.
-            turn.set(None);
-            let page = self.page(&entries, head, revision)?;
-            match self.ledger.apply(page.changes).await {
-                Ok(mut made) => {
-                    let ours = made.split_off(made.len().min(page.records.len().saturating_add(1)));
-                    turn.set(Some((page.head, made.into_iter().next())));
-                    drop(turn);
-                    self.tell(&page.records);
-                    return Ok(Written::As(ours));
-                }
-                Err(CommitError { error: StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }, index }) => {
-                    // The chain grew, or one of the others is not as it was seen.
-                    if index.is_some_and(|index| index > entries.records.len()) {
-                        return Ok(Written::Not);
-                    }
-                    if index.is_none() {
-                        let still = self.still(&entries.changes).await;
-                        if !still.map_err(|error| honest(error, unknown.is_some()))? {
-                            return Ok(Written::Not);
-                        }
-                    }
-                }
-                Err(CommitError { error, .. }) if error.applied() == Applied::Unknown => {
-                    let Some(first) = page.records.first() else { return Err(error) };
-                    let place = self.read(record_key(first.index)?).await;
-                    let place = place.map_err(|lost| StoreError::indeterminate(Some(Box::new(lost))))?;
-                    if place.value.is_some_and(|value| Sha256::of(&value) == first.digest()) {
-                        drop(turn);
-                        self.tell(&page.records);
-                        return Ok(Written::CommittedReplyLost);
-                    }
-                    // It may be applied yet. The next try cannot be applied as well: both make the same records.
-                    unknown = Some(error);
-                }
-                Err(CommitError { error, .. }) => return Err(honest(error, unknown.is_some())),
+        let made = match self.write(entries).await? {
+            Written::As(made) => made,
+            Written::CommittedReplyLost => Vec::new(),
+            Written::Not if is_new => return Ok(None),
+            Written::Not => {
+                *seen = self.known(seen.value.id).await?;
+                return Ok(None);
             }
+        };
+        match next.zip(key).and_then(|((at, next), key)| Some((made.get(at)?.clone(), next, key))) {
+            // It is what was written until somebody else writes, who is noticed by the revision.
+            Some((revision, value, key)) => *seen = Seen { key, revision: Some(revision), value },
+            None => *seen = self.known(seen.value.id).await?,
         }
-        Err(unknown.unwrap_or(StoreError::throttled(None)))
-    }
-
-    /// Returns whether the records are as they were seen.
-    async fn still(&self, changes: &[Change]) -> Result<bool> {
-        for change in changes {
-            if self.ledger.get(&change.key).await?.map(|record| record.revision) != change.expected {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Returns the changes with those of the chain before them.
-    fn page(&self, entries: &Entries, head: ChainHead, revision: Option<Revision>) -> Result<ChainPage> {
-        let mut page = ChainPage { changes: Vec::new(), records: Vec::new(), head };
-        let mut lines = Vec::with_capacity(entries.records.len());
-        for noted in &entries.records {
-            let added = page.head.append(noted.draft(), noted.record_context(self.context.actor.clone()));
-            lines.push(Change::create(record_key(added.record.index)?, added.line));
-            page.records.push(added.record);
-            page.head = added.head;
-        }
-        let head = page.head.checkpoint().to_bytes();
-        page.changes.push(Change { key: LedgerKey::new("audit-head")?, expected: revision, value: Some(head.into()) });
-        page.changes.extend(lines);
-        page.changes.extend(entries.changes.iter().cloned());
-        Ok(page)
-    }
-
-    fn tell(&self, records: &[AuditRecord]) {
-        if let Some(sink) = &self.context.sink {
-            records.iter().for_each(|record| sink.recorded(record));
-        }
+        Ok(Some(made))
     }
 }
-
-/// Returns an error of a write, of which an earlier try may have been applied, or may be yet.
-fn honest(error: StoreError, unknown: bool) -> StoreError {
-    if unknown && error.applied() == Applied::No {
-        return StoreError::indeterminate(Some(Box::new(error)));
-    }
-    error
-}
-
-/// How often a write is tried against a chain that grows.
-const TRIES: usize = 64;
 
 /// Returns the place of what is to be removed at a time; keys are in the order of the times.
-fn due_key(at: OffsetDateTime, id: IngestId) -> Result<LedgerKey> {
+pub(super) fn due_key(at: OffsetDateTime, id: IngestId) -> Result<LedgerKey> {
     let seconds = u64::try_from(at.unix_timestamp()).unwrap_or_default();
     super::entries::at(DUE, &format!("{seconds:016x}-{id}"))
-}
-
-/// Returns the place of a record of the chain; keys are in the order of the places.
-fn record_key(index: u64) -> Result<LedgerKey> {
-    at("audit", &format!("{index:016x}"))
-}
-
-struct ChainPage {
-    changes: Vec<Change>,
-    records: Vec<AuditRecord>,
-    head: ChainHead,
-}
-
-/// What a write came to.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Written {
-    /// The changes are written, in the order of the changes.
-    As(Vec<Revision>),
-    /// The changes are written, and the answer was lost.
-    CommittedReplyLost,
-    /// A record was not as it was seen.
-    Not,
 }
 
 /// What a step came to.

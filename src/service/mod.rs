@@ -10,12 +10,12 @@
 //!
 //! # Calls that stand still
 //!
-//! The records of a tenant form one chain, so that its writes to the ledger go one after the other. A call that writes has
-//! the turn of the tenant, in the service and its clones, until the ledger answers. A future that is neither polled nor
-//! dropped meanwhile keeps the turn, and every other call for the tenant waits for it: poll each to its end, spawn it on a
-//! runtime that does, or give it a time limit that drops it. Do not hold a call in a `select!` loop whose other branches
-//! await calls for the same tenant. To drop a call is safe at any point, and gives the turn back at once. Other processes
-//! are not held up.
+//! The records of a tenant form one chain, so that its commits to the ledger go one after the other. One of the calls that wait
+//! to write commits what all of them have to write, as far as the ledger takes it in one commit, in the service and its
+//! clones. A future that is neither polled nor dropped while it commits holds up every other call for the tenant: poll each
+//! to its end, spawn it on a runtime that does, or give it a time limit that drops it. Do not hold a call in a `select!` loop
+//! whose other branches await calls for the same tenant. To drop a call is safe at any point, and lets the others go on at
+//! once. Other processes are not held up.
 
 mod admission;
 mod async_mutex;
@@ -23,6 +23,7 @@ mod attach;
 mod bytes;
 mod chain;
 mod collect;
+mod commit_queue;
 mod damage;
 mod entries;
 mod error;
@@ -42,6 +43,7 @@ mod rollouts;
 mod sequence;
 mod signed;
 mod sink;
+mod small_upload;
 mod submission;
 mod subscriptions;
 mod sweep;

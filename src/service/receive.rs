@@ -1,10 +1,11 @@
 //! Receiving one update.
 
 use super::admission::check_intent;
-use super::bytes::{Passing, of_blobs};
+use super::bytes::{Gathered, Passing};
 use super::entries::{Entries, Seen, StepContext};
 use super::ledger_session::{LedgerSession, Stepped};
 use super::signed;
+use super::small_upload::Begun;
 use super::target::Target;
 use super::update_service::UpdateService;
 use super::{MaintenanceError, ReceiveError, Received, SignedSubmission, Submission};
@@ -13,7 +14,7 @@ use crate::audit::UploadFailure;
 use crate::manifest::{IdempotencyKey, IngestId, VerifiedManifest};
 use crate::primitive::{Code, Id};
 use crate::store::{
-    Applied, BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, Sha256, StoreError, Tenant,
+    BlobRef, BlobStore, BlobWriter, ByteStream, Generation, Ledger, ResourceStore, Sha256, StoreError, Tenant,
 };
 use crate::update::blob::{self};
 use crate::update::ingest::{self, Effect, Ingest, Input, Intent, Refusal, State};
@@ -36,7 +37,8 @@ where
     /// 3. The bytes pass once: they are hashed, counted and written where nobody sees them. When they are whole and have the
     ///    digest that was declared, the ledger holds them for the upload, and then they are committed under their digest and a
     ///    generation of their own; where the tenant has the same bytes already, those are held, unless
-    ///    as many uploads hold them as [may share a copy](Self::with_uploads_per_copy).
+    ///    as many uploads hold them as [may share a copy](Self::with_uploads_per_copy). [Small](Self::with_small_size)
+    ///    ones are read before the intent is written, and held in the same commit.
     /// 4. The component is read and the target resolved again, the record is looked at again, the sequence number is
     ///    accepted, and the reference is written if the component is still as it was read. When others write to it, this is
     ///    repeated.
@@ -124,7 +126,21 @@ where
             MaintenanceError::Mismatch(mismatch) => ReceiveError::StoreMismatch(mismatch),
             MaintenanceError::Store(error) => ReceiveError::Ledger(error),
         })?;
-        let (mut seen, new) = self.intend(&session, key, &intent, &target, manifest).await?;
+        let mut body = Gathered::new(body);
+        let (mut seen, new, begun) = self.intend(&session, key, &intent, &target, manifest, &mut body).await?;
+        if let Some(begun) = begun {
+            let generation = begun.generation();
+            let received = self.finish_small(&session, &mut seen, (begun, body), &target, manifest).await?;
+            if let Some(received) = received {
+                return Ok(Received { replayed: false, ..received });
+            }
+            if matches!(seen.value.state, State::Acquired { .. }) {
+                self.committed(&session, &mut seen, generation).await?;
+            }
+            let received = self.attach(&session, &mut seen, &target, manifest).await?;
+            return Ok(Received { replayed: false, ..received });
+        }
+        let body = body.into_stream();
         match seen.value.state {
             State::Open { .. } | State::Acquired { .. } => self.take(&session, &mut seen, body).await?,
             _ => {
@@ -164,7 +180,8 @@ where
         intent: &Intent,
         target: &Target<'_, R>,
         manifest: Option<&VerifiedManifest>,
-    ) -> Result<(Seen<Ingest>, bool), ReceiveError> {
+        body: &mut Gathered,
+    ) -> Result<(Seen<Ingest>, bool, Option<Begun>), ReceiveError> {
         for _ in 0..self.max_attempts {
             let pointer = match key {
                 Some(key) => Some(session.pointer(key).await.map_err(ReceiveError::Ledger)?),
@@ -173,8 +190,8 @@ where
             if let Some(id) = pointer.as_ref().and_then(|pointer| pointer.value) {
                 // The record of an upload that ended is removed at its time; then its key stands for nothing.
                 let Some(known) = session.ingest(id).await.map_err(ReceiveError::Ledger)? else {
-                    match self.begin(session, pointer, key, intent, target, manifest).await? {
-                        Some(seen) => return Ok((seen, true)),
+                    match self.begin(session, pointer, key, intent, target, manifest, body).await? {
+                        Some((seen, begun)) => return Ok((seen, true, begun)),
                         None => continue,
                     }
                 };
@@ -184,13 +201,13 @@ where
                 match known.value.state {
                     State::Open { .. } | State::Acquired { .. } => {
                         self.may_begin(session, target, manifest, intent, Some(id)).await?;
-                        return Ok((known, false));
+                        return Ok((known, false, None));
                     }
                     State::Stored { .. }
                     | State::Attached { .. }
                     | State::Superseded { .. }
                     | State::Restoring { .. } => {
-                        return Ok((known, false));
+                        return Ok((known, false, None));
                     }
                     // Whoever sends it again may not know that it was taken back, or that a later one is there.
                     State::Withdrawn { .. }
@@ -201,14 +218,16 @@ where
                     State::Releasing { .. } | State::Closed { .. } => {}
                 }
             }
-            if let Some(seen) = self.begin(session, pointer, key, intent, target, manifest).await? {
-                return Ok((seen, true));
+            if let Some((seen, begun)) = self.begin(session, pointer, key, intent, target, manifest, body).await? {
+                return Ok((seen, true, begun));
             }
         }
         Err(self.contended(&intent.device))
     }
 
-    /// Writes the record of a new upload; nothing where its key stood for another one by then.
+    /// Writes the record of a new upload; nothing where its key stood for another one by then. Of a small one, it says as well
+    /// that the bytes are held.
+    #[allow(clippy::too_many_arguments, reason = "all of a call, and there is one caller")]
     async fn begin(
         &self,
         session: &LedgerSession<'_, L>,
@@ -217,13 +236,20 @@ where
         intent: &Intent,
         target: &Target<'_, R>,
         manifest: Option<&VerifiedManifest>,
-    ) -> Result<Option<Seen<Ingest>>, ReceiveError> {
-        self.may_begin(session, target, manifest, intent, None).await?;
+        body: &mut Gathered,
+    ) -> Result<Option<(Seen<Ingest>, Option<Begun>)>, ReceiveError> {
+        let mut admitted = Some(self.may_begin(session, target, manifest, intent, None).await?);
         let limits = ingest::Limits { max_size: self.limit(), ..self.limits };
         let (mut new, said) =
             Ingest::open(self.ids.next_id().map_err(ReceiveError::Ledger)?, intent.clone(), limits, session.now());
         new.signed = manifest.map(|verified| Box::new(signed::signed(verified)));
         new.key = key.map(|key| Sha256::of(key.as_str().as_bytes()));
+        if let Some(blob) = body.whole(self.small_size).await {
+            let of = (&mut admitted, blob);
+            if let Some(begun) = self.begin_small(session, (&new, &said), pointer.as_ref(), manifest, of).await? {
+                return Ok(Some(begun));
+            }
+        }
         let mut entries = Entries::default();
         if let Some(pointer) = &pointer {
             entries.pointer(pointer, new.id);
@@ -233,7 +259,7 @@ where
         }
         let mut seen = entries.open(new, said).map_err(ReceiveError::Ledger)?;
         let written = session.write_step(&mut seen, entries).await.map_err(ReceiveError::Ledger)?;
-        Ok(written.then_some(seen))
+        Ok(written.then_some((seen, None)))
     }
 
     fn limit(&self) -> u64 {
@@ -273,7 +299,7 @@ where
         }
     }
 
-    /// Takes the bytes into the store of blobs, and says so in the books.
+    /// Takes the bytes into the store of blobs, and records that.
     async fn take(
         &self,
         session: &LedgerSession<'_, L>,
@@ -438,20 +464,11 @@ where
         blob: BlobRef,
         generation: Generation,
     ) -> Result<(), ReceiveError> {
-        match writer.commit(blob, generation).await {
-            Ok(_) => {}
-            Err(lost) if lost.applied() == Applied::Unknown => {
-                match self.blobs.head(session.tenant(), &blob.key(generation)).await {
-                    Ok(found) if found == blob => {}
-                    _ => return Err(ReceiveError::Blobs(lost)),
-                }
-            }
-            Err(error) => return Err(of_blobs(error)),
-        }
+        self.commit_bytes(session, writer, blob, generation).await?;
         self.committed(session, seen, generation).await
     }
 
-    /// Says in the books that the bytes are in the store.
+    /// Records that the bytes are in the store.
     pub(super) async fn committed(
         &self,
         session: &LedgerSession<'_, L>,

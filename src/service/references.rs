@@ -183,7 +183,7 @@ where
         for extension in component.extension.iter().filter(|extension| is_available_update(extension.url.as_str())) {
             let id = update_id(extension);
             let known = match id {
-                Some(id) => session.ingest(id).await?,
+                Some(id) => session.ingest_at_rest(id).await?,
                 None => None,
             };
             let named = known.as_ref().map(|known| &known.value.state);

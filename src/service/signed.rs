@@ -1,7 +1,7 @@
 //! Uploads with a signed manifest: verified, checked against the device, and kept.
 
 use super::admission::Found;
-use super::entries::{Entries, at, unreadable};
+use super::entries::{Entries, Seen, at, unreadable};
 use super::ledger_session::LedgerSession;
 use super::target::{DeviceMembers, Target};
 use super::update_service::UpdateService;
@@ -15,11 +15,12 @@ use crate::manifest::{
 use crate::primitive::{Id, Text};
 use crate::resource::Device;
 use crate::store::{
-    BlobRef, BlobStore, Ledger, LedgerKey, ResourceStore, Result as StoreResult, StoreError, Stored as _, Tenant,
+    BlobStore, Ledger, LedgerKey, ResourceStore, Result as StoreResult, Sha256, StoreError, Stored as _, Tenant,
 };
 use crate::update::ingest::{Ingest, Intent, NotAcceptable, Signed};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -148,13 +149,17 @@ where
         manifest: Option<&VerifiedManifest>,
         intent: &Intent,
         known: Option<IngestId>,
-    ) -> Result<(), ReceiveError> {
+    ) -> Result<Admitted, ReceiveError> {
         let (members, component) = target.meant_of_all().await?;
         let subject = CheckSubject { device_members: &members, device: target.device, component: &component };
-        self.acceptable(session, subject, intent, known).await?;
-        let Some(verified) = manifest else { return Ok(()) };
-        let reasons = against(self.reasons(session, subject, verified, intent, known).await?);
-        if reasons.is_empty() { Ok(()) } else { Err(ReceiveError::NotAdmitted { reasons }) }
+        let found = self.acceptable(session, subject, intent, known).await?;
+        if let Some(verified) = manifest {
+            let reasons = against(self.reasons(session, subject, verified, intent, known).await?);
+            if !reasons.is_empty() {
+                return Err(ReceiveError::NotAdmitted { reasons });
+            }
+        }
+        Ok(Admitted { members, component, found })
     }
 
     /// Returns whether the one component that is meant may take the upload, by what it accepted and reports. Of a
@@ -165,15 +170,15 @@ where
         subject: CheckSubject<'_>,
         intent: &Intent,
         known: Option<IngestId>,
-    ) -> Result<(), ReceiveError> {
+    ) -> Result<Option<Found>, ReceiveError> {
         let CheckSubject { device_members, component: id, .. } = subject;
         let read = device_members.components.iter().find(|component| component.logical_id() == Some(id));
-        let Some(read) = read else { return Ok(()) };
+        let Some(read) = read else { return Ok(None) };
         let found = Found::look(session, read, id, intent, known).await.map_err(ReceiveError::Ledger)?;
         match found.why(intent, id, intent.sha256, session.now()) {
-            Some(NotAcceptable::NotHigher(_)) if intent.manifest.is_some() => Ok(()),
+            Some(NotAcceptable::NotHigher(_)) if intent.manifest.is_some() => Ok(Some(found)),
             Some(refused) => Err(refused.into()),
-            None => Ok(()),
+            None => Ok(Some(found)),
         }
     }
 
@@ -247,6 +252,13 @@ pub(super) fn turned_away(error: &ReceiveError) -> Option<Option<Text>> {
     Some(Note::about(&words).and_then(|note| Text::new(note.as_str()).ok()))
 }
 
+/// What was read to admit an upload: the device, the component that is meant, and what that accepted and reports.
+pub(super) struct Admitted {
+    pub(super) members: DeviceMembers,
+    pub(super) component: Id,
+    pub(super) found: Option<Found>,
+}
+
 /// A component of a device, to be checked with all that the device has.
 #[derive(Clone, Copy)]
 pub(super) struct CheckSubject<'k> {
@@ -256,7 +268,7 @@ pub(super) struct CheckSubject<'k> {
 }
 
 impl CheckSubject<'_> {
-    fn explain(
+    pub(super) fn explain(
         self,
         manifest: &UpdateManifest,
         accepted: Option<&Acceptance>,
@@ -360,14 +372,22 @@ fn lost(ingest: &Ingest, what: &str) -> StoreError {
     StoreError::corrupt(format!("the manifest of the upload `{}`: {what}", ingest.id))
 }
 
+/// Returns the bytes of the manifest of this digest, where they are kept.
+pub(super) async fn kept_bytes<L: Ledger + ?Sized>(
+    session: &LedgerSession<'_, L>,
+    wanted: Sha256,
+) -> StoreResult<Option<Bytes>> {
+    let Seen { key, value, .. } = session.read(at(MANIFESTS, &wanted.to_string())?).await?;
+    match value {
+        Some(bytes) if Sha256::of(&bytes) != wanted => Err(unreadable(&key, "it has other bytes")),
+        value => Ok(value),
+    }
+}
+
 /// Returns the manifest that an upload came with.
 async fn kept<L: Ledger + ?Sized>(session: &LedgerSession<'_, L>, ingest: &Ingest) -> StoreResult<SignedManifest> {
     let wanted = ingest.intent.manifest.ok_or_else(|| lost(ingest, "it came without one"))?;
-    let bytes = session.read(at(MANIFESTS, &wanted.to_string())?).await?.value;
-    let bytes = bytes.ok_or_else(|| lost(ingest, "it is not there"))?;
-    if BlobRef::of(&bytes).digest != wanted {
-        return Err(lost(ingest, "it has other bytes"));
-    }
+    let bytes = kept_bytes(session, wanted).await?.ok_or_else(|| lost(ingest, "it is not there"))?;
     let place = signatures_place(ingest.id)?;
     let value = session.read(place.clone()).await?.value.ok_or_else(|| lost(ingest, "its signatures are not there"))?;
     let read: Signatures = serde_json::from_slice(&value).map_err(|error| unreadable(&place, error))?;

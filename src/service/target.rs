@@ -43,6 +43,16 @@ pub(super) struct DeviceMembers {
     versions: Vec<Version>,
 }
 
+impl DeviceMembers {
+    /// Returns a component of the device, and the version of it that was read.
+    pub(super) fn seen(&self, id: &Id) -> Option<Seen> {
+        let all = self.components.iter().zip(&self.versions);
+        all.into_iter()
+            .find(|(component, _)| component.logical_id() == Some(id))
+            .map(|(component, version)| (component.clone(), version.clone()))
+    }
+}
+
 /// The device of a tenant that an update is for.
 pub(super) struct Target<'a, R: ?Sized> {
     pub(super) resources: &'a TenantResources<R>,

@@ -1,12 +1,14 @@
 //! The update service and its options.
 
-use super::async_mutex::AsyncMutex;
-use super::ledger_session::{Head, LedgerSession, Retention, ServiceContext};
+use super::commit_queue::TenantChain;
+use super::ledger_session::{LedgerSession, Retention, ServiceContext};
 use super::{AuditSink, IdSource, MissingReferences, NoAddresses, RandomIds, SweepRules, UnknownReferences};
 use crate::manifest::{ActorId, Verifier};
 use crate::primitive::{CanonicalBase, Code};
 use crate::reference::OwnBase;
-use crate::store::{BlobKey, BlobStore, Clock, Ledger, ResourceStore, SystemClock, Tenant, TenantResources, UrlKind};
+use crate::store::{
+    BlobKey, BlobStore, BoxFuture, Clock, Ledger, ResourceStore, SystemClock, Tenant, TenantResources, UrlKind,
+};
 use crate::update::ingest::Limits;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -79,6 +81,7 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) ledger: Arc<L>,
     pub(super) ids: Arc<dyn IdSource>,
     pub(super) max_size: u64,
+    pub(super) small_size: usize,
     pub(super) max_attempts: u32,
     pub(super) media_types: Option<Arc<[Code]>>,
     pub(super) addresses: Addresses,
@@ -92,7 +95,7 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) verifier: Option<Arc<dyn Verifier>>,
     pub(super) signed_only: Option<Arc<SignedOnly>>,
     pub(super) context: Arc<ServiceContext>,
-    pub(super) turns: Arc<Mutex<HashMap<Tenant, Arc<AsyncMutex<Head>>>>>,
+    pub(super) chains: Arc<Mutex<HashMap<Tenant, Arc<TenantChain>>>>,
     pub(super) sweep_rules: SweepRules,
     /// The tenants whose files and ledger are known to belong together.
     pub(super) paired: Arc<Mutex<HashSet<Tenant>>>,
@@ -153,6 +156,7 @@ where
             ledger,
             ids: Arc::new(RandomIds),
             max_size: 4 << 30,
+            small_size: 64 << 10,
             max_attempts: 32,
             media_types: None,
             addresses,
@@ -170,8 +174,9 @@ where
                 actor: ActorId::of("update-service"),
                 sink: None,
                 retention: Retention::default(),
+                sleep: None,
             }),
-            turns: Arc::default(),
+            chains: Arc::default(),
             sweep_rules: SweepRules::default(),
             paired: Arc::default(),
         }
@@ -202,6 +207,23 @@ where
     #[must_use]
     pub fn with_audit_sink(mut self, sink: impl AuditSink) -> Self {
         self.context = Arc::new(ServiceContext { sink: Some(Arc::new(sink)), ..(*self.context).clone() });
+        self
+    }
+
+    /// Sets the timer by which a call waits before it tries again what another process was faster with: for a short random
+    /// time that grows with the tries. Without one, it tries again at once.
+    ///
+    /// ```
+    /// # use fhir_devices::{backend::Memory, service::UpdateService};
+    /// # let memory = std::sync::Arc::new(Memory::new());
+    /// let service = UpdateService::new(memory.clone(), memory.clone(), memory)?;
+    /// let service = service.with_sleep(|time| Box::pin(tokio::time::sleep(time)));
+    /// # let _ = service;
+    /// # Ok::<(), fhir_devices::service::NoAddresses>(())
+    /// ```
+    #[must_use]
+    pub fn with_sleep(mut self, sleep: impl Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Self {
+        self.context = Arc::new(ServiceContext { sleep: Some(Arc::new(sleep)), ..(*self.context).clone() });
         self
     }
 
@@ -264,6 +286,23 @@ where
     #[must_use]
     pub fn with_max_size(mut self, bytes: u64) -> Self {
         self.max_size = bytes;
+        self
+    }
+
+    /// Sets the size up to which a file is read whole before the first record of its upload is written: such an upload takes
+    /// fewer commits, and leaves no record where it breaks off before its bytes have come. Default: 64 KiB, which are held
+    /// in memory. With 0, every upload has a record before its bytes are read.
+    ///
+    /// ```
+    /// # use fhir_devices::{backend::Memory, service::UpdateService};
+    /// # let memory = std::sync::Arc::new(Memory::new());
+    /// let service = UpdateService::new(memory.clone(), memory.clone(), memory)?.with_small_size(4 << 10);
+    /// # let _ = service;
+    /// # Ok::<(), fhir_devices::service::NoAddresses>(())
+    /// ```
+    #[must_use]
+    pub fn with_small_size(mut self, bytes: usize) -> Self {
+        self.small_size = bytes;
         self
     }
 
@@ -381,15 +420,15 @@ where
 
     /// Opens a session on the ledger of a tenant.
     pub(super) fn session(&self, tenant: &Tenant) -> LedgerSession<'_, L> {
-        let turn = {
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let chain = {
+            let mut chains = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
             // Anybody may name a tenant. To forget the end of a chain costs one look at it.
-            if turns.len() >= TENANTS && !turns.contains_key(tenant) {
-                turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            if chains.len() >= TENANTS && !chains.contains_key(tenant) {
+                chains.retain(|_, chain| Arc::strong_count(chain) > 1);
             }
-            Arc::clone(turns.entry(tenant.clone()).or_insert_with(|| Arc::new(AsyncMutex::new(None))))
+            Arc::clone(chains.entry(tenant.clone()).or_default())
         };
-        LedgerSession::new(Arc::clone(&self.ledger), tenant, turn, &self.context)
+        LedgerSession::new(Arc::clone(&self.ledger), tenant, chain, &self.context)
     }
 
     /// Sets URLs that the caller serves.
@@ -408,6 +447,7 @@ impl<R: ?Sized, B: ?Sized, L: ?Sized> Clone for UpdateService<R, B, L> {
             ledger: Arc::clone(&self.ledger),
             ids: Arc::clone(&self.ids),
             max_size: self.max_size,
+            small_size: self.small_size,
             max_attempts: self.max_attempts,
             media_types: self.media_types.clone(),
             addresses: self.addresses.clone(),
@@ -421,7 +461,7 @@ impl<R: ?Sized, B: ?Sized, L: ?Sized> Clone for UpdateService<R, B, L> {
             verifier: self.verifier.clone(),
             signed_only: self.signed_only.clone(),
             context: Arc::clone(&self.context),
-            turns: Arc::clone(&self.turns),
+            chains: Arc::clone(&self.chains),
             sweep_rules: self.sweep_rules,
             paired: Arc::clone(&self.paired),
         }

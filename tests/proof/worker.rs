@@ -172,7 +172,8 @@ impl Job<'_> {
                     if !job.without(Rule::CommitBeforeAttach) {
                         job.put(generation);
                     }
-                    *job.me() = Worker { pc: WorkerStep::Present, known, ..Worker::default() };
+                    let Worker { fresh, seen, .. } = worker;
+                    *job.me() = Worker { pc: WorkerStep::Present, known, fresh, seen, ..Worker::default() };
                 });
                 if self.model.setup.torn {
                     self.fork().done(true, "is told by the store that the bytes are too many", |job| {
@@ -180,6 +181,7 @@ impl Job<'_> {
                     });
                 }
             }
+            WorkerStep::Present if joint && worker.fresh => self.present_and_aim(worker),
             WorkerStep::Present => self.fork().done(true, "tells the blob ledger that they are there", |job| {
                 if joint && job.record() != known {
                     return job.resume();
@@ -268,6 +270,51 @@ impl Job<'_> {
         }
     }
 
+    /// What was read before the first commit is still so: the bytes are stored and the component is fixed in one commit.
+    fn present_and_aim(&mut self, worker: Worker) {
+        let (known, generation) = (worker.known, self.generation(worker.known));
+        self.fork().done(true, "says that the bytes are stored, and fixes the component", |job| {
+            if job.record() != known {
+                return job.resume();
+            }
+            if job.tell(Told::Committed { generation }) == Answer::Refused {
+                *job.me() = Worker::default();
+                return;
+            }
+            let said = Said::TargetRead { accepted: job.world.accepted, claimed: job.world.claimed };
+            let committed = job.model.machines.step(job.ingest, known, Said::Committed { generation });
+            let Answer::To(stored, _) = committed else { return job.resume() };
+            match job.model.machines.step(job.ingest, stored, said) {
+                Answer::To(to, _) if job.model.machines.fact(job.ingest, to).name == StateName::Stored => {
+                    job.world.ingest[job.ingest] = stored;
+                    job.me().known = stored;
+                    job.check_accepted(stored);
+                }
+                // The target is looked for again.
+                _ => drop(job.advance(Said::Committed { generation })),
+            }
+        });
+    }
+
+    /// The component is read, and then the upload is announced with the bytes that it holds, in one commit.
+    fn announce_with_bytes(&mut self) {
+        self.fork().done(false, "reads the component, and announces an upload that holds its bytes", |job| {
+            job.world.ingest[job.ingest] = job.model.machines.open(job.ingest);
+            job.me().bytes = 1;
+            job.resume();
+            if job.me().pc != WorkerStep::Receive || !job.hold() {
+                return;
+            }
+            let generation = job.me().generation;
+            job.advance(Said::Held { generation });
+            job.see_other();
+            job.me().fresh = !job.world.moved;
+            if job.without(Rule::IfMatch) {
+                job.me().seen = [job.world.refs[0], job.world.refs[1], job.world.foreign[0]];
+            }
+        });
+    }
+
     fn close(&mut self, generation: u8) {
         self.advance(Said::Released { generation });
         if self.without(Rule::NoCleanUp) {
@@ -286,6 +333,9 @@ impl Job<'_> {
                     });
                 }
                 return;
+            }
+            if self.model.setup.joint {
+                self.announce_with_bytes();
             }
             self.fork().done(false, "announces an upload", |job| {
                 job.world.ingest[job.ingest] = job.model.machines.open(job.ingest);
@@ -524,6 +574,13 @@ impl Job<'_> {
     /// Marks the other upload, as the component says of it, and then its own.
     fn mark_other(&mut self, worker: Worker) {
         if let Some(to) = self.next_mark(worker.seen) {
+            let other = self.model.machines.fact(1 - self.ingest, self.world.ingest[1 - self.ingest]);
+            if self.model.setup.joint && worker.pc == WorkerStep::MarkOther && other.end {
+                self.fork().done(true, "marks the upload whose place it took, and its own", |job| {
+                    job.world.ingest[1 - job.ingest] = to;
+                    job.advance(Said::Written);
+                });
+            }
             return self.fork().done(true, "marks the upload whose place it took", |job| {
                 job.world.ingest[1 - job.ingest] = to;
             });

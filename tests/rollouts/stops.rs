@@ -4,8 +4,8 @@ use super::fleet::{Fleet, Manner, REGIONS, by, device_name, note, region};
 use fhir_devices::publish::{
     Content, DeviceAddress, Found, PublishError, Publisher, PublisherCapabilities, Receipt, Slot, SlotVersion,
 };
-use fhir_devices::service::{DeploymentFilter, RolloutError};
-use fhir_devices::store::{BoxFuture, Tenant};
+use fhir_devices::service::{DeploymentFilter, DeviceReport, RolloutError};
+use fhir_devices::store::{BoxFuture, Ledger, Tenant};
 use fhir_devices::update::deployment::{OutcomeClass, Refusal};
 use fhir_devices::update::rollout::{RolloutId, Status, StopCriterion};
 use std::num::{NonZeroU16, NonZeroU32};
@@ -201,6 +201,97 @@ async fn an_offer_that_a_region_lost_is_put_again() {
     assert_eq!((verified.read, verified.mended), (1, 1));
     fleet.settle().await;
     assert_eq!(fleet.service.rollout(&fleet.tenant, rollout).await.unwrap().status, Status::Completed);
+}
+
+#[tokio::test]
+async fn an_offer_that_a_region_shows_again_after_the_end_is_taken_out() {
+    let mut fleet = Fleet::new(1).await;
+    let region_of = region(REGIONS[0]);
+    let shown = Arc::new(fhir_devices::backend::Memory::new());
+    fleet.service = fleet.service.with_region(region_of.clone(), shown.clone());
+    let release = fleet.release("2.0", 1).await;
+    let rollout = fleet.start(Fleet::request(&release)).await;
+    fleet.work().await;
+    let slot = Slot { device: "pump-0".parse().unwrap(), component: "pump-0-mds".parse().unwrap() };
+    let offer = Publisher::read(&*shown, &fleet.tenant, &slot).await.unwrap().unwrap().content;
+    fleet.settle().await;
+    assert_eq!(fleet.service.rollout(&fleet.tenant, rollout).await.unwrap().status, Status::Completed);
+    let now = async |region: &fhir_devices::backend::Memory| {
+        Publisher::read(region, &fleet.tenant, &slot).await.unwrap().map(|found| found.content)
+    };
+    assert!(matches!(now(&shown).await, Some(Content::Tombstone { .. })));
+    // It goes back to what it had saved.
+    let forgot = Arc::new(fhir_devices::backend::Memory::new());
+    forgot.put(&fleet.tenant, &slot, &offer, None).await.unwrap();
+    let service = fleet.service.clone().with_region(region_of.clone(), forgot.clone());
+    let verified = service.verify(&fleet.tenant, &region_of).await.unwrap();
+    assert_eq!((verified.read, verified.mended), (1, 1));
+    service.run_until_idle(&fleet.tenant).await.unwrap();
+    assert!(matches!(now(&forgot).await, Some(Content::Tombstone { .. })));
+    // A day later nobody looks at it any more, and nothing is left of it in the ledger.
+    fleet.pass(25 * 3_600);
+    assert_eq!(service.verify(&fleet.tenant, &region_of).await.unwrap().read, 0);
+    let folder = format!("ro-cleared/{region_of}").parse().unwrap();
+    let left = Ledger::scan(&*fleet.memory, &fleet.tenant, &folder, NonZeroU32::MIN, None).await.unwrap();
+    assert!(left.items.is_empty());
+    fleet.check_audit(rollout).await;
+}
+
+#[tokio::test]
+async fn a_rollout_of_many_lanes_runs_and_is_cancelled() {
+    for lanes in [16, 40] {
+        let mut fleet = Fleet::new(30).await;
+        let release = fleet.release("2.0", 1).await;
+        let lanes = NonZeroU16::new(lanes).unwrap();
+        let rollout = fleet.start(Fleet::request(&release).with_lanes(lanes)).await;
+        fleet.settle().await;
+        let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
+        assert_eq!((view.rollout.status, view.ended(OutcomeClass::Succeeded)), (Status::Completed, 30));
+        fleet.check_audit(rollout).await;
+        let next = fleet.release("3.0", 2).await;
+        let rollout = fleet.start(Fleet::request(&next).with_lanes(lanes)).await;
+        fleet.work().await;
+        fleet.service.cancel(&fleet.tenant, rollout, &by("author"), &note("no more")).await.unwrap();
+        fleet.work().await;
+        let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
+        assert_eq!((view.rollout.status, view.ended(OutcomeClass::Cancelled)), (Status::Cancelled, 30));
+        fleet.check_audit(rollout).await;
+    }
+}
+
+#[cfg(feature = "testkit")]
+#[tokio::test]
+async fn a_report_that_trips_one_of_many_lanes_does_not_look_at_all() {
+    let memory = Arc::new(fhir_devices::backend::Memory::new());
+    let ledger = Arc::new(fhir_devices::testkit::Recording::new(Arc::clone(&memory)));
+    let fleet = Fleet::over(memory, Arc::clone(&ledger), 3).await;
+    let release = fleet.release("2.0", 1).await;
+    let stop = StopCriterion::new([OutcomeClass::Failed], 0, 0);
+    let lanes = NonZeroU16::new(40).unwrap();
+    let request = Fleet::<fhir_devices::backend::Memory>::request(&release).with_lanes(lanes).with_stop(vec![stop]);
+    let rollout = fleet.start(request).await;
+    let mut offer = None;
+    for _ in 0..2_000 {
+        fleet.work().await;
+        for number in 0..3 {
+            let id = device_name(number).parse().unwrap();
+            offer =
+                offer.or(fleet.service.offers(&fleet.tenant, &id).await.unwrap().pop().map(|offer| (number, offer)));
+        }
+        if offer.is_some() {
+            break;
+        }
+    }
+    let (number, offer) = offer.unwrap();
+    fleet.service.claim(&fleet.tenant, offer.key, &offer.files[0].name, None).await.unwrap();
+    drop(ledger.take());
+    let failed = DeviceReport::Failed { key: offer.key, transient: false, code: "no-space".parse().unwrap() };
+    fleet.report(&device_name(number), failed).await;
+    let calls = ledger.take();
+    assert!(calls.len() < 20, "{} calls", calls.len());
+    fleet.work().await;
+    let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
+    assert_eq!((view.rollout.status, view.ended(OutcomeClass::Failed)), (Status::Halted, 1));
 }
 
 #[tokio::test]

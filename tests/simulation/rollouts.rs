@@ -36,6 +36,8 @@ pub(crate) enum RemovedRule {
     NoGate,
     /// Nobody looks at deadlines.
     NoDeadlines,
+    /// Nobody looks at the slots of what has ended.
+    NoEndedSlots,
 }
 
 /// How many worlds there are where nobody says it.
@@ -86,4 +88,9 @@ fn bytes_without_the_gate_are_caught() {
 #[test]
 fn deadlines_that_nobody_looks_at_are_caught() {
     caught(RemovedRule::NoDeadlines);
+}
+
+#[test]
+fn slots_of_what_has_ended_that_nobody_looks_at_are_caught() {
+    caught(RemovedRule::NoEndedSlots);
 }

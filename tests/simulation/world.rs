@@ -448,6 +448,7 @@ fn at(clock: &Arc<AtomicI64>) -> impl Fn() -> OffsetDateTime + Send + Sync + 'st
 fn service(net: &Arc<Net>, clock: &Arc<AtomicI64>, ids: &Arc<AtomicU64>) -> Service {
     // What one process takes for full has room for another.
     let room = u32::try_from(ids.load(Ordering::Relaxed) % 3).unwrap() + 1;
+    let small_size = if ids.load(Ordering::Relaxed).is_multiple_of(2) { 64 << 10 } else { 0 };
     let ids = Arc::clone(ids);
     UpdateService::new(Arc::clone(net), Arc::clone(net), Arc::clone(net))
         .unwrap()
@@ -455,6 +456,7 @@ fn service(net: &Arc<Net>, clock: &Arc<AtomicI64>, ids: &Arc<AtomicU64>) -> Serv
         .with_lease(LEASE)
         .with_sweep_rules(SweepRules::default().with_grace(Duration::ZERO).with_quarantine(Duration::ZERO))
         .with_keep_superseded(2)
+        .with_small_size(small_size)
         .with_withdrawn_retention(Duration::from_secs(2_000))
         .with_ended_retention(Duration::from_secs(3_000))
         .with_aborted_retention(Duration::from_secs(30))

@@ -6,7 +6,7 @@ use crate::publish::RegionId;
 use crate::store::Tenant;
 use crate::support::with_causes;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// How often every tenant is looked at, where nobody did anything.
@@ -14,6 +14,10 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// How many steps one look takes at most for each part of its work.
 const BUDGET: usize = 1_000;
+
+/// How often the slots of a region are read, and put right: what it forgot, and what it shows again. One that is not durable is
+/// read at the start as well.
+const VERIFY_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Tells those who work on rollouts that something was done.
 #[derive(Debug)]
@@ -42,10 +46,17 @@ pub(crate) async fn run(app: Arc<UpdateServer>) {
 /// Works on one region, or on deadlines.
 async fn work(app: Arc<UpdateServer>, region: Option<RegionId>) {
     let mut wake = app.wake.0.subscribe();
+    let publisher = region.as_ref().and_then(|region| app.regions.get(region));
+    let is_durable = publisher.is_none_or(|publisher| publisher.capabilities().durable);
+    let mut verified_at = is_durable.then(Instant::now);
     loop {
         wake.mark_unchanged();
         let mut after = None;
         let mut steps = 0;
+        let verifies = verified_at.is_none_or(|at| at.elapsed() >= VERIFY_EVERY);
+        if verifies {
+            verified_at = Some(Instant::now());
+        }
         loop {
             let page = match app.tenants.page(after.as_ref()).await {
                 Ok(page) => page,
@@ -55,6 +66,9 @@ async fn work(app: Arc<UpdateServer>, region: Option<RegionId>) {
                 }
             };
             for tenant in &page.items {
+                if let Some(region) = region.as_ref().filter(|_| verifies) {
+                    verify(&app, tenant, region).await;
+                }
                 steps += look(&app, tenant, region.as_ref()).await;
             }
             match page.next {
@@ -75,6 +89,18 @@ async fn work(app: Arc<UpdateServer>, region: Option<RegionId>) {
             _ = wake.changed() => {}
             () = tokio::time::sleep(EVERY) => {}
         }
+    }
+}
+
+/// Reads the slots of a region, and has those written again that are not as they should be.
+async fn verify(app: &UpdateServer, tenant: &Tenant, region: &RegionId) {
+    match app.rollouts().verify(tenant, region).await {
+        Ok(verified) if verified.mended > 0 || verified.failed > 0 => {
+            let (mended, failed) = (verified.mended, verified.failed);
+            tracing::warn!(%tenant, %region, mended, failed, "slots of the region differed or could not be read");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%tenant, %region, %error, "the slots of the region cannot be verified"),
     }
 }
 

@@ -77,7 +77,9 @@ where
                 None => plan.spec.gates.clone(),
             },
         };
-        let input = Input::ClaimRequested { attempt: key.attempt, closed, expired: false };
+        let manifest = self.manifest_of(tenant, &plan.release).await?;
+        let expired = manifest.and_then(|manifest| manifest.expires_at).is_some_and(|end| end <= self.now());
+        let input = Input::ClaimRequested { attempt: key.attempt, closed, expired };
         let context = device_context(&seen.device);
         let granted = match self.step(at, Ask::Input(&input, context.as_ref())).await? {
             Stepped::To(transition) => transition.grants,

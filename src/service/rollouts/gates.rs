@@ -1,6 +1,11 @@
 //! A gate: a condition to be met before a device is offered an update or given its bytes.
 
+use super::super::ReceiveError;
+use super::super::signed::{CheckSubject, kept_bytes};
+use super::super::target::Target;
 use super::RolloutService;
+use crate::containment::Selector;
+use crate::manifest::{AdmissionReason, AdmissionReasonCode, UpdateManifest};
 use crate::primitive::Id;
 use crate::reference::{Literal, OwnBase, decoded, localize};
 use crate::resource::{Device, DeviceComponent};
@@ -73,11 +78,56 @@ where
         if device.as_ref().is_none_or(|device| device.patient.is_some()) {
             closed.insert(Gate::ClinicalUse);
         }
+        if spec.gates.contains(&Gate::Requirements) && !self.is_required(tenant, release, deployment).await? {
+            closed.insert(Gate::Requirements);
+        }
         if let Some(gates) = &self.gates {
             let device = device.as_ref();
             closed.extend(gates.closed(GateQuery { tenant, release, deployment, device, component }).await);
         }
         Ok(closed.intersection(&spec.gates).copied().collect())
+    }
+
+    /// Returns whether a device is as the manifest of a release requires it, by what its components report now. A manifest that is
+    /// not kept, or a device that is not there, is no reason to say so.
+    async fn is_required(
+        &self,
+        tenant: &Tenant,
+        release: &Release,
+        deployment: &Deployment,
+    ) -> Result<bool, StoreError> {
+        if release.request.manifest.is_none() {
+            return Ok(true);
+        }
+        let Some(manifest) = self.manifest_of(tenant, release).await? else { return Ok(false) };
+        let resources = self.updates.resources(tenant);
+        let selector = Selector::Component(deployment.component.clone());
+        let target = Target { resources: &resources, device: &deployment.device, selector: &selector, whole: true };
+        let (members, component) = match target.meant_of_all().await {
+            Ok(found) => found,
+            Err(ReceiveError::Resources(error)) => return Err(error),
+            Err(_) => return Ok(false),
+        };
+        let subject = CheckSubject { device_members: &members, device: &deployment.device, component: &component };
+        let reasons = match subject.explain(&manifest, None, None, self.now()) {
+            Ok(reasons) => reasons,
+            Err(ReceiveError::Resources(error)) => return Err(error),
+            Err(_) => return Ok(false),
+        };
+        // What was accepted is looked at with each offer.
+        let counts = |reason: &AdmissionReason| reason.is_against && reason.code != AdmissionReasonCode::Sequence;
+        Ok(!reasons.iter().any(counts))
+    }
+
+    /// Returns the manifest of a release; nothing where it has none, or it is not kept.
+    pub(super) async fn manifest_of(
+        &self,
+        tenant: &Tenant,
+        release: &Release,
+    ) -> Result<Option<UpdateManifest>, StoreError> {
+        let Some(wanted) = release.request.manifest else { return Ok(None) };
+        let bytes = kept_bytes(&self.updates.session(tenant), wanted).await?;
+        Ok(bytes.and_then(|bytes| UpdateManifest::from_json(&bytes).ok()))
     }
 
     /// Returns a device; nothing where there is none.

@@ -12,11 +12,13 @@
 //! | `ro/<rollout>/q/<lane>/<wave>/<minute>/<deployment>` | that a deployment is planned, from that minute on |
 //! | `ro-of/<deployment>` | the rollout and the lane of a deployment |
 //! | `ro-due/<minute>/<deployment>` | when a deployment is to be looked at although nobody said anything |
+//! | `ro-cleared/<region>/<deployment>` | that the offer of a deployment that ended was taken out of its slot, and when: for a day it is verified that the slot does not have it again |
 //! | `todo/<region>/<deployment>` | that something is to be written into the slot of a deployment |
 //! | `lock/<device>` | which components of a device are being updated, and how many offers it was made |
 //!
 //! The last keys of a deployment follow from its record, and are written with it: so a scan of them is the queue.
 
+pub(super) use super::super::entries::RELEASES;
 use crate::manifest::ReleaseId;
 use crate::primitive::Id;
 use crate::publish::RegionId;
@@ -25,11 +27,11 @@ use crate::update::deployment::{self, Deployment, State};
 use crate::update::rollout::{DeploymentId, Lane, RolloutId};
 use time::OffsetDateTime;
 
-pub(super) const RELEASES: &str = "release";
 pub(super) const RELEASE_ENDS: &str = "release-end";
 pub(super) const OPEN: &str = "rollout/open";
 pub(super) const ENDED: &str = "rollout/ended";
 pub(super) const DUE: &str = "ro-due";
+const CLEARED: &str = "ro-cleared";
 
 fn key(text: String) -> Result<LedgerKey> {
     Ok(LedgerKey::new(text)?)
@@ -49,6 +51,10 @@ pub(super) fn rollout(folder: &str, id: RolloutId) -> Result<LedgerKey> {
 
 pub(super) fn spec(id: RolloutId) -> Result<LedgerKey> {
     key(format!("ro/{id}/spec"))
+}
+
+pub(super) fn lanes(id: RolloutId) -> Result<LedgerKey> {
+    key(format!("ro/{id}/l"))
 }
 
 pub(super) fn lane(id: RolloutId, Lane(lane): Lane) -> Result<LedgerKey> {
@@ -82,6 +88,10 @@ pub(super) fn queue(id: RolloutId, Lane(lane): Lane) -> Result<LedgerKey> {
 
 pub(super) fn place_of(id: DeploymentId) -> Result<LedgerKey> {
     key(format!("ro-of/{id}"))
+}
+
+pub(super) fn cleared(region: &RegionId) -> Result<LedgerKey> {
+    key(format!("{CLEARED}/{region}"))
 }
 
 pub(super) fn todo(region: &RegionId) -> Result<LedgerKey> {
@@ -118,6 +128,23 @@ impl Place {
         let (rollout, lane) = std::str::from_utf8(bytes).ok()?.split_once('/')?;
         Some(Self { rollout: rollout.parse().ok()?, lane: Lane(lane.parse().ok()?) })
     }
+
+    /// Returns the same with a time, in minutes.
+    fn to_bytes_at(self, at: OffsetDateTime) -> Vec<u8> {
+        format!("{}/{}/{}", self.rollout, self.lane, minute(at)).into_bytes()
+    }
+
+    /// Reads a place with its time.
+    pub(super) fn from_bytes_at(bytes: &[u8]) -> Option<(Self, u64)> {
+        let (place, at) = std::str::from_utf8(bytes).ok()?.rsplit_once('/')?;
+        Some((Self::from_bytes(place.as_bytes())?, at.parse().ok()?))
+    }
+}
+
+/// Returns what stands at a key by which a deployment is found.
+pub(super) fn agenda_value(key: &LedgerKey, of: &Deployment, now: OffsetDateTime) -> Vec<u8> {
+    let is_cleared = key.as_str().strip_prefix(CLEARED).is_some_and(|rest| rest.starts_with('/'));
+    if is_cleared { Place::of(of).to_bytes_at(now) } else { Place::of(of).to_bytes() }
 }
 
 /// Returns the id at the end of a key.
@@ -126,7 +153,7 @@ pub(super) fn last_id<T: std::str::FromStr>(key: &LedgerKey) -> Option<T> {
 }
 
 /// Returns the keys beside its record by which a deployment is found: in the queue of its lane, when its time has
-/// come, and where its slot is to be written.
+/// come, where its slot is to be written, and where it is to be verified that it stays cleared.
 pub(super) fn agenda(deployment: &Deployment) -> Result<Vec<LedgerKey>> {
     let Deployment { id, rollout, lane: Lane(lane), region, wave, state, .. } = deployment;
     let mut keys = Vec::with_capacity(2);
@@ -138,6 +165,9 @@ pub(super) fn agenda(deployment: &Deployment) -> Result<Vec<LedgerKey>> {
     }
     if deployment::resume(deployment).is_some() {
         keys.push(key(format!("todo/{region}/{id}"))?);
+    }
+    if let State::Done { action: Some(_), clear: false, .. } = state {
+        keys.push(key(format!("{CLEARED}/{region}/{id}"))?);
     }
     Ok(keys)
 }

@@ -5,7 +5,7 @@ use super::read::{KeptLane, LaneSeen};
 use super::rollout_service::Plan;
 use super::step::TRIES;
 use super::{RolloutError, RolloutService};
-use crate::store::{BlobStore, Change, CommitError, LEDGER_MAX_CHANGES, Ledger, ResourceStore, StoreError, Tenant};
+use crate::store::{BlobStore, Change, CommitError, Ledger, ResourceStore, StoreError, Tenant};
 use crate::update::rollout::{Fold, Lane, LaneHead, LaneInput, RolloutId, Spec};
 
 impl<R, B, L> RolloutService<R, B, L>
@@ -33,7 +33,7 @@ where
         }
         // In their order: where the last one is there, all of them are.
         while !new.is_empty() {
-            let rest = new.split_off(new.len().min(LEDGER_MAX_CHANGES));
+            let rest = new.split_off(new.len().min(ledger.max_changes()));
             let some = std::mem::replace(&mut new, rest);
             match ledger.apply(some.clone()).await {
                 Ok(_) => {}

@@ -20,11 +20,11 @@ use crate::update::rollout::{DeploymentId, Lane, Planned, Rollout, RolloutEffect
 use std::collections::BTreeMap;
 
 /// How many components are found at a time.
-const PAGE: usize = 256;
+const PAGE: usize = 1_024;
 
-/// How many components get their places in one commit: each takes a record, a pointer, an entry of the queue and an audit record
-/// beside the lane.
-const AT_ONCE: usize = 3;
+/// How many changes a component takes that gets its place: a record, a pointer, an entry of the queue and an audit record. The
+/// lane is one more.
+const CHANGES_EACH: usize = 4;
 
 impl<R, B, L> RolloutService<R, B, L>
 where
@@ -217,9 +217,10 @@ where
                 lanes.entry(lane).or_default().push(target);
             }
         }
+        let at_once = self.ledger(tenant).max_changes().saturating_sub(1) / CHANGES_EACH;
         for (lane, targets) in lanes {
             let place = Place { rollout, lane };
-            for some in targets.chunks(AT_ONCE) {
+            for some in targets.chunks(at_once.max(1)) {
                 if !self.plan_some(tenant, plan, place, some).await? {
                     return Ok(());
                 }
@@ -245,7 +246,8 @@ where
                 None => self.lane(tenant, place).await?,
             };
             held.set(None);
-            let (mut head, mut events, mut changes) = (lane.kept.head, Vec::new(), Vec::new());
+            let (mut head, mut events) = (lane.kept.head, Vec::with_capacity(targets.len()));
+            let mut changes = Vec::with_capacity(targets.len().saturating_mul(CHANGES_EACH));
             for target in targets {
                 let id = DeploymentId::of(tenant, place.rollout, &target.component);
                 if looks && self.place(tenant, id).await?.is_some() {

@@ -12,7 +12,7 @@ use crate::store::{
 };
 use crate::update::deployment::{Deployment, DeviceOffers, OutcomeClass, StateName};
 use crate::update::release::Release;
-use crate::update::rollout::{DeploymentId, Lane, LaneHead, Rollout, RolloutId};
+use crate::update::rollout::{DeploymentId, LaneHead, Rollout, RolloutId};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 
@@ -268,10 +268,19 @@ where
         rollout: RolloutId,
         count: u16,
     ) -> Result<Vec<LaneSeen>, RolloutError> {
-        let mut lanes = Vec::with_capacity(count.into());
-        for lane in 0..count {
-            lanes.push(self.lane(tenant, Place { rollout, lane: Lane(lane) }).await?);
+        let (ledger, folder) = (self.ledger(tenant), keys::lanes(rollout)?);
+        let (mut lanes, mut after) = (Vec::with_capacity(count.into()), None);
+        loop {
+            let page = ledger.scan(&folder, READ, after.as_ref()).await?;
+            for LedgerRecord { key, revision, value } in page.items {
+                let kept = KeptLane::from_bytes(&key, &value)?;
+                lanes.push(LaneSeen { key, revision, kept });
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None if lanes.len() == usize::from(count) => return Ok(lanes),
+                None => return Err(RolloutError::NoSuchRollout { id: rollout }),
+            }
         }
-        Ok(lanes)
     }
 }

@@ -5,11 +5,11 @@ use super::step::{Ask, At, Stepped};
 use super::{RegionError, RolloutError, RolloutService};
 use crate::primitive::Id;
 use crate::publish::{
-    ActionNumber, Content, DeviceAddress, Offer, OfferKey, OfferedFile, PublishError, Publisher, RegionId, Slot,
+    self, ActionNumber, Content, DeviceAddress, Offer, OfferKey, OfferedFile, PublishError, Publisher, RegionId, Slot,
 };
-use crate::store::{BlobStore, Ledger, LedgerKey, PageToken, ResourceStore, StoreError, Tenant};
+use crate::store::{BlobStore, Change, Ledger, LedgerKey, PageToken, ResourceStore, StoreError, Tenant};
 use crate::update::deployment::{self, Deployment, Effect, Found, Input, PutRefusal, State, StopRequest};
-use crate::update::rollout::LaneInput;
+use crate::update::rollout::{DeploymentId, LaneInput};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -21,6 +21,10 @@ pub(super) const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
 /// How many slots in a row may fail before the region is given a rest.
 const MAX_FAILED: usize = 8;
+
+/// For how long after its end the slot of a deployment is verified, in minutes: a region that goes back to what it had saved
+/// shows its offer again.
+const VERIFIED_MINUTES: u64 = 24 * 60;
 
 /// For how long a region is asked for no more, where it does not say.
 const REST: Duration = Duration::from_secs(1);
@@ -195,14 +199,14 @@ where
         }
     }
 
-    /// Reads the slots of all active deployments in a region, and rewrites those that are not as they should
-    /// be: after each new connection to a region that is not durable, and from time to time.
+    /// Reads the slots of all active deployments in a region, and of those that ended within the last day, and rewrites those that
+    /// are not as they should be: after each new connection to a region that is not durable, and from time to time.
     ///
     /// # Errors
     /// [`RolloutError::UnknownRegion`]; [`RolloutError::Store`]. What goes wrong with one slot is counted.
     pub async fn verify(&self, tenant: &Tenant, region: &RegionId) -> Result<Verified, RolloutError> {
         let unknown = || RolloutError::UnknownRegion { region: region.clone() };
-        let publisher = self.regions.get(region).ok_or_else(unknown)?;
+        let publisher = &**self.regions.get(region).ok_or_else(unknown)?;
         let (ledger, folder) = (self.ledger(tenant), LedgerKey::new(keys::DUE).map_err(StoreError::from)?);
         let (mut verified, mut after): (Verified, Option<PageToken>) = (Verified::default(), None);
         loop {
@@ -211,38 +215,78 @@ where
                 let (Some(place), Some(id)) = (Place::from_bytes(&record.value), keys::last_id(&record.key)) else {
                     continue;
                 };
-                let Some(seen) = self.deployment_at(tenant, place, id).await? else { continue };
-                let rests = matches!(
-                    seen.value.state,
-                    State::Offered { .. } | State::Claimed { stop: StopRequest::Written, .. }
-                );
-                let Some(action) = seen.value.state.action().filter(|_| rests && seen.value.region == *region) else {
-                    continue;
-                };
-                verified.read += 1;
-                let found = match publisher.read(tenant, &slot(&seen.value)?).await {
-                    Ok(None) => Found::Older,
-                    Ok(Some(found)) if found.content.action() < action => Found::Older,
-                    Ok(Some(found)) if found.content.action() > action => continue,
-                    Ok(Some(found)) => match found.content {
-                        Content::Offer(_) => Found::Offer,
-                        Content::Tombstone { .. } => Found::Tombstone,
-                    },
-                    Err(_) => {
-                        verified.failed += 1;
-                        continue;
+                self.verify_slot(tenant, (region, publisher), (place, id), &mut verified).await?;
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        let (folder, mut after) = (keys::cleared(region)?, None);
+        let oldest = keys::minute(self.now()).saturating_sub(VERIFIED_MINUTES);
+        loop {
+            let page = ledger.scan(&folder, PAGE, after.as_ref()).await?;
+            for record in page.items {
+                match (Place::from_bytes_at(&record.value), keys::last_id(&record.key)) {
+                    (Some((place, at)), Some(id)) if at >= oldest => {
+                        self.verify_slot(tenant, (region, publisher), (place, id), &mut verified).await?;
                     }
-                };
-                let plan = self.plan(tenant, place.rollout).await?;
-                let at = At { tenant, plan: &plan, place, id };
-                let read = Input::SlotRead { action, found };
-                verified.mended += usize::from(matches!(self.step(at, Ask::Input(&read, None)).await?, Stepped::To(_)));
+                    // Whoever changed it meanwhile wrote another time.
+                    _ => drop(ledger.apply(vec![Change::delete(record.key, record.revision)]).await),
+                }
             }
             match page.next {
                 Some(next) => after = Some(next),
                 None => return Ok(verified),
             }
         }
+    }
+
+    /// Reads the slot of a deployment, and lets that take the step that follows.
+    async fn verify_slot(
+        &self,
+        tenant: &Tenant,
+        (region, publisher): (&RegionId, &dyn Publisher),
+        (place, id): (Place, DeploymentId),
+        verified: &mut Verified,
+    ) -> Result<(), RolloutError> {
+        let Some(seen) = self.deployment_at(tenant, place, id).await? else { return Ok(()) };
+        let rests = matches!(
+            seen.value.state,
+            State::Offered { .. }
+                | State::Claimed { stop: StopRequest::Written, .. }
+                | State::Done { action: Some(_), clear: false, .. }
+        );
+        let Some(action) = seen.value.state.action().filter(|_| rests && seen.value.region == *region) else {
+            return Ok(());
+        };
+        verified.read += 1;
+        let found = match publisher.read(tenant, &slot(&seen.value)?).await {
+            Ok(None) => Found::Older,
+            // An offer of an earlier attempt, or of an earlier deployment, is taken out as well.
+            Ok(Some(publish::Found { content: Content::Offer(offer), .. }))
+                if offer.action < action && seen.value.state.is_done() =>
+            {
+                Found::Offer
+            }
+            Ok(Some(found)) if found.content.action() < action => Found::Older,
+            Ok(Some(found)) if found.content.action() > action => return Ok(()),
+            Ok(Some(found)) => match found.content {
+                Content::Offer(_) => Found::Offer,
+                Content::Tombstone { .. } => Found::Tombstone,
+            },
+            // A device that is gone has no slot.
+            Err(PublishError::UnknownDevice) if seen.value.state.is_done() => return Ok(()),
+            Err(_) => {
+                verified.failed += 1;
+                return Ok(());
+            }
+        };
+        let plan = self.plan(tenant, place.rollout).await?;
+        let at = At { tenant, plan: &plan, place, id };
+        let read = Input::SlotRead { action, found };
+        verified.mended += usize::from(matches!(self.step(at, Ask::Input(&read, None)).await?, Stepped::To(_)));
+        Ok(())
     }
 
     /// Returns the current offers of a device, by the slots of its components: the answer to a polling device.

@@ -204,7 +204,7 @@ where
         Ok(seen.value)
     }
 
-    /// Creates a release from the bytes of an attached upload. They are not copied. The component of the upload is offered the release
+    /// Creates a release from the bytes of an attached upload, with the manifest that it came with. They are not copied. The component of the upload is offered the release
     /// too: it accepted the sequence number for the same update. Every other component has to have accepted lower ones.
     ///
     /// # Errors
@@ -226,7 +226,8 @@ where
         let Some((blob, generation)) = found.value.state.held().filter(|_| attached) else {
             return Err(RolloutError::NothingAttached { upload });
         };
-        let request = Request { upload: Some(upload), ..submission.request(blob) };
+        let manifest = submission.manifest.or(found.value.intent.manifest);
+        let request = Request { upload: Some(upload), manifest, ..submission.request(blob) };
         request.check()?;
         let (seen, ..) = self.draft(&session, request, blob, by, Some(generation)).await?;
         let id = seen.value.id;

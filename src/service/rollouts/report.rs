@@ -230,8 +230,7 @@ where
         match self.step(At { tenant, plan: &plan, place, id }, Ask::Input(input, context.as_ref())).await? {
             Stepped::To(transition) => {
                 if transition.trips {
-                    // Others find it too; to look at once keeps the time short in which others fail.
-                    self.drive_rollout(tenant, place.rollout).await?;
+                    self.lane_tripped(tenant, place, &plan).await?;
                 }
                 Ok(ReportAnswer::Taken)
             }

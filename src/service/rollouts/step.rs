@@ -1,7 +1,7 @@
 //! One step of a deployment: its record, its lane, the locks of its device and the audit record, in one commit.
 
 use super::super::entries::Seen;
-use super::keys::{self, Place, agenda};
+use super::keys::{self, Place, agenda, agenda_value};
 use super::read::{KeptLane, LaneSeen};
 use super::rollout_service::Plan;
 use super::{RolloutError, RolloutService};
@@ -160,7 +160,8 @@ where
             }
         }
         for key in after.into_iter().filter(|key| !before.contains(key)) {
-            changes.push(Change::create(key, Place::of(next).to_bytes()));
+            let value = agenda_value(&key, next, self.now());
+            changes.push(Change::create(key, value));
         }
         Ok(changes)
     }

@@ -207,6 +207,28 @@ impl Invariants {
         planned.map(|one| (one.rollout, one.id)).collect()
     }
 
+    /// Whether no slot of a region shows an offer of what has ended within a day.
+    pub(super) fn cleared(
+        &self,
+        memory: &Memory,
+        tenant: &Tenant,
+        region: &str,
+        slots: &[(Slot, Content)],
+    ) -> Result<(), String> {
+        let ended = ids(memory, tenant, &format!("ro-cleared/{region}"));
+        for (rollout, _) in rollouts_of(memory, tenant) {
+            let all = deployments_of(memory, tenant, rollout.id);
+            for one in all.iter().filter(|one| ended.contains(&one.id)) {
+                let shown = slots.iter().find(|(slot, content)| {
+                    let newer = content.action() > one.state.action().unwrap();
+                    slot.component == one.component && matches!(content, Content::Offer(_)) && !newer
+                });
+                ensure!(shown.is_none(), "P8: {} has ended, and {} shows an offer again", one.id, shown.unwrap().0);
+            }
+        }
+        Ok(())
+    }
+
     /// Checks what has to be so at the end, when every device has said what it runs.
     pub(super) fn rest(
         &mut self,

@@ -119,6 +119,7 @@ impl World {
         let mutant = match rule {
             Some(RemovedRule::BlindLedger) => Some(Mutant::BlindLedger),
             Some(RemovedRule::TornLedger) => Some(Mutant::TornLedger),
+            Some(RemovedRule::NoEndedSlots) => Some(Mutant::NoEndedSlots),
             Some(RemovedRule::NoGate | RemovedRule::NoDeadlines) | None => None,
         };
         let net = Arc::new(Net::new(Arc::clone(&faulty), choices.clone(), mutant));
@@ -477,6 +478,19 @@ impl World {
         self.faulty.calm();
         self.regions.iter().for_each(|region| region.calm());
         self.consents.0.lock().unwrap().clear();
+        self.services[0] = service(&self.net, &self.clock, &self.ids, &self.regions, &self.consents);
+        for tenant in &tenants() {
+            for region in REGIONS {
+                let verified = run(self.services[0].verify(tenant, &region.parse().unwrap()));
+                verified.ok_or("a verification never ends")?.map_err(|error| format!("verify: {error:?}"))?;
+            }
+            self.work(tenant)?;
+            for (name, region) in REGIONS.iter().zip(&self.regions) {
+                let own = region.contents().into_iter().filter(|(of, ..)| of == tenant);
+                let own: Vec<_> = own.map(|(_, slot, content)| (slot, content)).collect();
+                self.invariants.cleared(&self.memory, tenant, name, &own)?;
+            }
+        }
         self.clock.fetch_add(4 * DAY, Ordering::Relaxed);
         self.services[0] = service(&self.net, &self.clock, &self.ids, &self.regions, &self.consents);
         let resumes = self.choices.pick(2) == 0;
