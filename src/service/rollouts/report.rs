@@ -256,7 +256,12 @@ where
         let mut components = Vec::with_capacity(items.len());
         for item in items {
             Text::new(&item.version).map_err(|error| invalid(item, &error))?;
-            components.push(self.component_of(tenant, device, item).await?);
+            components.push(match self.component_of(tenant, device, item).await {
+                Ok(found) => Some(found),
+                // A device may report a part that was deleted here: what its other parts run is to be known all the same.
+                Err(RolloutError::NoSuchComponent { .. }) if self.is_deleted(tenant, &item.component).await? => None,
+                Err(error) => return Err(error),
+            });
         }
         if let (Some(number), false) = (number, items.is_empty())
             && !self.note_number(tenant, device, number).await?
@@ -265,7 +270,10 @@ where
         }
         let (mut answer, mut made) = (ReportAnswer::Known, Vec::with_capacity(items.len()));
         for (item, component) in items.iter().zip(components) {
-            let versions = self.observed(tenant, device, number, (item, component)).await?;
+            let versions = match component {
+                Some(component) => self.observed(tenant, device, number, (item, component)).await?,
+                None => None,
+            };
             if versions.is_some() {
                 answer = ReportAnswer::Taken;
             }
@@ -297,6 +305,15 @@ where
             }
         }
         Ok(answer)
+    }
+
+    /// Returns whether there was a component that was deleted.
+    async fn is_deleted(&self, tenant: &Tenant, component: &Id) -> Result<bool, RolloutError> {
+        match self.updates.resources(tenant).get::<DeviceComponent>(component.as_str()).await {
+            Err(StoreError::Gone { .. }) => Ok(true),
+            Ok(_) | Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Returns the component of a report, which has to be the device's.
