@@ -265,8 +265,8 @@ impl World {
         let region = Arc::clone(&self.regions[self.choices.pick(REGIONS.len())]);
         match self.choices.pick(8) {
             0 => region.set_down(true),
-            1 | 2 => region.set_down(false),
-            3 => region.save(),
+            1 => region.set_down(false),
+            2 | 3 => region.save(),
             4 => region.forget(),
             5 => {
                 let t = usize::from(self.choices.rarely(6));
@@ -478,6 +478,12 @@ impl World {
         self.faulty.calm();
         self.regions.iter().for_each(|region| region.calm());
         self.consents.0.lock().unwrap().clear();
+        // One more restart of a region, and the verification after it.
+        for region in &self.regions {
+            if self.choices.pick(4) == 0 {
+                region.forget();
+            }
+        }
         self.services[0] = service(&self.net, &self.clock, &self.ids, &self.regions, &self.consents);
         for tenant in &tenants() {
             for region in REGIONS {
