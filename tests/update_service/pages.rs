@@ -79,8 +79,8 @@ fn rows(page: &str) -> usize {
 
 fn next(page: &str) -> Option<String> {
     let at = page.find("rel=\"next\"")?;
-    let start = page[..at].rfind("href=\"")? + 6;
-    Some(page[start..at].split('"').next()?.replace("&amp;", "&"))
+    let start = page.get(..at)?.rfind("href=\"")? + 6;
+    Some(page.get(start..at)?.split('"').next()?.replace("&amp;", "&"))
 }
 
 #[tokio::test]
