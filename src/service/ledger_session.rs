@@ -3,7 +3,9 @@
 
 use super::AuditSink;
 pub(super) use super::commit_queue::Written;
-use super::commit_queue::{TenantChain, record_key};
+use super::commit_queue::TenantChain;
+#[cfg(feature = "server")]
+use super::commit_queue::record_key;
 use super::entries::{DUE, Entries, OPEN, REST, Seen, StepContext, at, digest_of, older_copy, unreadable};
 use super::lifecycle::PAGE;
 use crate::audit::{ChainHead, Checkpoint};
