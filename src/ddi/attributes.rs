@@ -4,6 +4,7 @@ use super::Refusal;
 use crate::manifest::ProductionSpec;
 use crate::primitive::Id;
 use crate::service::{DeviceReport, ReportedVersion};
+use crate::support::read_object;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -40,7 +41,7 @@ struct ConfigData {
 /// Returns the report of versions that a body makes; `None` where it has none.
 pub(super) fn read(body: &[u8]) -> Result<Option<DeviceReport>, Refusal> {
     let malformed = |why: String| Refusal::Malformed { what: "document of attributes", why };
-    let ConfigData { mode, data } = serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?;
+    let ConfigData { mode, data } = read_object(body).map_err(|error| malformed(error.to_string()))?;
     if data.len() > MAX_ATTRIBUTES {
         let why = format!("{} attributes came, wanted {MAX_ATTRIBUTES} at most", data.len());
         return Err(Refusal::TooMuch { why });

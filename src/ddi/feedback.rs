@@ -3,6 +3,7 @@
 use super::Refusal;
 use crate::publish::{ActionNumber, OfferKey};
 use crate::service::DeviceReport;
+use crate::support::read_object;
 use crate::update::deployment::Phase;
 use crate::update::rollout::FailureCode;
 use serde::Deserialize;
@@ -71,8 +72,8 @@ pub(super) struct Read {
 
 /// Reads the feedback of an action.
 pub(super) fn read(number: ActionNumber, body: &[u8]) -> Result<Read, Refusal> {
-    let read: Feedback = serde_json::from_slice(body)
-        .map_err(|error| Refusal::Malformed { what: "feedback", why: error.to_string() })?;
+    let read: Feedback =
+        read_object(body).map_err(|error| Refusal::Malformed { what: "feedback", why: error.to_string() })?;
     // Some clients write the number as a text, and later versions of the interface leave it out.
     let named = match &read.id {
         Some(serde_json::Value::Number(id)) => id.as_u64(),

@@ -9,7 +9,7 @@ use crate::service::{
     DeviceAction, DeviceActions, DeviceReport, ReportAnswer, ReportedVersion, RolloutError, RolloutService,
 };
 use crate::store::{BlobStore, Ledger, ResourceStore, Sha256, Tenant};
-use crate::support::names_tag;
+use crate::support::{names_tag, read_object};
 use crate::update::deployment::{Phase, State, StopRequest};
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -253,7 +253,7 @@ where
     }
 
     async fn installed(&self, at: At<'_>) -> Result<Response, Refusal> {
-        let read: Installed = serde_json::from_slice(at.body)
+        let read: Installed = read_object(at.body)
             .map_err(|error| Refusal::Malformed { what: "installed update", why: error.to_string() })?;
         let actions = self.rollouts.device_actions(at.tenant, at.device).await?;
         let named = |action: &&DeviceAction| action.offer.name.as_str() == read.name;

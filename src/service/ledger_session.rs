@@ -2,8 +2,8 @@
 //! records. What belongs together is written in one step.
 
 use super::AuditSink;
-pub(super) use super::commit_queue::Written;
 use super::commit_queue::TenantChain;
+pub(super) use super::commit_queue::Written;
 #[cfg(feature = "server")]
 use super::commit_queue::record_key;
 use super::entries::{DUE, Entries, OPEN, REST, Seen, StepContext, at, digest_of, older_copy, unreadable};

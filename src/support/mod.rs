@@ -4,6 +4,7 @@ mod cause;
 mod http;
 mod invalid_text;
 mod name;
+mod object;
 mod shown;
 mod text;
 #[cfg(any(feature = "fhir-http", feature = "object-store", feature = "server"))]
@@ -18,6 +19,7 @@ pub(crate) use http::{names_tag, read_http_date};
 pub use invalid_text::InvalidText;
 pub use name::UnknownName;
 pub(crate) use name::names;
+pub(crate) use object::read_object;
 pub(crate) use shown::Shown;
 pub(crate) use text::{json_string_length, truncated};
 pub(crate) use yielding::yield_now;

@@ -5,6 +5,7 @@ use super::duration;
 use crate::manifest::ReleaseId;
 use crate::primitive::{Id, Instant};
 use crate::publish::RegionId;
+use crate::support::read_object;
 use crate::update::deployment::OutcomeClass;
 use crate::update::rollout::{
     Gate, Proof, Rate, RegionPolicy, Retry, RolloutId, RolloutRequest, Scope, StopCriterion, Timeouts, WaveSpec,
@@ -116,8 +117,8 @@ fn time(of: &'static str, instant: &Instant) -> Result<time::OffsetDateTime> {
 
 /// Reads a rollout. Where no region is named, it is for all of those of the service.
 pub(in super::super) fn read<'r>(body: &[u8], all: impl Iterator<Item = &'r RegionId>) -> Result<RolloutRequest> {
-    let body: Body = serde_json::from_slice(body)
-        .map_err(|error| Problem::bad("rollout", format_args!("the body is no rollout: {error}")))?;
+    let body: Body =
+        read_object(body).map_err(|error| Problem::bad("rollout", format_args!("the body is no rollout: {error}")))?;
     let mut all = all.cloned().peekable();
     let none = || Problem::bad("rollout", "the service has no region");
     let first = all.peek().cloned().ok_or_else(none)?;

@@ -9,6 +9,7 @@ use crate::manifest::Note;
 use crate::primitive::Instant;
 use crate::service::{DeploymentFilter, RolloutView};
 use crate::store::{PageToken, Sha256};
+use crate::support::read_object;
 use crate::update::deployment::{Deployment, OutcomeClass};
 use crate::update::rollout::{Counts, Rollout, RolloutId, Tally};
 use axum::Extension;
@@ -190,7 +191,7 @@ pub(super) async fn act(
     let wrong = |error| Problem::bad("wish", format_args!("the body says not why: {error}"));
     let mut wish: Wish = match body.is_empty() {
         true => Wish::default(),
-        false => serde_json::from_slice(&body).map_err(wrong)?,
+        false => read_object(&body).map_err(wrong)?,
     };
     let asked = Asked::read(query.as_deref(), &["reason"])?;
     if let Some(reason) = asked.value::<Note>("reason")? {

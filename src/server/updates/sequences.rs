@@ -10,6 +10,7 @@ use crate::issue::IssueType;
 use crate::manifest::Note;
 use crate::primitive::Text;
 use crate::service::SequenceError;
+use crate::support::read_object;
 use crate::update::Accepted;
 use axum::Extension;
 use axum::body::Bytes;
@@ -42,7 +43,7 @@ pub(crate) async fn lower(
     Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Result {
-    let Lowered { highest, reason, provider } = serde_json::from_slice(&body).map_err(|error| {
+    let Lowered { highest, reason, provider } = read_object(&body).map_err(|error| {
         let words = format!("{error}; wanted `{{\"highest\":6,\"reason\":\"..\"}}`, and `provider` for signed updates");
         Problem::bad("sequence", words)
     })?;
