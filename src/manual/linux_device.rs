@@ -117,7 +117,7 @@
 //!   tenant. The file has 1 MiB at most, which is some 9,000 devices; beyond that, a program brings an
 //!   `Authenticator` of its own.
 //! - Links to bytes are signed for the device and good for a day. They have no token in them, so that `--cdn-url` may lead to a
-//!   cache that is not told any. SWUpdate needs no token for them (`--disable-token-for-dwl`).
+//!   cache that is not told any. SWUpdate needs no token for them (`swupdate .. --disable-token-for-dwl`).
 //! - Devices poll every five minutes, and up to a fifth later (`--device-polling`).
 //! - What SWUpdate says of a cancellation or a success is not taken for the truth: the outcome is `succeeded`, `cancelled` or
 //!   `rolled-back` once its version is reported, and `unproven` where that does not come in time.

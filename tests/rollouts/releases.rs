@@ -2,11 +2,12 @@
 
 use super::fleet::{Fleet, Manner, by, device_name, note};
 use fhir_devices::containment::Selector;
-use fhir_devices::service::{RolloutError, Submission};
-use fhir_devices::store::{BlobRef, BlobStore, stream};
+use fhir_devices::manifest::{Signature, SignedManifest};
+use fhir_devices::service::{RolloutError, SignedSubmission, Submission};
+use fhir_devices::store::{BlobRef, BlobStore, Sha256, stream};
 use fhir_devices::update::deployment::OutcomeClass;
 use fhir_devices::update::release::{InvalidRelease, State};
-use fhir_devices::update::rollout::Status;
+use fhir_devices::update::rollout::{Gate, RolloutId, Status};
 use std::time::Duration;
 
 #[tokio::test]
@@ -100,4 +101,56 @@ async fn component_that_has_the_upload_is_offered_the_release_made_of_it() {
     let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
     assert_eq!((view.rollout.status, view.ended(OutcomeClass::Succeeded)), (Status::Completed, 2));
     fleet.check_audit(rollout).await;
+}
+
+/// A manifest of version 2.0 that wants at least 1.5 at the component itself, and more members.
+fn manifest(more: &str) -> SignedManifest {
+    let sha256 = Sha256::of(b"firmware");
+    let text = format!(
+        r#"{{"format":1,"identity":{{"provider":"acme","name":"pump/main","version":"2.0","scheme":"dotted"}},
+        "sequence":6,"target":{{"level":"mds","code":69985}},"reportedAs":"software","compatibility":[{{"code":69985}}],
+        "artifacts":[{{"name":"pump.bin","mediaType":"application/octet-stream","size":8,"sha256":"{sha256}"}}],
+        "requires":[{{"scope":"self","spec":"software","range":{{"scheme":"dotted","atLeast":"1.5"}}}}]{more}}}"#
+    );
+    SignedManifest::new(text, vec![Signature { key: "acme-2026".parse().unwrap(), bytes: vec![1] }])
+}
+
+/// A rollout, with the gate of requirements, of what came signed to the first of two devices; that one runs 1.5, the other 1.0.
+async fn required(manifest: SignedManifest) -> (Fleet, RolloutId) {
+    let fleet = Fleet::new(2).await;
+    fleet.runs("pump-0", "1.5").await;
+    let submission = SignedSubmission::new("pump-0".parse().unwrap(), "acme".parse().unwrap(), manifest);
+    let updates = fleet.service.updates();
+    let upload = updates.receive_signed(&fleet.tenant, submission, stream::once("firmware")).await.unwrap().update.id;
+    let wanted = Fleet::<fhir_devices::backend::Memory>::submission("2.0", 6);
+    let release = fleet.service.release_upload(&fleet.tenant, upload, wanted, &by("author")).await.unwrap();
+    assert!(release.request.manifest.is_some());
+    let rollout = fleet.start(Fleet::request(&release).with_gates([Gate::Requirements].into())).await;
+    (fleet, rollout)
+}
+
+#[tokio::test]
+async fn device_that_is_not_as_the_manifest_requires_waits_until_it_is() {
+    let (mut fleet, rollout) = required(manifest("")).await;
+    fleet.settle().await;
+    let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
+    assert_eq!((view.counts.held, view.ended(OutcomeClass::Succeeded)), (1, 1));
+    assert!(!fleet.given.contains("pump-1"));
+    fleet.runs("pump-1", "1.5").await;
+    fleet.pass(1_000);
+    fleet.settle().await;
+    let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
+    assert_eq!((view.rollout.status, view.ended(OutcomeClass::Succeeded)), (Status::Completed, 2));
+    fleet.check_audit(rollout).await;
+}
+
+#[tokio::test]
+async fn expired_manifest_gives_no_bytes() {
+    let (mut fleet, rollout) = required(manifest(r#","expiresAt":"2026-01-01T01:00:00Z""#)).await;
+    fleet.work().await;
+    fleet.pass(3_600);
+    fleet.devices_act().await;
+    assert!(fleet.given.is_empty(), "an offer was made before the end, and its bytes were asked for after it");
+    let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
+    assert_eq!((view.already_out, view.ended(OutcomeClass::Succeeded)), (0, 0));
 }
