@@ -204,8 +204,9 @@ where
         Ok(seen.value)
     }
 
-    /// Creates a release from the bytes of an attached upload, with the manifest that it came with. They are not copied. The component of the upload is offered the release
-    /// too: it accepted the sequence number for the same update. Every other component has to have accepted lower ones.
+    /// Creates a release from the bytes of an attached upload, which are not copied, with the manifest that it came with. The
+    /// component of the upload is offered the release too: it accepted the sequence number for the same update. Every other
+    /// component has to have accepted lower ones.
     ///
     /// # Errors
     /// [`RolloutError::NothingAttached`] where the upload has no bytes that a component refers to;
