@@ -22,9 +22,9 @@ const MAX_BYTES: usize = 1 << 20;
 /// The result of a write.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Written {
-    /// It is written: the revisions, in the order of the changes.
+    /// Written: the revisions, in the order of the changes.
     As(Vec<Revision>),
-    /// It is written, and the answer was lost.
+    /// Written, and the answer was lost.
     CommittedReplyLost,
     /// A record was not as it was seen.
     Not,
@@ -50,12 +50,12 @@ struct Progress {
 }
 
 enum State {
-    /// It is in no commit.
+    /// In no commit.
     Queued,
-    /// It is in a commit that somebody makes: the place and the digest of its first audit record.
+    /// In a commit that is being made: the place and the digest of its first audit record.
     Submitted(Option<(u64, Sha256)>),
     Answered(Result<Written>),
-    /// Nobody waits for the answer.
+    /// Without a caller that waits for the answer.
     Abandoned,
 }
 

@@ -210,7 +210,7 @@ async function rollouts(size, number) {
   assert.equal((await page.request.get(offer.files[0].link)).status(), 200);
   const data = { kind: 'versions', restarted: true, items: [{ component: 'oximeter-mds', version: `9.${number}.0` }] };
   assert.equal((await page.request.post(`${base}/demo/devices/${device}/reports`, { data })).status(), 200);
-  await page.waitForSelector('text=Half of 1 components had it');
+  await page.waitForSelector('text=Components that have it: 1');
   await check(page, `live-${size}`);
   await page.click('text=Were given the file');
   await page.waitForSelector('.badge >> text=succeeded');

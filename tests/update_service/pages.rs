@@ -450,7 +450,7 @@ async fn rollout_page_charts_the_time_to_field() {
     let report = r#"{"kind":"versions","restarted":true,"items":[{"component":"pump-mds","version":"9.0.0"}]}"#;
     let reported = service.send("POST", "/demo/devices/infusion-pump-7/reports", &[], report.as_bytes()).await;
     assert_eq!(reported.status, 200, "{}", reported.text());
-    let page = until(&service, &own, "Half of 1 components had it").await;
+    let page = until(&service, &own, "Components that have it: 1").await;
     assert!(page.contains("<svg role=\"img\"") && page.contains("Were given the file (already out): 1"), "{page}");
     let out = text(&service, &format!("{own}/components?show=already_out")).await;
     assert!(out.contains("has had the file") && out.contains("infusion-pump-7"), "{out}");

@@ -224,13 +224,14 @@ async function refresh(id) {
 const live = document.querySelector('[data-live]');
 if (live) {
   const address = live.dataset.live;
-  let last = null;
+  // Whatever changed since the page was made is shown with the first answer.
+  let last = '';
   setInterval(async () => {
     if (document.hidden || document.querySelector('dialog')) return;
     const reply = await fetch(address, { headers: { Accept: 'application/json' } }).catch(() => null);
     if (!reply || !reply.ok) return;
     const text = await reply.text();
-    if (last !== null && text !== last) await refresh('live');
+    if (text !== last) await refresh('live');
     last = text;
   }, 2000);
 }

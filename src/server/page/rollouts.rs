@@ -240,7 +240,7 @@ fn times(measures: &Measures) -> Markup {
         @match measures.time_to_field {
             None => p { "No component has proven the version yet." },
             Some(times) => {
-                p { "Half of " (times.count) " components had it after " (span(times.median)) ", 95 of 100 after " (span(times.p95)) "." }
+                p { "Components that have it: " (times.count) ". Half of them had it after " (span(times.median)) ", 95 of 100 after " (span(times.p95)) "." }
                 (field_times(&measures.field_times))
             }
         }
