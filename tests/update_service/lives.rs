@@ -183,7 +183,8 @@ async fn expired_upload_may_be_resent() {
         UpdateServer::over(stores, base, server::DEFAULT_MAX_UPLOAD).unwrap()
     })
     .await;
-    let form = Form::of(PUMP).field("Component", "pump-syringe").file("a.bin", b"firmware").end();
+    // A small file is known to the ledger only once it has come.
+    let form = Form::of(PUMP).field("Component", "pump-syringe").file("a.bin", &[7; 200_000]).end();
     let (first, second) = form.split_at(form.len() - 20);
     let mut stream = service.connect().await;
     let headers = [("Content-Type", Form::TYPE), ("Idempotency-Key", "slow")];
