@@ -110,7 +110,7 @@ fn manifest(more: &str) -> SignedManifest {
         r#"{{"format":1,"identity":{{"provider":"acme","name":"pump/main","version":"2.0","scheme":"dotted"}},
         "sequence":6,"target":{{"level":"mds","code":69985}},"reportedAs":"software","compatibility":[{{"code":69985}}],
         "artifacts":[{{"name":"pump.bin","mediaType":"application/octet-stream","size":8,"sha256":"{sha256}"}}],
-        "requires":[{{"scope":"self","spec":"software","range":{{"scheme":"dotted","atLeast":"1.5"}}}}]{more}}}"#
+        "urgency":"security-fix","requires":[{{"scope":"self","spec":"software","range":{{"scheme":"dotted","atLeast":"1.5"}}}}]{more}}}"#
     );
     SignedManifest::new(text, vec![Signature { key: "acme-2026".parse().unwrap(), bytes: vec![1] }])
 }
