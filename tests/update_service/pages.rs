@@ -214,6 +214,10 @@ async fn send_page_chooses_no_component_and_says_what_will_happen() {
         let page = text(&service, &with(version, sequence)).await;
         assert!(page.contains(words), "{version}: {words}: {page}");
     }
+    // Without a script a browser sends every field of the form.
+    let all = format!("{}&Sha256=&Reason=it+is+late&Replace=true&Downgrade=true&File=", with("4.3.0", ""));
+    let page = text(&service, &all).await;
+    assert!(page.contains("is higher than") && page.contains("value=\"it is late\""), "{page}");
     let numbered = Form::of(PUMP).field("Component", "pump-mds").field("Version", "4.3").field("Sequence", "7");
     assert_eq!(service.upload("demo", &[], &numbered.file("b.bin", b"second")).await.status, 201);
     let page = text(&service, &with("4.4", "7")).await;

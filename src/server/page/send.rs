@@ -33,7 +33,20 @@ const DEEPEST: usize = 32;
 
 /// `GET /TENANT/pages/send`
 pub(super) async fn show(State(app): State<Shared>, AtTenant(tenant): AtTenant, RawQuery(query): RawQuery) -> Result {
-    let known = ["device", "component", "DeviceId", "Component", "Version", "Sequence"];
+    // Without a script, the button that asks sends every field of the form.
+    let known = [
+        "device",
+        "component",
+        "DeviceId",
+        "Component",
+        "Version",
+        "Sequence",
+        "Sha256",
+        "Reason",
+        "Replace",
+        "Downgrade",
+        "File",
+    ];
     let asked = Asked::read(query.as_deref(), &known)?;
     let reservation = app.budget.take(Cost::page(&app.limits)).await?;
     let work_app = app.clone();
@@ -121,7 +134,7 @@ fn fields(asked: Option<&Asked>) -> Markup {
         }
         div.field {
             label for="sha256" { "SHA-256 that the manufacturer gives" }
-            input #sha256 name="Sha256" pattern="[0-9a-fA-F]{64}" maxlength="64" autocomplete="off" spellcheck="false" aria-describedby="sha256-hint";
+            input #sha256 name="Sha256" value=[given("Sha256")] pattern="[0-9a-fA-F]{64}" maxlength="64" autocomplete="off" spellcheck="false" aria-describedby="sha256-hint";
             small #sha256-hint { "Optional, 64 hexadecimal digits. The file is compared with it before and after it is sent." }
         }
         details {
@@ -130,7 +143,7 @@ fn fields(asked: Option<&Asked>) -> Markup {
             label.check { input type="checkbox" name="Downgrade" value="true"; " Go back to a version below the reported one" }
             div.field {
                 label for="reason" { "Reason for going back" }
-                input #reason name="Reason" maxlength="1000" autocomplete="off" aria-describedby="reason-hint";
+                input #reason name="Reason" value=[given("Reason")] maxlength="1000" autocomplete="off" aria-describedby="reason-hint";
                 small #reason-hint { "It stays in the records; name no patient." }
             }
         }
