@@ -4,7 +4,7 @@ use crate::service::FieldTimes;
 use maud::{Markup, html};
 use std::time::Duration;
 
-const WIDTH: u64 = 640;
+const WIDTH: u64 = 900;
 const HEIGHT: u64 = 180;
 const BOTTOM: u64 = 150;
 const TOP: u64 = 18;

@@ -91,7 +91,7 @@ fn words(action: Action) -> &'static str {
         Action::Extended => "Bytes arrived",
         Action::Acquired => "All bytes arrived",
         Action::Stored => "The file is stored",
-        Action::Targeted => "The component was fixed",
+        Action::Targeted => "The component was found",
         Action::Retried => "Others wrote to the component; tried again",
         Action::Attached => "The component shows the update",
         Action::Superseded => "A later update took its place",
