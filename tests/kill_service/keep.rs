@@ -91,7 +91,8 @@ fn left(name: &str, options: &[&str], is_done: impl Fn(&Left) -> bool) {
         ask(service.address(), "DELETE", &format!("/ward/updates/{last}?reason=recalled"), "", b"").unwrap();
     assert!(matches!(withdrawn.status, 200 | 202), "{}", withdrawn.text());
     assert_eq!(upload(&service, &form("firmware 7", Some(&"0".repeat(64)))).status, 422);
-    let half = form("firmware 8", None);
+    // Large enough to be known to the ledger before it has come whole.
+    let half = form(&"firmware 8".repeat(20_000), None);
     let mut broken = TcpStream::connect(service.address()).unwrap();
     let head = format!(
         "POST /ward/updates HTTP/1.1\r\nHost: {}\r\nContent-Type: multipart/form-data; boundary=edge\r\nContent-Length: {}\r\n\r\n",
