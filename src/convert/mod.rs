@@ -66,6 +66,7 @@ mod check;
 mod codes;
 mod context;
 mod datatype;
+mod decimal;
 mod detect;
 mod extension;
 pub(crate) mod json;

@@ -360,7 +360,7 @@ pub(super) fn component_up<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>) {
         edited(ctx, "DeviceComponent.type", "type");
     }
     let stated = carried.iter().zip(COMPONENT_R4).any(|(taken, row)| row.name == "status" && !taken.is_empty());
-    if status_up(object) && !stated {
+    if status_up(ctx, object, stated) {
         object.put("status", Json::text(ENTERED_IN_ERROR));
     }
     for (row, taken) in COMPONENT_R4.iter().zip(carried) {
@@ -395,7 +395,7 @@ pub(super) fn component_down<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>)
         object.put("type", absent_element());
         ctx.find(Key::Filled, "DeviceComponent.type", "required in STU3, unknown", Place::None, "type");
     }
-    if status_down(object) && object.text("status") == Some(ENTERED_IN_ERROR) && !object.has("_status") {
+    if status_down(ctx, object) && object.text("status") == Some(ENTERED_IN_ERROR) && !object.has("_status") {
         object.take("status");
     }
     carry_others(ctx, object);
@@ -494,23 +494,48 @@ fn is_added(coding: &Json<'_>, added: &Json<'_>, marked: bool) -> bool {
 
 /// The last coding, where it is the only one of R4.
 fn only_of_r4<'c, 'a>(codings: &'c mut [Json<'a>]) -> Option<&'c mut Json<'a>> {
-    let of_r4 = |coding: &Json<'_>| coding.as_object().and_then(|own| own.text("system")) == Some(STATUS_R4);
     let (last, others) = codings.split_last_mut()?;
-    (of_r4(last) && !others.iter().any(of_r4)).then_some(last)
+    (is_of_r4(last) && !others.iter().any(is_of_r4)).then_some(last)
 }
 
-/// Makes `operationalStatus` the reasons of a status. Says whether one is that the record was entered in error.
-fn status_up(object: &mut Object<'_>) -> bool {
+/// The mark of a reason that stood in R4 without the code that [`status_up`] adds, or without the status that it implies.
+const ALONE: &str = x4!("Device.statusReason.coding");
+
+fn is_alone(mark: &Object<'_>) -> bool {
+    has_only(mark, "valueBoolean") && matches!(mark.get("valueBoolean"), Some(Json::Token(token)) if token == "false")
+}
+
+fn has_mark(concept: &Object<'_>) -> bool {
+    let extensions = concept.get("extension").map(Json::items).unwrap_or_default();
+    let mut marks = extensions.iter().filter_map(Json::as_object).filter(|own| own.text("url") == Some(ALONE));
+    marks.any(is_alone)
+}
+
+fn is_of_r4(coding: &Json<'_>) -> bool {
+    coding.as_object().and_then(|own| own.text("system")) == Some(STATUS_R4)
+}
+
+/// Makes `operationalStatus` the reasons of a status. Says whether the status is that the record was entered in error, where
+/// none is stated.
+fn status_up(ctx: &Context<'_>, object: &mut Object<'_>, is_stated: bool) -> bool {
     let Some(mut reasons) = object.take("operationalStatus") else { return false };
-    let mut in_error = false;
+    let concepts = reasons.items().iter().filter_map(Json::as_object);
+    let implies_status = !is_stated && concepts.filter(|concept| implied(concept).1).any(|concept| !has_mark(concept));
     for concept in reasons.as_array_mut().into_iter().flatten().filter_map(Json::as_object_mut) {
-        let (code, error) = implied(concept);
-        in_error |= error;
-        let Some(added) = code.map(|code| added(code.to_owned())) else { continue };
+        let (code, is_error) = implied(concept);
+        let added = code.map(|code| added(code.to_owned()));
+        if is_error && !is_stated && !implies_status {
+            take_extension(ctx, concept, ALONE, is_alone);
+        }
+        let Some(added) = added else { continue };
+        let has_mark = has_mark(concept);
         let Some(codings) = concept.get_mut("coding").and_then(Json::as_array_mut) else { continue };
-        let of_r4 = |coding: &Json<'_>| coding.as_object().and_then(|own| own.text("system")) == Some(STATUS_R4);
-        if !codings.iter().any(of_r4) {
-            codings.push(added);
+        if !codings.iter().any(is_of_r4) {
+            if has_mark {
+                take_extension(ctx, concept, ALONE, is_alone);
+            } else {
+                codings.push(added);
+            }
         } else if let Some(last) = only_of_r4(codings).filter(|last| is_added(last, &added, false))
             && let Json::Object(last) = last
         {
@@ -519,24 +544,37 @@ fn status_up(object: &mut Object<'_>) -> bool {
         }
     }
     object.put("statusReason", reasons);
-    in_error
+    implies_status
 }
 
 /// The way back of [`status_up`]. Where there are other codings of R4, none was added; a mark is taken away where that way
-/// would put it.
-fn status_down(object: &mut Object<'_>) -> bool {
+/// would put it, and put where that way would add what is not there.
+fn status_down(ctx: &mut Context<'_>, object: &mut Object<'_>) -> bool {
     let Some(mut reasons) = object.take("statusReason") else { return false };
+    let has_status = object.has("status") || object.has_under("status");
     let mut in_error = false;
-    for concept in reasons.as_array_mut().into_iter().flatten().filter_map(Json::as_object_mut) {
-        let (code, error) = implied(concept);
-        in_error |= error;
-        let Some(added) = code.map(|code| added(code.to_owned())) else { continue };
-        let Some(codings) = concept.get_mut("coding").and_then(Json::as_array_mut) else { continue };
-        let Some(last) = only_of_r4(codings) else { continue };
-        if is_added(last, &added, true) {
-            *last = added;
-        } else if is_added(last, &added, false) {
-            codings.pop();
+    for (index, concept) in reasons.as_array_mut().into_iter().flatten().enumerate() {
+        let Some(concept) = concept.as_object_mut() else { continue };
+        let (code, is_error) = implied(concept);
+        in_error |= is_error;
+        let mut is_alone = is_error && !has_status;
+        if let Some(added) = code.map(|code| added(code.to_owned())) {
+            let Some(codings) = concept.get_mut("coding").and_then(Json::as_array_mut) else { continue };
+            is_alone = !codings.iter().any(is_of_r4);
+            if let Some(last) = only_of_r4(codings) {
+                if is_added(last, &added, true) {
+                    *last = added;
+                } else if is_added(last, &added, false) {
+                    codings.pop();
+                }
+            }
+        }
+        if is_alone {
+            let mark = [("url", Json::text(ALONE)), ("valueBoolean", Json::Token("false".into()))];
+            let extension = concept.push_extension(Object::of(mark));
+            let (from, into) =
+                (format!("statusReason[{index}]"), format!("operationalStatus[{index}].extension[{extension}]"));
+            ctx.find(Key::Carried, "Device.statusReason.coding", "no code of R4 is there", from, into);
         }
     }
     object.put("operationalStatus", reasons);

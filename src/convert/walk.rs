@@ -2,6 +2,7 @@
 
 use super::context::{Context, Key, Place, relative};
 use super::datatype;
+use super::decimal;
 use super::json::{Json, Object};
 use super::{Direction, check, extension, source};
 use crate::issue::Path;
@@ -184,6 +185,7 @@ pub(super) fn walk<'a>(ctx: &mut Context<'_>, object: &mut Object<'a>, kind: Kin
     if emptied {
         object.members.retain(|(_, value)| !is_empty_value(value));
     }
+    decimal::convert(ctx, object, kind, at);
     if kind == Kind::Extension { extension::convert(ctx, object, at) } else { datatype::convert(ctx, object, kind, at) }
 }
 

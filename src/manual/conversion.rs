@@ -55,8 +55,10 @@
 //! | `operationalStatus` | `statusReason`, with a coding of R4 added; `entered-in-error` is the `status` too | in R5 `X4 Device.statusReason` |
 //! | `productionSpecification` | `serialNumber`, `partNumber`, `version` | `X3 DeviceComponent.productionSpecification` |
 //!
-//! A concept of `statusReason` with a code of STU3 and no coding of R4 gets one whenever it is written for R4, also where it came
-//! from R4 without. On the way back that coding is taken away where it is the last one and the only one of R4.
+//! A concept of `operationalStatus` with a code of STU3 and no coding of R4 gets one when it is written for R4. On the way back
+//! that coding is taken away where it is the last one and the only one of R4. A concept that came from R4 without such a coding,
+//! or without the `status` that it implies, has the extension `X4 Device.statusReason.coding` with `false` in STU3, and is
+//! written for R4 as it came.
 //!
 //! Specifications keep their order. A serial number or part number goes to its element when it is the first of its kind,
 //! stands before the revisions, and has HL7's code and nothing else; every other specification goes to `version`. What has
@@ -161,7 +163,9 @@
 //! - `Bundle.issues` of R5;
 //! - `Device/x` and `DeviceComponent/x` in one Bundle, with [`IdPolicy::Keep`](crate::convert::IdPolicy::Keep).
 //!
-//! A decimal with an exponent (`1e2`), which R4 and R5 know and STU3 does not, is refused with the finding `decimal`.
+//! A decimal with an exponent (`1.5e3`), which R4 and R5 know and STU3 does not, is written without it in STU3 (`1500`), and stands
+//! as it was in the extension `X4 decimal.value` of the number; one that would have more than 64 digits stands in the
+//! extension alone. Both come back as they were written; a number that was changed in STU3 counts.
 //!
 //! And what no conversion keeps:
 //!

@@ -16,6 +16,8 @@ enum Type {
     Base64,
     Code(&'static [&'static str]),
     Concept,
+    /// A concept, with codes that a conversion adds or that imply a status.
+    StatusReason,
     Identifier,
     Reference(&'static [&'static str]),
     CodeableReference,
@@ -62,7 +64,7 @@ const DEVICE_R4: &[Row] = &[
         ]),
     ),
     ("status", Optional, Code(&["active", "inactive", "entered-in-error", "unknown"])),
-    ("statusReason", Many, Concept),
+    ("statusReason", Many, StatusReason),
     ("distinctIdentifier", Optional, Text),
     ("manufacturer", Optional, Text),
     ("manufactureDate", Optional, DateTime),
@@ -227,6 +229,19 @@ const METRIC_R5: &[Row] = &[
     ("calibration", Many, CALIBRATION),
 ];
 
+const DECIMALS: [&str; 11] =
+    ["1.50", "2", "0.0010", "1e3", "1.50E+2", "-2.5e-7", "0.00e5", "-0e0", "6e300", "1e-9999999999999999999", "12.0e0"];
+
+/// The codings that a concept of `statusReason` may have.
+const REASONS: [&str; 6] = [
+    r#"{"system":"http://hl7.org/fhir/operational-status","code":"off"}"#,
+    r#"{"system":"http://hl7.org/fhir/operational-status","code":"on","display":"On"}"#,
+    r#"{"system":"http://hl7.org/fhir/operational-status","code":"entered-in-error"}"#,
+    r#"{"system":"http://terminology.hl7.org/CodeSystem/device-status-reason","code":"off"}"#,
+    r#"{"system":"http://terminology.hl7.org/CodeSystem/device-status-reason","code":"online"}"#,
+    r#"{"system":"urn:iso:std:iso:11073:10101","code":"1"}"#,
+];
+
 /// Writes a document by a tape of choices. Where the tape is at its end nothing more is added, so that a failure shrinks.
 struct Generator<'t> {
     tape: std::slice::Iter<'t, u16>,
@@ -247,6 +262,10 @@ impl Generator<'_> {
     fn fresh(&mut self, prefix: &str) -> String {
         self.number += 1;
         format!("{prefix}{}", self.number)
+    }
+
+    fn decimal(&mut self) -> &'static str {
+        DECIMALS[self.choose(DECIMALS.len())]
     }
 
     fn is_r5(&self) -> bool {
@@ -278,7 +297,7 @@ impl Generator<'_> {
         let r5 = self.is_r5();
         let value = match self.choose(if self.depth > 2 { 6 } else { 18 }) {
             0 => r#""valueCode":"a""#.to_owned(),
-            1 => r#""valueDecimal":1.50"#.to_owned(),
+            1 => format!(r#""valueDecimal":{}"#, self.decimal()),
             2 => r#""valueUrl":"http://b.example""#.to_owned(),
             3 => r#""valueCanonical":"http://b.example|1","_valueCanonical":{"id":"c"}"#.to_owned(),
             4 => r#""valueUuid":"urn:uuid:c757873d-ec9a-4326-a141-556f43239520""#.to_owned(),
@@ -290,9 +309,15 @@ impl Generator<'_> {
             9 => format!(r#""valueTiming":{}"#, self.value(Timing)),
             10 => format!(r#""valueAnnotation":{}"#, self.value(Annotation)),
             11 => format!(r#""valueQuantity":{}"#, self.value(Quantity)),
-            12 => r#""valueMoney":{"value":1.00,"currency":"EUR"}"#.to_owned(),
-            13 if r5 => r#""valueSampledData":{"origin":{"value":0.0},"interval":1.50,"intervalUnit":"s","dimensions":1,"codeMap":"http://a.example","data":"1 2"}"#.to_owned(),
-            13 => r#""valueSampledData":{"origin":{"value":0.0},"period":10.0,"dimensions":1,"data":"1 2"}"#.to_owned(),
+            12 => format!(r#""valueMoney":{{"value":{},"currency":"EUR"}}"#, self.decimal()),
+            13 if r5 => {
+                let (interval, unit) = (self.decimal(), ["s", "ms"][self.choose(2)]);
+                format!(r#""valueSampledData":{{"origin":{{"value":0.0}},"interval":{interval},"intervalUnit":"{unit}","dimensions":1,"codeMap":"http://a.example","data":"1 2"}}"#)
+            }
+            13 => {
+                let (origin, period, factor) = (self.decimal(), self.decimal(), self.decimal());
+                format!(r#""valueSampledData":{{"origin":{{"value":{origin}}},"period":{period},"factor":{factor},"dimensions":1,"data":"1 2"}}"#)
+            }
             14 => r#""valueSignature":{"type":[{"code":"a"}],"when":"2020-01-01T00:00:00Z","who":{"reference":"PractitionerRole/a"},"sigFormat":"application/jose","data":"AAEC"}"#.to_owned(),
             15 => r#""valueAddress":{"use":"billing","line":["a",null],"_line":[null,{"id":"v","extension":[{"url":"http://v.example","valueCode":"v"}]}],"city":"a"}"#.to_owned(),
             16 => r#""valueHumanName":{"given":[null,"b"],"_given":[{"id":"v","extension":[{"url":"http://v.example","valueCode":"v"}]},null],"period":{"start":"2020"}}"#.to_owned(),
@@ -355,6 +380,15 @@ impl Generator<'_> {
                 members.push(self.primitive("text", &text));
                 members
             }
+            StatusReason => {
+                let count = 1 + self.choose(3);
+                let codings: Vec<&str> = (0..count).map(|_| REASONS[self.choose(REASONS.len())]).collect();
+                let mut members = vec![format!(r#""coding":[{}]"#, codings.join(","))];
+                if self.rarely(4) {
+                    members.push(self.primitive("text", r#""a""#));
+                }
+                members
+            }
             Identifier => {
                 let value = self.scalar(Text).unwrap();
                 let r#use = ["official", "old", "usual"][self.choose(3)];
@@ -393,7 +427,7 @@ impl Generator<'_> {
                 self.some(&[concept, reference])
             }
             Quantity | SimpleQuantity => {
-                let value = ["1.50", "2", "0.0010"][self.choose(3)];
+                let value = self.decimal();
                 let comparator = if self.is_r5() { "ad" } else { "<" };
                 let comparator = format!(r#""comparator":"{comparator}""#);
                 let mut members = vec![self.primitive("value", value)];
@@ -415,7 +449,7 @@ impl Generator<'_> {
                 let mut members = vec![r#""contentType":"image/png""#.to_owned(), r#""data":"AAEC""#.to_owned()];
                 members.push(self.primitive("size", size));
                 if self.is_r5() && self.rarely(2) {
-                    members.extend([r#""width":10"#.to_owned(), r#""duration":1.50"#.to_owned()]);
+                    members.extend([r#""width":10"#.to_owned(), format!(r#""duration":{}"#, self.decimal())]);
                 }
                 members
             }
@@ -433,7 +467,7 @@ impl Generator<'_> {
             Timing => {
                 let when = if self.is_r5() { r#"["IMD","HS"]"# } else { r#"["MORN.early","HS"]"# };
                 let repeat = [
-                    r#"{"count":3,"frequency":1,"period":1.50,"periodUnit":"s"}"#.to_owned(),
+                    format!(r#"{{"count":3,"frequency":1,"period":{},"periodUnit":"s"}}"#, self.decimal()),
                     format!(r#"{{"when":{when},"_when":[{{"id":"w"}},null]}}"#),
                     r#"{"boundsPeriod":{"start":"2020"},"timeOfDay":["08:00:00"]}"#.to_owned(),
                 ][self.choose(3)]
@@ -538,6 +572,11 @@ pub(crate) fn document(version: Version, metric: bool, component: bool, tape: &[
     generator.resource(r#type, rows, component && !metric)
 }
 
+/// How many documents are generated: `CONVERT_CASES`, if it is set.
+fn cases() -> u32 {
+    std::env::var("CONVERT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256)
+}
+
 fn there_and_back(json: &str, version: Version, through: Version, options: &Options) -> Result<(), TestCaseError> {
     let there = convert::between(version, through, json.as_bytes(), options)
         .map_err(|report| TestCaseError::fail(format!("{version} to {through}: {report}\n{json}")))?;
@@ -552,7 +591,7 @@ fn tapes() -> impl Strategy<Value = Vec<u16>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn generated_documents_of_r4_come_back_equal(tape in tapes(), metric in any::<bool>(), component in any::<bool>()) {

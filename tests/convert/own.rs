@@ -170,10 +170,12 @@ fn codings_of_a_status_reason_keep_their_places() {
     let mark = |is: &str| {
         format!(r#"{{"url":"{}","valueBoolean":{is}}}"#, url!("3.0" "DeviceComponent.operationalStatus.coding"))
     };
+    let alone = |is: &str| format!(r#"{{"url":"{}","valueBoolean":{is}}}"#, url!("4.0" "Device.statusReason.coding"));
     let own = r#"{"url":"http://a.example","valueString":"b"}"#.to_owned();
     let codings = [
         coding("http://hl7.org/fhir/operational-status", "on"),
         coding("http://hl7.org/fhir/operational-status", "off"),
+        coding("http://hl7.org/fhir/operational-status", "entered-in-error"),
         coding(system, "online"),
         coding(system, "off"),
         coding("urn:b", "c"),
@@ -194,12 +196,16 @@ fn codings_of_a_status_reason_keep_their_places() {
             continue;
         }
         let list = list.join(",");
-        there_and_back(&format!(
-            r#"{{"resourceType":"DeviceComponent","identifier":{{"value":"1"}},"type":{{"text":"a"}},"operationalStatus":[{{"coding":[{list}]}}]}}"#
-        ));
-        // Such a concept gets the coding of R4, whoever wrote it.
-        if list.contains("/operational-status") && !list.contains(system) {
-            continue;
+        for extensions in [
+            String::new(),
+            format!(r#""extension":[{}],"#, alone("false")),
+            format!(r#""extension":[{}],"#, alone("true")),
+            format!(r#""extension":[{0},{0}],"#, alone("false")),
+            format!(r#""extension":[{},{{"url":"http://a.example","valueString":"b"}}],"#, alone("false")),
+        ] {
+            there_and_back(&format!(
+                r#"{{"resourceType":"DeviceComponent","identifier":{{"value":"1"}},"type":{{"text":"a"}},"operationalStatus":[{{{extensions}"coding":[{list}]}}]}}"#
+            ));
         }
         let json = |meta: &str| {
             format!(
@@ -215,6 +221,24 @@ fn codings_of_a_status_reason_keep_their_places() {
 
 /// The mark of a component by the default base of canonical URLs.
 const OURS: &str = "https://fhir-devices-f77498d7-a562-46ce-808d-d3f3f84c850b.invalid/CodeSystem/stu3-type";
+
+#[test]
+fn extensions_that_have_a_number_as_written_come_back() {
+    let written = |text: &str| format!(r#"{{"url":"{}","valueString":"{text}"}}"#, url!("4.0" "decimal.value"));
+    let own = r#"{"url":"http://a.example","valueString":"b"}"#;
+    for extra in [
+        format!(r#""valueDecimal":1000,"_valueDecimal":{{"extension":[{}]}}"#, written("1e3")),
+        format!(r#""valueDecimal":1000,"_valueDecimal":{{"extension":[{},{own}]}}"#, written("1e3")),
+        format!(r#""valueDecimal":1000,"_valueDecimal":{{"extension":[{0},{0}]}}"#, written("1e3")),
+        format!(r#""valueDecimal":1000,"_valueDecimal":{{"extension":[{}]}}"#, written("1000")),
+        format!(r#""valueDecimal":1000,"_valueDecimal":{{"extension":[{}]}}"#, written("01e3")),
+        format!(r#""_valueDecimal":{{"id":"a","extension":[{}]}}"#, written("1e300")),
+        format!(r#""valueInteger":1000,"_valueInteger":{{"extension":[{}]}}"#, written("1e3")),
+        format!(r#""valueQuantity":{{"value":0.5,"_value":{{"extension":[{}]}}}}"#, written("5E-1")),
+    ] {
+        there_and_back(&format!(r#"{{"resourceType":"Device","extension":[{{"url":"http://b.example",{extra}}}]}}"#));
+    }
+}
 
 #[test]
 fn extensions_of_tags_come_back() {

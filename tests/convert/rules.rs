@@ -417,3 +417,66 @@ fn checking_many_members_takes_linear_time() {
     // Each member was held against all others once.
     grows(read, 2_000);
 }
+
+/// A Device of R4 with an extension of this decimal.
+fn with_decimal(members: &str) -> String {
+    format!(r#"{{"resourceType":"Device","extension":[{{"url":"http://a.example",{members}}}]}}"#)
+}
+
+#[test]
+fn exponent_of_r4_comes_back_as_written() {
+    for number in ["1e3", "1.50E-7", "-0.00e2", "1e400", "-2E-9999999999999999999"] {
+        for version in [Version::R4, Version::R4B, Version::R5] {
+            let json = with_decimal(&format!(r#""valueDecimal":{number}"#));
+            let stu3 = from(version, &json).unwrap();
+            assert_eq!(exact(&to(version, &stu3).unwrap().json), exact(&json), "{version} {stu3}");
+        }
+    }
+    let reading = convert::from(
+        Version::R4,
+        with_decimal(r#""valueDecimal":1.5e3,"_valueDecimal":{"id":"d"}"#).as_bytes(),
+        &Options::default(),
+    );
+    let reading = reading.unwrap();
+    let written = r#""_valueDecimal":{"id":"d","extension":[{"url":"http://hl7.org/fhir/4.0/StructureDefinition/extension-decimal.value","valueString":"1.5e3"}]}"#;
+    let expected = with_decimal(&format!(r#""valueDecimal":1500,{written}"#));
+    assert_eq!(exact(&reading.value.to_json()), exact(&expected));
+    assert_eq!(found(&reading.report), [("rewritten".to_owned(), "decimal.value".to_owned())]);
+    // No integer has an exponent, in no version.
+    let report = from(Version::R4, &with_decimal(r#""valueInteger":1e1"#)).unwrap_err();
+    assert_eq!(found(&report)[0].1, "Device.extension[0].valueInteger");
+}
+
+#[test]
+fn number_that_was_edited_in_stu3_counts() {
+    let stu3 = from(Version::R4, &with_decimal(r#""valueDecimal":1.5e3"#)).unwrap().replace("1500", "1600");
+    let edited = to(Version::R4, &stu3).unwrap();
+    assert_eq!(exact(&edited.json), exact(&with_decimal(r#""valueDecimal":1600"#)));
+    assert!(found(&edited.report).iter().any(|(rule, at)| rule == "edited" && at == "decimal.value"));
+}
+
+#[test]
+fn reason_without_a_coding_of_r4_gains_none() {
+    let marker = r#""meta":{"tag":[{"system":"http://hl7.org/fhir/resource-types","code":"DeviceComponent"}]}"#;
+    let system = "http://hl7.org/fhir/operational-status";
+    let coding = |code: &str| format!(r#"{{"coding":[{{"system":"{system}","code":"{code}"}}]}}"#);
+    for (reasons, status) in [
+        (coding("off"), ""),
+        (coding("entered-in-error"), ""),
+        (coding("entered-in-error"), r#","status":"entered-in-error""#),
+        (coding("entered-in-error"), r#","status":"active""#),
+        ([coding("entered-in-error"), coding("on"), coding("entered-in-error")].join(","), ""),
+    ] {
+        let json = format!(
+            r#"{{"resourceType":"Device",{marker},"identifier":[{{"value":"1"}}],"statusReason":[{reasons}],"type":{{"text":"a"}}{status}}}"#
+        );
+        let stu3 = from(Version::R4, &json).unwrap();
+        let back = to(Version::R4, &stu3).unwrap().json;
+        let own =
+            fhir_devices::primitive::CanonicalBase::default().url(fhir_devices::primitive::CanonicalName::Stu3Type);
+        let own = own.to_string();
+        assert_eq!(exact(&back.replace(&own, "http://hl7.org/fhir/resource-types")), exact(&json), "{stu3}");
+        let again = from(Version::R4, &back).unwrap();
+        assert_eq!(again, stu3);
+    }
+}

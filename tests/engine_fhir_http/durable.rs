@@ -329,7 +329,7 @@ fn uploads_survive_kills_of_both_sides() {
 
     let (begun, mut kills) = (Instant::now(), [0, 0]);
     while done.load(Ordering::SeqCst) < all {
-        if begun.elapsed() > Duration::from_secs(600 + all as u64) {
+        if begun.elapsed() > Duration::from_secs(600 + 3 * all as u64) {
             stopped.store(true, Ordering::SeqCst);
             panic!("{} of {all} uploads are acknowledged", done.load(Ordering::SeqCst));
         }
