@@ -11,7 +11,7 @@ use crate::resource::{DeviceComponent, Resource};
 use crate::search::ResourceType;
 use crate::store::{ResourceStore, StoreError, Version, stamp, typed};
 use crate::support::yield_now;
-use crate::update::{AvailableUpdate, available, is_available_update, may_have_updates, update_id};
+use crate::update::{AvailableUpdate, available, exactly, is_available_update, may_have_updates, update_id};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which version of a resource is read.
@@ -27,6 +27,8 @@ pub(super) enum Age {
 struct Said {
     component: Id,
     updates: Vec<(Option<IngestId>, Option<AvailableUpdate>)>,
+    /// Whether their extensions say nothing else.
+    are_exact: bool,
 }
 
 type Known = BTreeMap<(Id, IngestId), KnownUpdate>;
@@ -39,9 +41,9 @@ pub(crate) fn show_updates(component: &mut DeviceComponent, id: &Id, known: &Kno
 
 impl Said {
     fn of(component: &DeviceComponent, id: Id) -> Self {
-        let ids = component.extension.iter().filter(|one| is_available_update(one.url.as_str())).map(update_id);
-        let updates = ids.zip(available(component).map(std::result::Result::ok)).collect();
-        Self { component: id, updates }
+        let of_updates = || component.extension.iter().filter(|one| is_available_update(one.url.as_str()));
+        let updates = of_updates().map(update_id).zip(available(component).map(std::result::Result::ok)).collect();
+        Self { component: id, updates, are_exact: of_updates().all(|one| exactly(one).is_some()) }
     }
 
     /// Returns what is shown in the place of each update.
@@ -66,7 +68,7 @@ impl Said {
 
     /// Returns whether that is what the version says.
     fn is_said(&self, Shown(shown): &Shown) -> bool {
-        self.updates.iter().map(|(_, there)| there).eq(shown) && shown.iter().all(Option::is_some)
+        self.are_exact && self.updates.iter().map(|(_, there)| there).eq(shown) && shown.iter().all(Option::is_some)
     }
 }
 
@@ -81,7 +83,7 @@ impl Shown {
                 return Some(extension);
             }
             let update = shown.next().flatten()?;
-            let is_said = AvailableUpdate::from_extension(&extension).is_ok_and(|there| there == update);
+            let is_said = exactly(&extension).is_some_and(|there| there == update);
             Some(if is_said { extension } else { update.to_extension_under(base) })
         };
         component.extension = std::mem::take(&mut component.extension).into_iter().filter_map(of).collect();

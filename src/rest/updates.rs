@@ -13,7 +13,7 @@ use crate::manifest::IngestId;
 use crate::primitive::Id;
 use crate::resource::{DeviceComponent, Resource};
 use crate::store::{Precondition, ResourceStore, ValidWrite, Version, typed};
-use crate::update::{AvailableUpdate, UpdateStatus, is_available_update, remove_damage, update_id};
+use crate::update::{AvailableUpdate, UpdateStatus, is_available_update, remove_damage, states, update_id};
 use crate::validate::Valid;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -66,7 +66,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// Puts the updates that are stored into the component, in the places of those that the client sent and behind them; unless
     /// what it sent is exactly what the service that owns them may write.
     async fn keep_updates(&self, component: &mut DeviceComponent, stored: Option<&Version>) -> Result<()> {
-        self.spent.may_read(stored.map_or(0, size))?;
+        self.spent.read(stored.map_or(0, size), &self.limits)?;
         // A component that was read shows damage to a file, which is not part of it.
         component.extension.iter_mut().filter(|sent| is_update(sent)).for_each(remove_damage);
         let stored = match stored.map(typed).transpose() {
@@ -156,7 +156,7 @@ fn is_of_the_service(
         let Some(known) = known.get(&update.id) else { return false };
         let is_unchanged = before.get(&update.id) == Some(extension) && known.stage != UpdateStage::Ended;
         let with_another = currents > usize::from(is_current(update));
-        ids.insert(update.id) && (is_unchanged || known.may_become(update, with_another))
+        ids.insert(update.id) && (is_unchanged || known.may_become(update, with_another) && states(extension, update))
     };
     currents <= 1
         && read.iter().zip(&sent).all(fits)

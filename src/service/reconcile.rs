@@ -5,6 +5,7 @@ use super::entries::{Entries, Seen};
 use super::ledger_session::LedgerSession;
 use super::update_service::UpdateService;
 use crate::audit::{Action, AuditDraft, StateName};
+use crate::datatype::Extension;
 use crate::manifest::IngestId;
 use crate::primitive::{Id, Text};
 use crate::resource::DeviceComponent;
@@ -18,7 +19,8 @@ use crate::update::reconcile::{
     Announcement, Decision, FoundReference, OtherUpdate, announce, compare, component_to_refer, decide,
 };
 use crate::update::{
-    AvailableUpdate, UpdateStatus, available, is_available_update, may_have_updates, put_back, set_status, update_id,
+    AvailableUpdate, UpdateStatus, available, exactly, is_available_update, may_have_updates, put_back, set_status,
+    update_id,
 };
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -200,9 +202,11 @@ where
                     if let (true, Some(there)) = (is_recall, &there) {
                         wanted.restored = there.restored;
                     }
-                    let said = match there {
-                        Some(there) if self.is_same(&there, &wanted) => FoundReference::Same,
-                        None if !found.0.extension.iter().any(|one| is_update_of(one, id)) => FoundReference::Missing,
+                    let said = match references(&found.0, id).as_slice() {
+                        [] => FoundReference::Missing,
+                        [only] if exactly(only).is_some_and(|there| self.is_same(&there, &wanted)) => {
+                            FoundReference::Same
+                        }
                         _ => FoundReference::Changed,
                     };
                     (Ok((found, said)), Some(wanted))
@@ -231,7 +235,10 @@ where
                     wanted.status = UpdateStatus::Superseded;
                 }
             }
-            let is_said = available(&found).flatten().any(|there| there.id == id && self.is_same(&there, &wanted));
+            let is_said = match references(&found, id).as_slice() {
+                [only] => exactly(only).is_some_and(|there| self.is_same(&there, &wanted)),
+                _ => false,
+            };
             if let (Some(superseded), true) = (&superseded, is_said) {
                 session.step(seen, superseded).await?.ok();
                 continue;
@@ -439,6 +446,8 @@ struct Foreign {
     ended: bool,
 }
 
-fn is_update_of(extension: &crate::datatype::Extension, id: IngestId) -> bool {
-    is_available_update(extension.url.as_str()) && update_id(extension) == Some(id)
+/// The references of a component to an update.
+pub(super) fn references(component: &DeviceComponent, id: IngestId) -> Vec<&Extension> {
+    let is_of = |one: &&Extension| is_available_update(one.url.as_str()) && update_id(one) == Some(id);
+    component.extension.iter().filter(is_of).collect()
 }

@@ -1,6 +1,7 @@
 //! Comparing the reference in a component with the record of its upload.
 
 use super::ledger_session::LedgerSession;
+use super::reconcile::references;
 use super::update_service::{Addresses, UpdateService};
 use super::{LifecycleError, ReceiveError};
 use crate::manifest::IngestId;
@@ -13,7 +14,7 @@ use crate::store::{
 };
 use crate::update::ingest::{Ingest, State};
 use crate::update::reconcile::{expected_reference, is_unknown};
-use crate::update::{AvailableUpdate, available, is_available_update, update_id};
+use crate::update::{AvailableUpdate, available, exactly, is_available_update, update_id};
 use std::collections::BTreeSet;
 
 /// The state of an upload's reference in its component.
@@ -82,12 +83,13 @@ where
         let Some((found, _)) = self.component(tenant, component).await? else {
             return Ok(Some(Reference::ComponentDeleted));
         };
-        let Some(there) = available(&found).flatten().find(|update| update.id == ingest.id) else {
+        let there = references(&found, ingest.id);
+        if there.is_empty() {
             return Ok(Some(Reference::Missing));
-        };
-        let is_true = match self.truth(&session, ingest).await? {
-            Some(wanted) => self.is_same(&there, &wanted),
-            None => true,
+        }
+        let is_true = match (self.truth(&session, ingest).await?, there.as_slice()) {
+            (Some(wanted), [only]) => exactly(only).is_some_and(|there| self.is_same(&there, &wanted)),
+            (wanted, _) => wanted.is_none(),
         };
         Ok(Some(if is_true { Reference::Present } else { Reference::Changed }))
     }

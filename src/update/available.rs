@@ -303,6 +303,28 @@ impl AvailableUpdate {
     }
 }
 
+/// Reads the extension where it says nothing but the update: no part twice, and none that the definition does not name. Ids
+/// of elements do not count, as a server may add them.
+pub(crate) fn exactly(extension: &Extension) -> Option<AvailableUpdate> {
+    let mut extension = extension.clone();
+    extension.id = None;
+    extension.extension.iter_mut().for_each(|part| part.id = None);
+    AvailableUpdate::from_extension(&extension).ok().filter(|update| states(&extension, update))
+}
+
+/// Returns whether an extension is the update as this crate writes it, under any base and in any order of its parts.
+pub(crate) fn states(extension: &Extension, update: &AvailableUpdate) -> bool {
+    let parts = |extension: &Extension| {
+        let mut parts = extension.extension.clone();
+        parts.sort_by(|one, two| one.url.as_str().cmp(two.url.as_str()));
+        parts
+    };
+    let written = update.to_extension();
+    let is_alone = Extension { url: written.url.clone(), extension: Vec::new(), ..extension.clone() }
+        == Extension { extension: Vec::new(), ..written.clone() };
+    is_alone && parts(extension) == parts(&written)
+}
+
 /// Takes out of the extension of an update what is shown of its file, and never stored: that it is damaged.
 pub(crate) fn remove_damage(update: &mut Extension) {
     update.extension.retain(|part| part.url.as_str() != "damaged");

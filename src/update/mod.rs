@@ -29,7 +29,8 @@ pub use available::{
     detach, is_available_update, make_current, withdraw,
 };
 pub(crate) use available::{
-    attach_beside, make_current_beside, may_have_updates, move_file, put_back, remove_damage, set_status, update_id,
+    attach_beside, exactly, make_current_beside, may_have_updates, move_file, put_back, remove_damage, set_status,
+    states, update_id,
 };
 pub use replay::{Replayed, Unfit, replay};
 pub use sequence::{Accepted, NotLowered, Unsequenced, lower};

@@ -168,6 +168,72 @@ async fn changed_copy_of_an_update_is_corrected() {
     }
 }
 
+/// Copies of the update in a component that say more than the update.
+fn copies_with_more(own: &Value) -> Vec<Value> {
+    let elsewhere = json!({"url": "file", "valueAttachment": {"contentType": "application/zip",
+        "url": "https://evil.example/x", "size": 3, "title": "x.bin"}});
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut copy = own.clone();
+        change(&mut copy);
+        copy
+    };
+    let file = own["extension"].as_array().unwrap().iter().position(|part| part["url"] == "file").unwrap();
+    vec![
+        changed(&|copy| copy["extension"].as_array_mut().unwrap().push(elsewhere.clone())),
+        changed(&|copy| {
+            copy["extension"].as_array_mut().unwrap().push(json!({"url": "status", "valueCode": "withdrawn"}))
+        }),
+        changed(&|copy| {
+            copy["extension"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({"url": "https://acme.example/a", "valueUri": "urn:b"}))
+        }),
+        changed(&|copy| copy["extension"][file]["valueAttachment"]["data"] = json!("AAAAAAAAAA==")),
+        changed(&|copy| copy["extension"][file]["valueAttachment"]["hash"] = json!("AAAA")),
+        changed(&|copy| copy["extension"][file]["valueAttachment"]["size"] = json!(4)),
+        changed(&|copy| {
+            let extension = json!([{"url": "https://acme.example/a", "valueUri": "urn:b"}]);
+            copy["extension"][file]["valueAttachment"]["_url"] = json!({"extension": extension});
+        }),
+    ]
+}
+
+#[tokio::test]
+async fn copy_that_says_more_than_the_update_is_replaced() {
+    let (client, _, _) = pump().await;
+    let stored = now(&client, "mds").await["extension"].clone();
+    let mut copies = copies_with_more(&stored[0]);
+    let mut with_id = stored[0].clone();
+    with_id["id"] = json!("x");
+    copies.push(with_id);
+    for copy in copies {
+        let mut own = part("mds");
+        own["extension"] = json!([copy]);
+        for (how, status, answer) in replaced(&client, &own).await {
+            assert_eq!((status, &answer["extension"]), (200, &stored), "{how}: {answer}");
+        }
+        // Where there is none any more, a copy is taken only if it is exact.
+        assert_eq!(client.send("DELETE DeviceComponent/mds", &[], "").await.status, 204);
+        let made = client.put(&own).await;
+        assert_eq!((made.status, of(&json(&made))), (201, vec![]), "{own}");
+        own["extension"] = stored.clone();
+        assert_eq!(json(&client.put(&own).await)["extension"], stored);
+    }
+}
+
+#[tokio::test]
+async fn reference_that_says_more_than_the_update_is_shown_without() {
+    let (client, _, _) = pump().await;
+    let own = now(&client, "mds").await;
+    for copy in copies_with_more(&own["extension"][0]) {
+        let mut body = own.clone();
+        body["extension"] = json!([copy]);
+        overwrite(&client, &body).await;
+        assert_eq!(now(&client, "mds").await["extension"], own["extension"], "{copy}");
+    }
+}
+
 #[tokio::test]
 async fn update_order_among_extensions_is_kept() {
     let (client, updates, first) = pump().await;

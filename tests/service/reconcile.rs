@@ -101,6 +101,33 @@ fn changed_reference_is_corrected() {
 }
 
 #[test]
+fn reference_that_says_more_or_stands_twice_is_corrected() {
+    let (memory, service) = fleet();
+    let update = receive(&service, to_ecg(), firmware()).unwrap().update;
+    let (own, _) = read(&memory, "ecg");
+    let mut with_part = own.clone();
+    with_part.extension[0].extension.push(forged(update.id).extension.pop().unwrap());
+    let mut with_file = own.clone();
+    let file = forged(update.id).extension.into_iter().find(|part| part.url == "file").unwrap();
+    with_file.extension[0].extension.push(file);
+    let mut twice = own.clone();
+    twice.extension.push(own.extension[0].clone());
+    for changed in [with_part, with_file, twice] {
+        overwrite(&memory, &changed);
+        let ingest = block_on(service.upload(&ours(), update.id)).unwrap();
+        assert_eq!(block_on(service.reference(&ours(), &ingest)).unwrap(), Some(Reference::Changed));
+        assert_eq!(reconcile(&service).reattached, [update.id]);
+        assert_eq!(read(&memory, "ecg").0.extension, own.extension);
+        assert!(is_idle(&reconcile(&service)));
+    }
+    // What a server may add does not count.
+    let mut with_id = own.clone();
+    with_id.extension[0].id = Some("x".parse().unwrap());
+    overwrite(&memory, &with_id);
+    assert!(is_idle(&reconcile(&service)));
+}
+
+#[test]
 fn import_keeps_attached_updates() {
     let (memory, service) = fleet();
     let update = receive(&service, to_ecg(), firmware()).unwrap().update;
