@@ -21,7 +21,7 @@
 //! | included resources of a page | 1,000 | left out, with an issue |
 //! | resources that are sorted by an order that the store has no index of: every key but `_id` and, where the store has its order, `_lastUpdated` | 10,000 | 400 `too-costly`, which names the limit: narrow the search |
 //! | `steps`: resources that a request looks at, a call of the store counting as 50 | 200,000 | a search ends its page with a `next` link; anything else: 400 |
-//! | `filtered-bytes`: bytes of resources that are read to filter what no index selects | 256 MiB | as `steps` |
+//! | `filtered-bytes`: bytes of stored resources that are read into their elements: to filter what no index selects, to validate them, to show a part | 256 MiB | as `steps` |
 //! | `read-memory`: what the elements of a document take in memory | 64 MiB | 413 |
 //! | `operations` of a patch | 1,000 | 413 |
 //! | `patched-bytes` of a resource that a patch makes | 4 MiB | 413 |

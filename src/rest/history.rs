@@ -212,6 +212,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             let json = if version.is_deleted() { None } else { shown.next() };
             if wanted.subset != Subset::Whole {
                 self.spent.may_read(size(version))?;
+                self.spent.look(0, size(version));
             }
             let json = json.map(|json| self.part(key.resource_type(), json, &wanted.subset)).transpose();
             let json = json.map_err(|report| self.not_shown(report))?;

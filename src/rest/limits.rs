@@ -87,7 +87,8 @@ impl Limits {
         /// The most resources that a request looks at, with all its entries and conditions: 200,000; a call of the store
         /// counts as 50. A search that comes to it gives what it has and a `next` link, anything else is refused with 400.
         steps with_steps;
-        /// The most bytes of resources that a request reads to check what the index cannot tell: 256 MiB. As `steps`.
+        /// The most bytes of stored resources that a request reads into their elements, to check what the index cannot tell, to
+        /// validate them or to show a part of them: 256 MiB. As `steps`.
         filtered_bytes with_filtered_bytes;
         /// The most bytes that the elements of a document may take in memory: 64 MiB. Beyond it the document is refused with
         /// 413.
@@ -151,6 +152,17 @@ impl Spent {
         }
         self.deferred.store(true, Relaxed);
         Err(too_costly("the request reads a large resource"))
+    }
+
+    /// Counts a stored resource of so many bytes that is read into its elements, and refuses it where the request has read as
+    /// many as it may.
+    pub(super) fn read(&self, bytes: usize, limits: &Limits) -> Result<()> {
+        self.may_read(bytes)?;
+        if self.filtered.load(Relaxed) >= limits.filtered_bytes {
+            return Err(too_costly("the request reads more of large resources than one request may: send it in parts"));
+        }
+        self.look(0, bytes);
+        Ok(())
     }
 
     /// Returns whether something was left for later, so that the answer is none.

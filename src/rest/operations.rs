@@ -240,7 +240,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     /// `GET TYPE/ID/$validate`: that of the resource as it is stored.
     pub(super) async fn validate_stored(&self, key: &Key) -> Result<Response> {
         let version = self.store.read(key).await.map_err(|error| Problem::of_store(&error, key))?;
-        self.spent.may_read(size(&version))?;
+        self.spent.read(size(&version), &self.limits)?;
         let shown = self.shown(&version).await?;
         Ok(self.validated(self.check_in(crate::convert::Version::Stu3, &shown).into_report()))
     }
@@ -301,7 +301,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     fn meta_response(&self, version: &Version) -> Result<Response> {
-        self.spent.may_read(size(version))?;
+        self.spent.read(size(version), &self.limits)?;
         let resource = typed(version).map_err(|error| Problem::of_store(&error, &version.key))?;
         Ok(of_version(Response::json(200, return_meta(meta_of(&resource))), version))
     }

@@ -1,5 +1,6 @@
 //! Searches: of one type, and of all.
 
+use super::find::size;
 use super::header::Handling;
 use super::include::Included;
 use super::place::Place;
@@ -118,6 +119,7 @@ fn refused(words: String) -> Problem {
 impl<S: ResourceStore + ?Sized> Server<S> {
     /// `GET TYPE?parameters`
     pub(super) async fn search(&self, kind: ResourceType, query: &str) -> Result<Response> {
+        self.spent.may_look(&self.limits)?;
         let terms = self.version_terms(kind, query)?;
         let (kind, query) = match terms {
             None => (kind, Cow::Borrowed(query)),
@@ -182,6 +184,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     }
 
     async fn search_types(&self, all: AllTypes) -> Result<Response> {
+        self.spent.may_look(&self.limits)?;
         let first = Query::read(ResourceType::Device, &all.query, &self.setting(), Handling::Lenient)?;
         let (mut left, mut room) = (first.count, self.limits.page_bytes());
         let (mut matches, mut included, mut next) = (Vec::new(), Included::default(), None);
@@ -366,6 +369,9 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         devices: &mut BTreeMap<String, ResourceType>,
     ) -> Result<Result<Body, Body>> {
         let outcome = |report| Ok(Err(Body::from(self.outcome_of(&report, &version.key))));
+        if *subset != Subset::Whole {
+            self.spent.look(0, size(version));
+        }
         let json = match self.part(version.key.resource_type(), whole, subset) {
             Ok(json) => json,
             Err(report) => return outcome(report),

@@ -471,7 +471,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             }
             let subset = self.subset(&request.query)?;
             if subset != Subset::Whole {
-                self.spent.may_read(size(version))?;
+                self.spent.read(size(version), &self.limits)?;
             }
             let shown = self.shown_all(std::iter::once((version, age))).await?;
             let whole = shown.into_iter().next().unwrap_or_default();

@@ -65,6 +65,35 @@ async fn batch_responses_beyond_the_byte_limit_are_refused() {
     assert_eq!(client.get("Device/b").await.status, 200);
 }
 
+/// Each of these reads a large resource into its elements and answers little.
+#[tokio::test]
+async fn batch_that_reads_large_resources_for_small_answers_is_bounded() {
+    let client = within(Limits::default().with_filtered_bytes(200_000));
+    client.put(&large("a", 60_000)).await;
+    for url in ["Device/a/$validate", "Device/a?_elements=id", "Device/a/$meta", "Device?_id=a&_elements=id"] {
+        let put = r#"{"resource":{"resourceType":"Device","id":"b"},"request":{"method":"PUT","url":"Device/b"}}"#;
+        let entries = (0..9).map(|_| get(url)).chain([put.to_owned()]);
+        let answer = json(&client.send("POST ", &[], &batch(entries)).await);
+        let status: Vec<&str> = (0..10)
+            .map(|at| answer["entry"][at]["response"]["status"].as_str().unwrap().split(' ').next().unwrap())
+            .collect();
+        assert_eq!(status[..4], ["200"; 4], "{url}: {status:?}");
+        assert_eq!(status[4..9], ["400"; 5], "{url}: {status:?}");
+        assert_eq!(rules(&answer["entry"][5]["response"]["outcome"]), ["too-costly"], "{url}");
+        assert!(status[9].starts_with("20"), "{url}: {status:?}");
+    }
+    // So does each write of a component, also one that is refused in the end.
+    let component = json!({"resourceType": "DeviceComponent", "id": "c", "identifier": {"value": "c"},
+        "type": {"text": "x".repeat(60_000)}});
+    client.put(&component).await;
+    let small = r#"{"resourceType":"DeviceComponent","id":"c","identifier":{"value":"c"},"type":{"text":"x"}}"#;
+    let entry =
+        format!(r#"{{"resource":{small},"request":{{"method":"PUT","url":"DeviceComponent/c","ifMatch":"W/\"9\""}}}}"#);
+    let answer = json(&client.send("POST ", &[], &batch((0..9).map(|_| entry.clone()))).await);
+    let status = |at: usize| answer["entry"][at]["response"]["status"].as_str().unwrap();
+    assert_eq!((&status(0)[..3], &status(8)[..3]), ("409", "400"), "{answer}");
+}
+
 #[tokio::test]
 async fn page_is_cut_by_bytes_and_has_a_next_link() {
     let client = within(Limits::default().with_page_bytes(100_000));
