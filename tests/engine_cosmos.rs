@@ -171,6 +171,38 @@ fn refusals_map_to_store_errors() {
     });
 }
 
+/// Resources of one commit have one time, and so have those of a clock that stands.
+#[test]
+fn search_by_time_orders_resources_of_one_time_by_id() {
+    RUNTIME.block_on(async {
+        let (clock, t) = (TestClock::new(), fresh());
+        let store = connect().await.with_clock(clock.clone());
+        for group in [&["d", "a"][..], &["h", "b", "k", "c", "g"], &["e"], &["m", "f", "l"]] {
+            let writes = group.iter().map(|id| Write::create(component(id), "1", of("d"))).collect();
+            store.commit(&t, writes).await.unwrap();
+            clock.turn(1);
+        }
+        let wanted = ["a", "d", "b", "c", "g", "h", "k", "e", "f", "l", "m"];
+        for limit in 1..13 {
+            for (order, is_reversed) in [(SearchOrder::Updated, false), (SearchOrder::UpdatedDescending, true)] {
+                let mut found = Vec::new();
+                let mut search = Search::new(ResourceType::DeviceComponent).limit(limit).order(order);
+                loop {
+                    let page = store.search(&t, &search).await.unwrap();
+                    assert!(page.items.len() <= limit as usize);
+                    found.extend(ids(&page).into_iter().map(str::to_owned));
+                    let Some(next) = page.next else { break };
+                    search = search.after(next);
+                }
+                if is_reversed {
+                    found.reverse();
+                }
+                assert_eq!(found, wanted, "{limit} {order:?}");
+            }
+        }
+    });
+}
+
 fn fresh() -> Tenant {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("t-{}", NEXT.fetch_add(1, Ordering::Relaxed)).parse().unwrap()

@@ -7,7 +7,7 @@ use crate::resource::DeviceComponent;
 #[cfg(any(feature = "redb", feature = "postgres"))]
 use crate::search::{IndexEntries, value::index_entries};
 use crate::store::{Change, CommitError, LEDGER_MAX_VALUE, Precondition, Result, StoreError, VersionId, Write};
-#[cfg(any(feature = "cosmos", feature = "fhir-http"))]
+#[cfg(feature = "fhir-http")]
 use crate::store::{Search, SearchOrder};
 use smol_str::SmolStr;
 use std::collections::HashSet;
@@ -136,7 +136,7 @@ pub(super) fn own_entries(body: &[u8]) -> Option<IndexEntries> {
 }
 
 /// Refuses a search in an order that the store does not give.
-#[cfg(any(feature = "cosmos", feature = "fhir-http"))]
+#[cfg(feature = "fhir-http")]
 pub(super) fn check_order(search: &Search) -> Result<()> {
     match search.order {
         SearchOrder::Id => Ok(()),

@@ -96,8 +96,9 @@
 //! references are looked up in trees, and an index answers many values in one pass. A sort by
 //! `_lastUpdated` goes by the store's index of times where it has one
 //! ([`search_by_time`](crate::store::Capabilities::search_by_time)): a page costs the same however many resources there are. The
-//! stores in memory, `redb` and PostgreSQL have one; Cosmos DB and foreign FHIR servers do not say so, and their resources are
-//! gathered and sorted here, up to the limit above. Any other sort, and a count, ask the store for keys and times without bodies ([`Search::bodies`](crate::store::Search::bodies)), and read the
+//! stores in memory, `redb`, PostgreSQL and Cosmos DB have one. A foreign FHIR server is not asked for that order: it may keep times
+//! more exactly than it shows them, and says nothing of the order of those that have one time, so that no page could be held
+//! against the one before. Its resources are gathered and sorted here, up to the limit above. Any other sort, and a count, ask the store for keys and times without bodies ([`Search::bodies`](crate::store::Search::bodies)), and read the
 //! resources of the page alone. The store in memory shares the bytes of a resource with the answer.
 //!
 //! The allocator of the system keeps what a thread has freed for that thread. So it is few threads that ever hold much: what

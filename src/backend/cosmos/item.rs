@@ -70,7 +70,7 @@ pub(super) struct Item {
     pub(super) resource_type: ResourceType,
     pub(super) rid: String,
     pub(super) version: u64,
-    /// In nanoseconds since 1970, as a text: a number of JSON holds too few digits.
+    /// As [`time_text`] writes it: a number of JSON holds too few digits.
     pub(super) time: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) write_id: Option<WriteId>,
@@ -154,6 +154,12 @@ pub(super) fn old_name(name: &str, version: u64) -> String {
     format!("{name}_{version}")
 }
 
+/// Returns nanoseconds since 1970 as a text that has its place in the order of times: of the times from 1970 to 2286 each has as
+/// many digits.
+pub(super) fn time_text(nanos: i128) -> String {
+    format!("{nanos:019}")
+}
+
 pub(super) fn live(tenant: &Tenant, resource_type: ResourceType) -> String {
     format!("{tenant}|{resource_type}")
 }
@@ -217,7 +223,7 @@ impl Item {
             resource_type,
             rid,
             version: newest.map_or(1, |newest| newest.version.saturating_add(1)),
-            time: time.unix_timestamp_nanos().to_string(),
+            time: time_text(time.unix_timestamp_nanos()),
             write_id: write.write_id,
             nonce: nonce.into(),
             body: write.body.as_deref().map(EncodedBody::new),

@@ -231,6 +231,7 @@ impl ResourceStore for Cosmos {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::new(AtomicScope::Device, MAX_WRITES, self.max_body);
         capabilities.durable_ack = true;
+        capabilities.search_by_time = true;
         capabilities
     }
 

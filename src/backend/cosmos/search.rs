@@ -1,10 +1,12 @@
 //! Searches and histories.
 
-use super::super::checks::{check_order, to_usize};
-use super::item::{Item, exact, live, name, start, value};
+use super::super::checks::{TimePlace, to_usize};
+use super::item::{Item, exact, live, name, start, time_text, value};
 use super::{Cosmos, fault, wire};
 use crate::search::{Criteria, Criterion, TokenMatch};
-use crate::store::{Key, Page, PageQuery, PageToken, Result, Search, Tenant, Version, text_place, version_place};
+use crate::store::{
+    Key, Page, PageQuery, PageToken, Result, Search, SearchOrder, Tenant, Version, text_place, version_place,
+};
 use azure_data_cosmos::feed::FeedScope;
 use std::num::NonZeroU32;
 
@@ -71,21 +73,35 @@ impl Conditions {
     }
 }
 
-pub(super) async fn search(cosmos: &Cosmos, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
-    check_order(search)?;
-    let query = PageQuery::Search(search);
-    let after = cosmos.pages.place(tenant, query, search.after.as_ref(), text_place)?;
-    let limit = to_usize(search.limit).min(MOST);
+/// The conditions that every resource of a search meets.
+fn conditions_of(tenant: &Tenant, search: &Search) -> Conditions {
     let mut conditions = Conditions::default();
     let wanted = conditions.parameter(live(tenant, search.resource_type));
     conditions.and(&format!("c.live = {wanted}"));
-    if let Some(after) = after {
-        let after = conditions.parameter(after);
-        conditions.and(&format!("c.rid > {after}"));
-    }
     for criterion in &search.all_of {
         let condition = conditions.of(criterion);
         conditions.and(&condition);
+    }
+    conditions
+}
+
+/// Returns the versions of those items that meet the criteria exactly.
+fn versions(items: &[Item], search: &Search) -> Result<Vec<Version>> {
+    let criteria = Criteria::of(&search.all_of);
+    items.iter().filter(|item| item.meets(&criteria)).map(Item::to_version).collect()
+}
+
+pub(super) async fn search(cosmos: &Cosmos, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+    if search.order != SearchOrder::Id {
+        return search_by_time(cosmos, tenant, search).await;
+    }
+    let query = PageQuery::Search(search);
+    let after = cosmos.pages.place(tenant, query, search.after.as_ref(), text_place)?;
+    let limit = to_usize(search.limit).min(MOST);
+    let mut conditions = conditions_of(tenant, search);
+    if let Some(after) = after {
+        let after = conditions.parameter(after);
+        conditions.and(&format!("c.rid > {after}"));
     }
     let found = conditions.into_query(limit + 1, "c.rid")?;
     let scope = FeedScope::full_container();
@@ -95,9 +111,73 @@ pub(super) async fn search(cosmos: &Cosmos, tenant: &Tenant, search: &Search) ->
     items.truncate(limit);
     let last = items.last().filter(|_| more);
     let next = last.map(|last| cosmos.pages.seal(tenant, query, last.rid.as_bytes())).transpose()?;
-    let criteria = Criteria::of(&search.all_of);
-    let items = items.iter().filter(|item| item.meets(&criteria)).map(Item::to_version).collect::<Result<_>>()?;
-    Ok(Page { items, next })
+    Ok(Page { items: versions(&items, search)?, next })
+}
+
+/// A search in the order of times. The container sorts by one property without an index of its own for both, so that the
+/// resources of one time are asked for in the order of their ids.
+async fn search_by_time(cosmos: &Cosmos, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
+    let query = PageQuery::Search(search);
+    let after = cosmos.pages.place(tenant, query, search.after.as_ref(), |bytes| TimePlace::decode(&bytes))?;
+    let limit = to_usize(search.limit).min(MOST);
+    let (behind, direction) = match search.order {
+        SearchOrder::UpdatedDescending => ("<", "DESC"),
+        _ => (">", "ASC"),
+    };
+    let mut items = Vec::<Item>::new();
+    let page = async |conditions: Conditions, order: &str, wanted: usize, bytes: usize| {
+        let found = conditions.into_query(wanted, &format!("{order} {direction}"))?;
+        let left = PAGE_BYTES.saturating_sub(bytes).max(1);
+        wire::query_page(&cosmos.container, found, FeedScope::full_container(), wanted, left, Item::size).await
+    };
+    let of_time = |time: &str, id: Option<&str>| {
+        let mut conditions = conditions_of(tenant, search);
+        let time = conditions.parameter(time);
+        conditions.and(&format!("c.time = {time}"));
+        if let Some(id) = id {
+            let id = conditions.parameter(id);
+            conditions.and(&format!("c.rid {behind} {id}"));
+        }
+        conditions
+    };
+    let mut reached = after.as_ref().map(|after| time_text(after.nanos));
+    let mut more = false;
+    if let Some((time, after)) = reached.as_ref().zip(after.as_ref()) {
+        (items, more) = page(of_time(time, Some(&after.id)), "c.rid", limit + 1, 0).await?;
+    }
+    while !more && items.len() <= limit {
+        let bytes = items.iter().map(Item::size).fold(0, usize::saturating_add);
+        let wanted = (limit + 1).saturating_sub(items.len());
+        let mut conditions = conditions_of(tenant, search);
+        if let Some(time) = &reached {
+            let time = conditions.parameter(time.as_str());
+            conditions.and(&format!("c.time {behind} {time}"));
+        }
+        let (mut found, cut) = page(conditions, "c.time", wanted, bytes).await?;
+        let is_whole = !cut && found.len() < wanted;
+        // Of the last time there may be others.
+        let last = found.last().map(|last| last.time.clone()).filter(|_| !is_whole);
+        found.retain(|item| last.as_ref() != Some(&item.time));
+        found.sort_by(|a, b| (&a.time, &a.rid).cmp(&(&b.time, &b.rid)));
+        if search.order == SearchOrder::UpdatedDescending {
+            found.reverse();
+        }
+        items.extend(found);
+        let Some(last) = last else { break };
+        let wanted = (limit + 1).saturating_sub(items.len());
+        let bytes = items.iter().map(Item::size).fold(0, usize::saturating_add);
+        let (found, cut) = page(of_time(&last, None), "c.rid", wanted, bytes).await?;
+        items.extend(found);
+        (reached, more) = (Some(last), cut);
+    }
+    more |= items.len() > limit;
+    items.truncate(limit);
+    let place = items.last().filter(|_| more).map(|last| {
+        let nanos = last.last_updated()?.unix_timestamp_nanos();
+        Ok::<_, crate::store::StoreError>(TimePlace { nanos, id: last.rid.as_str().into() })
+    });
+    let next = place.transpose()?.map(|place| cosmos.pages.seal(tenant, query, &place.encode())).transpose()?;
+    Ok(Page { items: versions(&items, search)?, next })
 }
 
 pub(super) async fn history(
