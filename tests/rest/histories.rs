@@ -136,3 +136,51 @@ async fn history_may_show_a_part_of_each_version() {
         assert_eq!(client.refused(&format!("GET {place}?_summary=count"), &strict, "", 400).await, ["search-value"]);
     }
 }
+
+#[tokio::test]
+async fn history_is_paged_back_though_versions_were_made_meanwhile() {
+    let client = Client::new();
+    for number in 1..=7 {
+        client.put(&device("d", &number.to_string())).await;
+    }
+    let models = |bundle: &Value| -> Vec<String> {
+        let entries = bundle["entry"].as_array().into_iter().flatten();
+        entries.map(|entry| entry["resource"]["model"].as_str().unwrap().to_owned()).collect()
+    };
+    for (turn, place) in ["Device/d/_history", "Device/_history", "_history"].into_iter().enumerate() {
+        let first = client.bundle(&format!("{place}?_count=3")).await;
+        assert_eq!(link(&first, "previous"), None);
+        let second = client.bundle(&link(&first, "next").unwrap()).await;
+        let third = client.bundle(&link(&second, "next").unwrap()).await;
+        client.put(&device("d", &(8 + turn).to_string())).await;
+
+        let back = client.bundle(&link(&third, "previous").unwrap()).await;
+        assert_eq!(models(&back), models(&second), "{place}");
+        assert_eq!(models(&client.bundle(&link(&back, "next").unwrap()).await), models(&third));
+        let back = client.bundle(&link(&back, "previous").unwrap()).await;
+        assert_eq!(models(&back), models(&first));
+        // What was made meanwhile stands before what was the first page.
+        let newest = client.bundle(&link(&back, "previous").unwrap()).await;
+        assert_eq!(models(&newest), [(8 + turn).to_string()]);
+        assert_eq!(link(&newest, "previous"), None);
+        assert_eq!(models(&client.bundle(&link(&newest, "next").unwrap()).await), models(&first));
+        assert_eq!(link(&newest, "self").unwrap(), link(&back, "previous").unwrap());
+    }
+    let damaged = "GET Device/_history?_page=~Device/d~x~1";
+    assert_eq!(client.refused(damaged, &[], "", 400).await, ["page"]);
+}
+
+#[tokio::test]
+async fn page_before_a_forgotten_version_ends_where_it_was() {
+    let client = Client::new();
+    for number in 1..=4 {
+        client.put(&device("d", &number.to_string())).await;
+    }
+    let first = client.bundle("Device/d/_history?_count=2").await;
+    let second = client.bundle(&link(&first, "next").unwrap()).await;
+    let back = link(&second, "previous").unwrap();
+    client.0.store().prune_history(&"Device/d".parse().unwrap(), 2.try_into().unwrap()).await.unwrap();
+    let page = client.bundle(&back).await;
+    assert_eq!(page["entry"], first["entry"]);
+    assert_eq!((link(&page, "next"), link(&page, "previous")), (None, None));
+}
