@@ -1,6 +1,6 @@
 //! Batches and transactions: requests of entries, and responses.
 
-use super::address::Address;
+use super::address::{Address, Operation};
 use super::bundle_writer::{BundleWriter, quoted};
 use super::format::body_version;
 use super::header::wants_representation;
@@ -19,7 +19,22 @@ use crate::store::to_millisecond;
 use crate::store::{ResourceStore, Version};
 use crate::support::{http_date, yield_now};
 use crate::validate::Valid;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// A Bundle whose resources are not read.
+#[derive(Default, Deserialize)]
+struct SentBundle<'b> {
+    #[serde(borrow, default)]
+    entry: Vec<SentEntry<'b>>,
+}
+
+#[derive(Deserialize)]
+struct SentEntry<'b> {
+    #[serde(borrow)]
+    resource: Option<&'b RawValue>,
+}
 
 /// One entry, as the request that it is.
 #[derive(Clone, Debug)]
@@ -78,9 +93,30 @@ impl Asked {
         }
         Ok(Self { place, method, address, full_url, resource, request: asked })
     }
+
+    /// Whether it asks what is wrong with a resource that it brings.
+    fn validates(&self) -> bool {
+        self.method == HttpVerb::Post && matches!(self.address, Address::Operation(Operation::Validate, ..))
+    }
+
+    /// With a body in a version of FHIR, in the place of the resource.
+    fn with_body(mut self, json: String, version: convert::Version) -> Self {
+        self.request.headers.retain(|(name, _)| name != "content-type");
+        let kind = format!("{FHIR_JSON}; fhirVersion={}", version.mime());
+        self.request = self.request.header("content-type", kind).body(json);
+        self.resource = None;
+        self
+    }
 }
 
 impl<S: ResourceStore + ?Sized> Server<S> {
+    /// The resources of the entries of a Bundle, as JSON, in the words of the client.
+    fn sent_resources(&self, body: &[u8]) -> Vec<Option<String>> {
+        let transcribed = self.body_in_json(body).unwrap_or_default();
+        let sent: SentBundle<'_> = serde_json::from_slice(&transcribed).unwrap_or_default();
+        sent.entry.into_iter().map(|entry| entry.resource.map(|json| json.get().to_owned())).collect()
+    }
+
     /// `POST` of a Bundle.
     pub(super) async fn bundle(&self, request: &Request<'_>) -> Result<Response> {
         let version = body_version(request)?;
@@ -95,18 +131,29 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         let prefer = if shown { "return=representation" } else { "return=minimal" };
         let kind = bundle.r#type.value;
         let mut asked = Vec::with_capacity(bundle.entry.len());
+        let mut sent: Option<Vec<Option<String>>> = None;
         for (at, entry) in bundle.entry.into_iter().enumerate() {
             let place = format!("Bundle.entry[{at}]");
-            let faulty = faults.remove(&at).map(|report| self.unconvertible(report));
-            let read = match faulty {
-                Some(problem) => Err(problem),
-                None => match Asked::read(entry, place.clone(), &self.base, prefer) {
-                    Ok(asked) => self.asked_in(version, asked).await,
-                    Err(problem) => Err(problem),
-                }
-                .map_err(|problem| problem.at(&place)),
-            };
-            asked.push(read);
+            let faulty = faults.remove(&at);
+            let read = match Asked::read(entry, place.clone(), &self.base, prefer) {
+                Ok(asked) if faulty.is_none() || asked.validates() => self.asked_in(version, asked).await,
+                read => read,
+            }
+            .map_err(|problem| problem.at(&place));
+            asked.push(match faulty {
+                None => read,
+                // What is wrong with a resource is the answer to `$validate`, and no reason to refuse it.
+                Some(report) => match read {
+                    Ok(asked) if asked.validates() => {
+                        let sent = sent.get_or_insert_with(|| self.sent_resources(&request.body));
+                        match sent.get_mut(at).and_then(Option::take) {
+                            Some(json) => Ok(asked.with_body(json, version)),
+                            None => Err(self.unconvertible(report)),
+                        }
+                    }
+                    _ => Err(self.unconvertible(report)),
+                },
+            });
         }
         match kind {
             Some(BundleType::Batch) => Ok(self.batch(independent(asked)).await),
@@ -119,9 +166,15 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         }
     }
 
+    /// The same for the entries of a Bundle, whose bodies are JSON, in whatever syntax the Bundle came.
+    fn for_entries(&self) -> Self {
+        Self { format: self.format.with_json_sent(), ..self.clone() }
+    }
+
     /// Each entry on its own.
     async fn batch(&self, asked: Vec<Result<Asked>>) -> Response {
         let mut bundle = self.bundle_writer("batch-response", None, &[]);
+        let entries = self.for_entries();
         for entry in asked {
             let full = self.spent.is_full(&self.limits);
             let answer = match entry {
@@ -132,7 +185,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                         asked.request.headers.retain(|(name, _)| name != "prefer");
                         asked.request = asked.request.header("prefer", "return=minimal");
                     }
-                    self.interact(&asked.request, &asked.address, sent).await
+                    entries.interact(&asked.request, &asked.address, sent).await
                 }
                 Err(problem) => Err(problem),
             };

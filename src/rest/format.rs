@@ -83,6 +83,11 @@ impl Format {
         }
     }
 
+    /// Returns the same for a body in JSON.
+    pub(super) fn with_json_sent(self) -> Self {
+        Self { sent: Syntax::Json, ..self }
+    }
+
     /// Returns what `Accept` asks for, where it takes JSON of FHIR.
     #[cfg(feature = "server")]
     pub(super) fn accepted(accept: &str) -> Option<Self> {

@@ -21,6 +21,7 @@ use crate::support::yield_now;
 use crate::validate::Valid;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use url::form_urlencoded;
 
@@ -181,16 +182,22 @@ impl<S: ResourceStore + ?Sized> Server<S> {
 
     /// Returns the JSON form of Parameters that were sent in XML. With a fault they are not taken apart, and it is found where they
     /// are read.
-    #[cfg(feature = "xml")]
     fn parameters_in_xml(&self, request: &Request<'_>) -> Option<String> {
-        let json = (self.format.sent == Syntax::Xml).then(|| xml_in_json(&request.body)).flatten()?;
+        if self.format.sent == Syntax::Json {
+            return None;
+        }
+        let json = String::from_utf8(self.body_in_json(&request.body)?.into_owned()).ok()?;
         (type_of(json.as_bytes()).as_deref() == Some("Parameters")).then_some(json)
     }
 
-    #[cfg(not(feature = "xml"))]
-    #[expect(clippy::unused_self, reason = "as with the feature")]
-    fn parameters_in_xml(&self, _: &Request<'_>) -> Option<String> {
-        None
+    /// Returns a body as JSON; nothing where it is XML with a fault.
+    #[cfg_attr(not(feature = "xml"), expect(clippy::unused_self, reason = "as with the feature"))]
+    pub(super) fn body_in_json<'b>(&self, body: &'b [u8]) -> Option<Cow<'b, [u8]>> {
+        #[cfg(feature = "xml")]
+        if self.format.sent == Syntax::Xml {
+            return xml_in_json(body).map(|json| json.into_bytes().into());
+        }
+        Some(body.into())
     }
 
     fn validated(&self, mut report: Report) -> Response {

@@ -474,3 +474,67 @@ async fn entry_url_is_recognised_in_every_base_spelling() {
     let answer = json(&client.send("POST ", &[], &elsewhere.to_string()).await);
     assert!(answer["entry"][0]["response"]["status"].as_str().unwrap().starts_with('4'), "{answer}");
 }
+
+#[tokio::test]
+async fn validate_in_a_batch_answers_as_it_does_outside() {
+    let client = Client::new();
+    client.put(&json!({"resourceType": "Device", "id": "d"})).await;
+    let sound = json!({"resourceType": "Device", "id": "d", "model": "P9"});
+    let faulty = json!({"resourceType": "Device", "id": "d", "model": 7, "status": "x", "colour": "red"});
+    let metric = json!({"resourceType": "DeviceMetric", "id": "m", "unit": 1});
+    let asked = [
+        ("Device/$validate", &sound),
+        ("Device/$validate", &faulty),
+        ("Device/d/$validate?mode=update", &faulty),
+        ("Device/$validate?profile=http://x.example/p", &faulty),
+        ("DeviceMetric/$validate", &metric),
+    ];
+    let entries = asked.map(|(url, body)| json!({"resource": body, "request": {"method": "POST", "url": url}}));
+    let batch = json!({"resourceType": "Bundle", "type": "batch", "entry": entries});
+    let answered = client.send("POST ", &[], &batch.to_string()).await;
+    assert_eq!(answered.status, 200, "{}", text(&answered));
+    for (at, (url, body)) in asked.into_iter().enumerate() {
+        let outside = client.send(&format!("POST {url}"), &[], &body.to_string()).await;
+        let inside = &json(&answered)["entry"][at]["response"];
+        assert_eq!((outside.status, &inside["status"]), (200, &json!("200 OK")), "{url}: {inside}");
+        assert_eq!(inside["outcome"], json(&outside), "{url}");
+    }
+    // The other entries are refused for what is wrong with their resources.
+    let put = json!({"resourceType": "Bundle", "type": "batch", "entry": [
+        {"resource": faulty, "request": {"method": "PUT", "url": "Device/d"}}]});
+    let refused = json(&client.send("POST ", &[], &put.to_string()).await);
+    assert_eq!(refused["entry"][0]["response"]["status"], "400 Bad Request");
+}
+
+#[tokio::test]
+async fn validate_in_a_batch_is_of_the_version_of_the_batch() {
+    let client = Client::new();
+    let r4 = [("Content-Type", "application/fhir+json; fhirVersion=4.0")];
+    let faulty = json!({"resourceType": "Device", "modelNumber": 7});
+    let batch = json!({"resourceType": "Bundle", "type": "batch", "entry": [
+        {"resource": faulty, "request": {"method": "POST", "url": "Device/$validate"}}]});
+    let answered = json(&client.send("POST ", &r4, &batch.to_string()).await);
+    let outside = client.send("POST Device/$validate", &r4, &faulty.to_string()).await;
+    assert_eq!(answered["entry"][0]["response"]["outcome"], json(&outside), "{answered}");
+}
+
+#[cfg(feature = "xml")]
+#[tokio::test]
+async fn validate_in_a_batch_in_xml_reads_its_resource() {
+    let client = Client::new();
+    let xml = [("Content-Type", "application/fhir+xml"), ("Accept", "application/fhir+json")];
+    for (model, rule) in [(r#"<model value="P9"/>"#, None), (r#"<model value=""/>"#, Some("empty"))] {
+        let device = format!(r#"<Device xmlns="http://hl7.org/fhir">{model}</Device>"#);
+        let batch = format!(
+            r#"<Bundle xmlns="http://hl7.org/fhir"><type value="batch"/><entry><resource>{device}</resource><request><method value="POST"/><url value="Device/$validate"/></request></entry></Bundle>"#
+        );
+        let answered = json(&client.send("POST ", &xml, &batch).await);
+        let outside = json(&client.send("POST Device/$validate", &xml, &device).await);
+        let inside = &answered["entry"][0]["response"]["outcome"];
+        // The line and the column are those of another document.
+        let told =
+            |outcome: &Value| (outcome["issue"][0]["diagnostics"].clone(), outcome["issue"][0]["expression"].clone());
+        assert_eq!(told(inside), told(&outside), "{answered}");
+        assert_eq!(inside["issue"][0]["details"]["coding"][0]["code"].as_str(), rule);
+    }
+}
