@@ -22,6 +22,7 @@ pub(super) fn statement(
     store: Capabilities,
     version: Version,
     subscriptions: bool,
+    cors: bool,
 ) -> String {
     let is_stu3 = version == Version::Stu3;
     // From R4 on there is no DeviceComponent.
@@ -51,7 +52,7 @@ pub(super) fn statement(
         "rest": [{
             "mode": "server",
             "documentation": VERSIONS,
-            "security": security(is_stu3),
+            "security": security(is_stu3, cors),
             "resource": resources,
             "interaction": interactions,
             "operation": operations(is_stu3),
@@ -98,14 +99,15 @@ fn subscription() -> Value {
     })
 }
 
-/// How clients sign in, where they do.
-fn security(is_stu3: bool) -> Value {
+/// How clients sign in, where they do, and whether pages of other origins may ask.
+fn security(is_stu3: bool, cors: bool) -> Value {
     let system = if is_stu3 {
         "http://hl7.org/fhir/restful-security-service"
     } else {
         "http://terminology.hl7.org/CodeSystem/restful-security-service"
     };
     json!({
+        "cors": cors,
         "service": [{
             "coding": [{ "system": system, "code": "Basic" }],
             "text": "a token that the operator gives out, as `Authorization: Bearer`, or as the password of `Basic`",

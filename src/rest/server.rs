@@ -79,6 +79,8 @@ pub struct Server<S: ?Sized = dyn ResourceStore> {
     pub(super) referenced: ReferencedDeletion,
     /// The subscriptions, where there may be any.
     pub(super) subscriptions: Option<Subscriptions>,
+    /// Whether the statement says that pages of other origins may use the service.
+    pub(super) cors: bool,
 }
 
 impl<S: ResourceStore + ?Sized> Server<S> {
@@ -107,6 +109,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             findings: Arc::default(),
             referenced: ReferencedDeletion::default(),
             subscriptions: None,
+            cors: false,
         }
     }
 
@@ -148,6 +151,30 @@ impl<S: ResourceStore + ?Sized> Server<S> {
     #[must_use]
     pub fn with_subscriptions(mut self, subscriptions: Subscriptions) -> Self {
         self.subscriptions = Some(subscriptions);
+        self
+    }
+
+    /// Says in the CapabilityStatement (`rest.security.cors`) whether pages of other origins may use the service. What carries the
+    /// requests over HTTP sets the headers of that.
+    ///
+    /// ```
+    /// use fhir_devices::backend::Memory;
+    /// use fhir_devices::rest::{Request, Server};
+    /// use fhir_devices::store::TenantResources;
+    /// use std::sync::Arc;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = TenantResources::new(Arc::new(Memory::new()), "st-mary".parse()?);
+    /// let server = Server::new(store, "https://devices.example/st-mary/fhir").with_cors(true);
+    /// let statement = server.handle(&Request::new("GET", "metadata")).await;
+    /// assert!(String::from_utf8_lossy(&statement.body).contains(r#""cors":true"#));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_cors(mut self, cors: bool) -> Self {
+        self.cors = cors;
         self
     }
 
@@ -428,6 +455,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
                 capabilities,
                 self.format.version,
                 self.subscriptions.is_some(),
+                self.cors,
             ),
         )
     }
@@ -590,6 +618,7 @@ impl<S: ?Sized> Clone for Server<S> {
             findings: Arc::clone(&self.findings),
             referenced: self.referenced,
             subscriptions: self.subscriptions.clone(),
+            cors: self.cors,
         }
     }
 }

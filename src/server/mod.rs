@@ -463,7 +463,8 @@ impl UpdateServer {
             .with_known_updates(Arc::new(self.updates.clone()))
             .with_limits(self.limits)
             .with_handling(self.handling)
-            .with_referenced_deletion(self.referenced);
+            .with_referenced_deletion(self.referenced)
+            .with_cors(!self.cors_origins.is_empty());
         match &self.subscriptions {
             Some(own) => server.with_subscriptions(own.of(Arc::clone(&self.ledger), tenant.clone())),
             None => server,

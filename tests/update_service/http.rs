@@ -91,7 +91,11 @@ async fn pages_of_listed_origins_may_use_the_service() {
     let other = [("Origin", "https://other.example"), ("Authorization", "Bearer secret")];
     let refused = service.send("GET", PUMP, &other, b"").await;
     assert_eq!((refused.status, refused.header("access-control-allow-origin")), (403, None));
+    let security =
+        |answer: &str| serde_json::from_str::<serde_json::Value>(answer).unwrap()["rest"][0]["security"].clone();
+    assert_eq!(security(&service.get("/ward/fhir/metadata").await.text())["cors"], true);
     let none = Service::start().await;
+    assert_eq!(security(&none.get("/ward/fhir/metadata").await.text())["cors"], false);
     assert_eq!(none.send("OPTIONS", PUMP, &asked, b"").await.header("access-control-allow-origin"), None);
 }
 
