@@ -4,13 +4,18 @@
 
 use bytes::Bytes;
 use fhir_devices::backend::Memory;
-use fhir_devices::backend::sealed::{DataKey, KeyProvider, KeyRing, SealedBlobs, SealedResources, WrappedKey};
+use fhir_devices::backend::sealed::{
+    DataKey, KeyProvider, KeyRing, SealedBlobs, SealedLedger, SealedResources, WrappedKey,
+};
+use fhir_devices::rest::{Request, Server, Subscriptions};
 use fhir_devices::search::{Criterion, IndexEntries, Parameter, ResourceType};
+use fhir_devices::service::SubscriptionService;
 use fhir_devices::store::*;
+use fhir_devices::subscription::{Notification, Notifier, NotifyError};
 use fhir_devices::{Device, Valid};
 use proptest::prelude::*;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 fhir_devices::blob_store_conformance!(
     sealed_blobs,
@@ -311,4 +316,128 @@ fn blind_index_hides_and_finds_values() {
     assert_eq!(found(Criterion::AnyOf(vec![Criterion::value(Parameter::Patient, "Patient/p1")])).unwrap(), 1);
     let refused = found(Criterion::begins(Parameter::Identifier, "serial"));
     assert!(matches!(refused, Err(StoreError::Unsupported { .. })));
+}
+
+/// What is kept below a ledger, as text.
+fn kept(ledger: &Memory, tenant: &Tenant, folder: &str) -> Vec<String> {
+    let page = block_on(ledger.scan(tenant, &folder.parse().unwrap(), 100.try_into().unwrap(), None)).unwrap();
+    page.items.iter().map(|record| String::from_utf8_lossy(&record.value).into_owned()).collect()
+}
+
+/// Keeps the headers of notifications.
+#[derive(Default)]
+struct Heard(Mutex<Vec<(String, String)>>);
+
+impl Notifier for Heard {
+    fn send<'a>(&'a self, notification: &'a Notification) -> BoxFuture<'a, std::result::Result<(), NotifyError>> {
+        self.0.lock().unwrap().extend(notification.headers.clone());
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// The FHIR API of a tenant whose Subscriptions are in a ledger.
+fn rest_over(memory: &Arc<Memory>, ledger: Arc<dyn Ledger>, tenant: &Tenant) -> Server {
+    let resources: Arc<dyn ResourceStore> = memory.clone();
+    Server::new(TenantResources::new(resources, tenant.clone()), "https://here.example/fhir")
+        .with_subscriptions(Subscriptions::new(ledger, tenant.clone()))
+}
+
+fn send(server: &Server, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+    let request = Request::new(method, path).header("Content-Type", "application/fhir+json").body(body.to_owned());
+    let answer = block_on(server.handle(&request));
+    (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
+}
+
+const SUBSCRIPTION: &str = r#"{"resourceType":"Subscription","status":"requested","reason":"pumps","criteria":"Device?",
+    "channel":{"type":"rest-hook","endpoint":"https://ehr.example/hook","header":["Authorization: Bearer secret"]}}"#;
+
+#[test]
+fn secret_of_a_subscription_is_sealed_in_the_ledger_and_sent() {
+    let (memory, t) = (Arc::new(Memory::new()), tenant("ours"));
+    let ledger = Arc::new(SealedLedger::new(memory.clone(), Arc::new(ring())));
+    let server = rest_over(&memory, ledger.clone(), &t);
+    let (status, mut made) = send(&server, "POST", "Subscription", SUBSCRIPTION);
+    assert_eq!(status, 201, "{made}");
+    made["reason"] = "all pumps".into();
+    let path = format!("Subscription/{}", made["id"].as_str().unwrap());
+    assert_eq!(send(&server, "PUT", &path, &made.to_string()).0, 200);
+    let lying = kept(&memory, &t, "subscriptions");
+    assert_eq!(lying.len(), 2);
+    assert!(lying.iter().all(|value| !value.contains("secret") && !value.contains("all pumps")), "{lying:?}");
+    assert!(kept(&memory, &t, "subscriptions/at")[0].starts_with('{'), "how far it has come is no secret");
+    assert_eq!(send(&server, "GET", &path, "").1["channel"]["header"][0], "Authorization: (hidden)");
+
+    assert_eq!(send(&server, "PUT", "Device/d", r#"{"resourceType":"Device","id":"d"}"#).0, 201);
+    let heard = Arc::new(Heard::default());
+    let (below, of) = (memory.clone(), t.clone());
+    let service = SubscriptionService::new(move |_| rest_over(&below, ledger.clone(), &of), heard.clone()).unwrap();
+    assert_eq!(block_on(service.run_once(&t)).unwrap().sent, 1);
+    assert!(heard.0.lock().unwrap().contains(&("Authorization".to_owned(), "Bearer secret".to_owned())));
+}
+
+#[test]
+fn subscription_from_before_is_read_and_sealed_when_written() {
+    let (memory, t) = (Arc::new(Memory::new()), tenant("ours"));
+    let (status, mut made) = send(&rest_over(&memory, memory.clone(), &t), "POST", "Subscription", SUBSCRIPTION);
+    assert_eq!(status, 201, "{made}");
+    assert!(kept(&memory, &t, "subscriptions/of")[0].contains("secret"));
+    let server = rest_over(&memory, Arc::new(SealedLedger::new(memory.clone(), Arc::new(ring()))), &t);
+    let path = format!("Subscription/{}", made["id"].as_str().unwrap());
+    assert_eq!(send(&server, "GET", &path, "").1, made);
+    made["reason"] = "still".into();
+    assert_eq!(send(&server, "PUT", &path, &made.to_string()).0, 200);
+    assert!(!kept(&memory, &t, "subscriptions/of")[0].contains("secret"));
+    // Without the key, or with another one of that name, it is not read.
+    assert_eq!(send(&rest_over(&memory, memory.clone(), &t), "GET", &path, "").0, 500);
+    let other = Arc::new(KeyRing::new("2025".parse().unwrap(), [6; 32]));
+    assert_eq!(
+        send(&rest_over(&memory, Arc::new(SealedLedger::new(memory.clone(), other)), &t), "GET", &path, "").0,
+        500
+    );
+}
+
+#[test]
+fn sealed_record_opens_in_its_place_alone() {
+    let (memory, t) = (Arc::new(Memory::new()), tenant("ours"));
+    let ledger = SealedLedger::new(memory.clone(), Arc::new(ring())).with_folder("own".parse().unwrap());
+    let key = |name: &str| -> LedgerKey { name.parse().unwrap() };
+    let changes = vec![Change::create(key("own/1"), "one"), Change::create(key("owner/1"), "plain")];
+    let made = block_on(ledger.apply(&t, changes)).unwrap();
+    assert_eq!(kept(&memory, &t, "owner"), ["plain"]);
+    let sealed = block_on(Ledger::get(&*memory, &t, &key("own/1"))).unwrap().unwrap();
+    assert_eq!(sealed.revision, made[0]);
+    assert_eq!(block_on(ledger.get(&t, &key("own/1"))).unwrap().unwrap().value, "one");
+
+    let mut torn = sealed.value.to_vec();
+    *torn.last_mut().unwrap() ^= 1;
+    for (name, value) in [("own/2", sealed.value.to_vec()), ("own/3", torn)] {
+        block_on(memory.apply(&t, vec![Change::create(key(name), value)])).unwrap();
+        assert!(matches!(block_on(ledger.get(&t, &key(name))), Err(StoreError::Corrupt { .. })), "{name}");
+    }
+    block_on(memory.apply(&tenant("theirs"), vec![Change::create(key("own/1"), sealed.value.clone())])).unwrap();
+    assert!(matches!(block_on(ledger.get(&tenant("theirs"), &key("own/1"))), Err(StoreError::Corrupt { .. })));
+
+    let most = LEDGER_MAX_VALUE - 528;
+    let sized = |size: usize| vec![Change::create(key("own/large"), vec![b'x'; size])];
+    let refused = block_on(ledger.apply(&t, sized(most + 1))).unwrap_err();
+    assert!(matches!(refused.error, StoreError::TooLarge { .. }), "{refused:?}");
+    block_on(ledger.apply(&t, sized(most))).unwrap();
+    assert_eq!(block_on(ledger.get(&t, &key("own/large"))).unwrap().unwrap().value.len(), most);
+}
+
+#[test]
+fn lines_of_keys_are_read_and_never_told() {
+    let (old, new) = ("5f".repeat(32), "7a".repeat(32));
+    let t = tenant("ours");
+    let wrapped =
+        block_on(KeyRing::from_lines(&format!("2025 {old}")).unwrap().wrap(&t, &DataKey::from_bytes([1; 32]), b""));
+    let ring = KeyRing::from_lines(&format!("\n# newest first\n2026 {new}\n2025\t{old}\n")).unwrap();
+    assert_eq!(block_on(ring.unwrap(&t, &wrapped.unwrap(), b"")).unwrap().as_bytes(), &[1; 32]);
+    assert_eq!(block_on(ring.wrap(&t, &DataKey::from_bytes([1; 32]), b"")).unwrap().by.as_str(), "2026");
+    for text in
+        [String::new(), new.clone(), format!("2026 {}", &new[1..]), format!("1 {new}\n1 {old}"), format!("2026:{new}")]
+    {
+        let told = KeyRing::from_lines(&text).map(drop).unwrap_err().to_string();
+        assert!(!told.contains("7a7a") && !told.contains("5f5f"), "{told}");
+    }
 }

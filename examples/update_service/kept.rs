@@ -25,6 +25,21 @@ impl Kept {
     }
 }
 
+/// Seals the secrets in a ledger by the keys of a file.
+#[cfg(feature = "sealed")]
+fn sealed(ledger: Arc<dyn Ledger>, file: &Path) -> Result<Arc<dyn Ledger>, String> {
+    use fhir_devices::backend::sealed::{KeyRing, SealedLedger};
+    let wrong = |error: &dyn std::fmt::Display| format!("`--seal-keys {}`: {error}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    let keys = KeyRing::from_lines(&text).map_err(|error| wrong(&error))?;
+    Ok(Arc::new(SealedLedger::new(ledger, Arc::new(keys))))
+}
+
+#[cfg(not(feature = "sealed"))]
+fn sealed(_: Arc<dyn Ledger>, file: &Path) -> Result<Arc<dyn Ledger>, String> {
+    Err(format!("`--seal-keys {}` needs a build with the feature `sealed`", file.display()))
+}
+
 /// Opens the stores. One that is lost while the service runs says so to `fatal`.
 ///
 /// # Errors
@@ -45,6 +60,9 @@ pub(crate) async fn open(settings: &Settings, fatal: &Fatal) -> Result<Stores, S
     };
     if let Some(Kept { resources, ledger }) = kept {
         (stores.resources, stores.ledger) = (resources, ledger);
+    }
+    if let Some(file) = &settings.seal_keys {
+        stores.ledger = sealed(stores.ledger, file)?;
     }
     if settings.fhir.is_some() || settings.blobs.is_some() {
         let pages = shared_page_key(&stores.ledger).await.map_err(|error| format!("the ledger: {error}"))?;

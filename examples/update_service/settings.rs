@@ -51,6 +51,8 @@ where things are kept (by default everything is in memory, and ends with the ser
   --fhir-cert FILE     the certificate that this service shows to the server, PEM, with its private key
   --fhir-ca FILE       the certificates that its own must be of, PEM (default: those that this system trusts)
   --blobs URL          the update files in an object store: s3://, az://, gs:// or file:// (feature `object-store`)
+  --seal-keys FILE     the keys by which the secrets of Subscriptions are sealed at rest (feature `sealed`), one a line: a name, a
+                       blank and 64 hexadecimal digits. The first one seals, all of them open
 
 rollouts
   --region NAME=slots  a region whose devices ask this service for what they are offered (repeatable; default local=slots).
@@ -128,6 +130,7 @@ pub(crate) struct Settings {
     pub(crate) cosmos: Option<PathBuf>,
     pub(crate) fhir: Option<ForeignServer>,
     pub(crate) blobs: Option<String>,
+    pub(crate) seal_keys: Option<PathBuf>,
     pub(crate) canonical: CanonicalBase,
     pub(crate) missing: MissingReferences,
     pub(crate) unknown: UnknownReferences,
@@ -188,6 +191,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         cosmos: None,
         fhir: None,
         blobs: None,
+        seal_keys: None,
         canonical: CanonicalBase::default(),
         missing: MissingReferences::default(),
         unknown: UnknownReferences::default(),
@@ -249,6 +253,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
             "--tls-cert" => certificate = Some(PathBuf::from(value()?)),
             "--tls-key" => key = Some(PathBuf::from(value()?)),
             "--tokens" => settings.tokens = Some(value()?.into()),
+            "--seal-keys" => settings.seal_keys = Some(value()?.into()),
             "--data" => settings.data = Some(value()?.into()),
             "--postgres" => settings.postgres = Some(value()?),
             "--postgres-ca" => settings.postgres_ca = Some(value()?.into()),

@@ -26,8 +26,9 @@
 //! - The client asks for the status `requested`, and `off` to end it. The service sets `active`; `error`, with the reason in
 //!   `error`, while the endpoint does not take what it is sent; and `off` at `end`, or after three days without success. To write
 //!   `requested` again goes on where it stopped; one that its client turned off begins anew.
-//! - The values of headers are never shown: a read has `Authorization: (hidden)`. Written back so, the value stays, as long as the
-//!   endpoint does.
+//! - The values of headers are never shown: a read has `Authorization: (hidden)`, and so has a search and the answer to a write.
+//!   STU3 says of headers only that they are sent; shown, each client that may read resources of the tenant would have the secrets
+//!   of the others. Written back so, the value stays, as long as the endpoint does.
 //!
 //! # For an operator
 //!
@@ -35,9 +36,14 @@
 //!   otherwise special address, in any spelling, and no host name that leads to one, which is checked at each connection.
 //!   Redirects are not followed, proxies of the environment not used, and certificates are those that the machine trusts.
 //!   [`EndpointRules`](crate::subscription::EndpointRules) (`--subscriptions local`) allows the rest.
-//! - Subscriptions and their secrets lie in the ledger as they are: `subscriptions/of/ID`, and `subscriptions/at/ID` for how far each
-//!   has come. Who may write resources of a tenant may write them. There are 100 a tenant, of 16 KiB, with 20 headers of 4 KiB
-//!   in all.
+//! - Subscriptions lie in the ledger: `subscriptions/of/ID`, with their secrets, and `subscriptions/at/ID` for how far each has come.
+//!   Who can read the ledger, or a copy of it, reads the secrets, unless they are sealed: by
+//!   `backend::sealed::SealedLedger`, or `update_service --seal-keys FILE` with lines such as `2026 7a..` (a name and 64
+//!   hexadecimal digits, `openssl rand -hex 32`). The first key seals, and all open: for a new key put its line on top, and keep
+//!   the old ones below it. What was written without is read, and sealed when it is written again. Without its key a sealed
+//!   Subscription is not read, and sends nothing; the file does not belong into the backup of the ledger.
+//! - Who may write resources of a tenant may write Subscriptions. There are 100 a tenant, of 16 KiB, with 20 headers of 4 KiB in
+//!   all.
 //! - Nothing is lost by a restart or `kill -9`; up to 20 notifications come again. A failed one is tried again after 5 seconds, then
 //!   twice as long each time, up to an hour; what comes behind it waits. One slow endpoint holds up only its own subscription.
 //! - Of several services over one ledger one sends for a subscription at a time. Another takes over 45 seconds after it has died.

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
 /// The folder of the subscriptions.
-const FOLDER: &str = "subscriptions/of";
+pub(crate) const FOLDER: &str = "subscriptions/of";
 
 /// The folder that says how far their notifications have come.
 const DELIVERIES: &str = "subscriptions/at";
@@ -47,7 +47,11 @@ impl Registered {
     }
 
     fn from_record(record: &LedgerRecord) -> Result<Self> {
-        let damaged = || StoreError::corrupt("the record of a subscription cannot be read");
+        let damaged = || {
+            StoreError::corrupt(
+                "the record of a subscription cannot be read: it is damaged, or sealed by a key that is not at hand",
+            )
+        };
         let id = record.key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
         let read: Record<'_> = serde_json::from_slice(&record.value).map_err(|_| damaged())?;
         let resource = Subscription::from_json(read.resource.get().as_bytes()).map_err(|_| damaged())?;

@@ -88,6 +88,11 @@ pub(super) fn write_key(wrapped: &WrappedKey) -> Result<Vec<u8>> {
     Ok([&MAGIC[..], &[name_length], name, &length.to_be_bytes(), &wrapped.bytes].concat())
 }
 
+/// Returns whether bytes are sealed, as far as their first ones say.
+pub(super) fn is_sealed(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
 /// Reads a wrapped key, and gives what is behind it.
 pub(super) fn read_key(bytes: &[u8]) -> Result<(WrappedKey, &[u8])> {
     let read = || {

@@ -1,6 +1,6 @@
 //! Data keys and key providers.
 
-use crate::store::{BoxFuture, InvalidText, Result, StoreError, Tenant, fill_random};
+use crate::store::{BoxFuture, InvalidText, Result, Sha256, StoreError, Tenant, fill_random};
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{AeadInOut, KeyInit, Nonce, Tag};
 use smol_str::SmolStr;
@@ -217,6 +217,43 @@ impl KeyRing {
     #[must_use]
     pub fn new(id: KeyId, key: [u8; 32]) -> Self {
         Self { keys: BTreeMap::from([(id.clone(), DataKey::from_bytes(key))]), current: id, wraps: AtomicU64::new(0) }
+    }
+
+    /// Reads keys, one a line: its name, a blank, and 64 hexadecimal digits. The first one is current; those below it are older.
+    /// Empty lines, and those that begin with `#`, are passed over.
+    ///
+    /// ```
+    /// use fhir_devices::backend::sealed::KeyRing;
+    /// let lines = format!("# since March\n2026 {}\n2025 {}\n", "7a".repeat(32), "5f".repeat(32));
+    /// assert!(format!("{:?}", KeyRing::from_lines(&lines)?).contains("2026"));
+    /// assert!(KeyRing::from_lines("2026 7a7a").is_err());
+    /// # Ok::<(), fhir_devices::store::InvalidText>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A line that is no key, a name that comes twice, or no key at all. The digits are not told.
+    pub fn from_lines(text: &str) -> Result<Self, InvalidText> {
+        let refuse = |name: &str, why| InvalidText::new("a key", name, why);
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut ring: Option<Self> = None;
+        for line in lines {
+            let (name, digits) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+            // A line without a name may be a key.
+            let wrong = || {
+                refuse(
+                    if digits.is_empty() { ".." } else { name },
+                    "a name, a blank and 64 hexadecimal digits are wanted",
+                )
+            };
+            let key = Zeroizing::new(digits.trim().parse::<Sha256>().map_err(|_| wrong())?.0);
+            let id: KeyId = name.parse()?;
+            match &mut ring {
+                None => ring = Some(Self::new(id, *key)),
+                Some(ring) if ring.keys.contains_key(&id) => return Err(refuse(name, "the name comes twice")),
+                Some(ring) => drop(ring.keys.insert(id, DataKey::from_bytes(*key))),
+            }
+        }
+        ring.ok_or_else(|| refuse("", "a line with a name and 64 hexadecimal digits is wanted"))
     }
 
     /// Sets a new current key. The others still unwrap.
