@@ -404,6 +404,7 @@ fn sparse_search_continues_beyond_its_windows() {
                 let mut index = nothing().with(Parameter::Manufacturer, Token::bare("one"));
                 index
                     .insert(Parameter::Identifier, Token::new(if *n % 2_500 == 2_499 { "rare" } else { "other" }, "x"));
+                index.insert(Parameter::Model, Token::bare(if *n % 1_000 == 999 { "rare" } else { "usual" }));
                 Write::create(device(&format!("{n:04}")), "1", index)
             };
             store.commit(&t, chunk.iter().map(write).collect()).await.unwrap();
@@ -416,7 +417,24 @@ fn sparse_search_continues_beyond_its_windows() {
         let both = search.and(Criterion::value(Parameter::Manufacturer, "one")).limit(1);
         assert_eq!(ids(&store, &t, &both).await, ["2499", "4999"]);
         let all = Search::new(ResourceType::Device).and(Criterion::begins(Parameter::Manufacturer, "o")).limit(700);
-        assert_eq!(ids(&store, &t, &all).await.len(), 5_000);
+        let in_order: Vec<String> = (0..5_000).map(|n| format!("{n:04}")).collect();
+        assert_eq!(ids(&store, &t, &all).await, in_order);
+        // A beginning that many have is looked for in the order of the ids, one that few have by its index.
+        let begins = |start: &str| Criterion::begins(Parameter::Model, start);
+        let devices = || Search::new(ResourceType::Device).limit(900);
+        let rare = ["0999", "1999", "2999", "3999", "4999"];
+        for (criterion, wanted) in [
+            (begins("rar"), rare.to_vec()),
+            (Criterion::AnyOf(vec![begins("rare"), begins("x")]), rare.to_vec()),
+            (Criterion::AnyOf(vec![begins("ra"), begins("usu")]), in_order.iter().map(String::as_str).collect()),
+            (Criterion::AnyOf(vec![begins("x"), Criterion::Id("0007".into())]), vec!["0007"]),
+            (begins("x"), vec![]),
+        ] {
+            assert_eq!(ids(&store, &t, &devices().and(criterion.clone())).await, wanted, "{criterion:?}");
+            let with_another = devices().and(criterion).and(of_system.clone());
+            let wanted: Vec<_> = wanted.into_iter().filter(|id| ["2499", "4999"].contains(id)).collect();
+            assert_eq!(ids(&store, &t, &with_another).await, wanted);
+        }
         let either = Criterion::AnyOf(vec![of_system, Criterion::Id("0007".into())]);
         assert_eq!(ids(&store, &t, &Search::new(ResourceType::Device).and(either)).await, ["0007", "2499", "4999"]);
     });

@@ -180,7 +180,7 @@ impl<S: ResourceStore + ?Sized> Server<S> {
         };
         let (mut found, mut looked_at) = (Vec::new(), 0_usize);
         let mut search = Search { all_of, bodies: with_bodies || unindexed.is_some(), ..Search::new(kind) };
-        let mut chunk = Chunk::new(&self.limits, MAX_COUNT);
+        let (mut chunk, mut is_first) = (Chunk::new(&self.limits, MAX_COUNT), true);
         loop {
             let wanted = if search.bodies { chunk.next(MAX_COUNT) } else { NARROW + 1 };
             search = search.limit(u32::try_from(wanted).unwrap_or(u32::MAX));
@@ -196,12 +196,26 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             if found.len() > NARROW || looked_at > MAX_JUDGED {
                 return Ok(None);
             }
+            if is_first && page.next.is_some() && unindexed.is_none() && self.are_many(&search).await? {
+                return Ok(None);
+            }
+            is_first = false;
             match page.next {
                 Some(next) => search.after = Some(next),
                 None => return Ok(Some(found)),
             }
             yield_now().await;
         }
+    }
+
+    /// Returns whether a search finds many, or the store takes long to find few: it does not come to the end at once.
+    async fn are_many(&self, search: &Search) -> Result<bool> {
+        if !search.bodies {
+            return Ok(true);
+        }
+        let most = u32::try_from(NARROW + 1).unwrap_or(u32::MAX);
+        let keys = Search { bodies: false, after: None, ..search.clone() }.limit(most);
+        Ok(self.look_for(&keys).await?.next.is_some())
     }
 
     async fn look_for(&self, search: &Search) -> Result<crate::store::Page<Version>> {
@@ -296,14 +310,11 @@ impl<S: ResourceStore + ?Sized> Server<S> {
             || matches!(chain.link, Link::Reverse(..))
             || inner.is_some_and(|inner| inner.needs_body());
         let mut search = Search { all_of, bodies, ..Search::new(kind) };
-        let mut chunk = Chunk::new(&self.limits, MAX_COUNT);
         let mut met = Vec::new();
+        // A store cuts a page by its bytes.
+        search = search.limit(u32::try_from(NARROW).unwrap_or(u32::MAX));
         loop {
-            let wanted = if bodies { chunk.next(MAX_COUNT) } else { MAX_COUNT };
-            search = search.limit(u32::try_from(wanted).unwrap_or(u32::MAX));
             let page = self.look_for(&search).await?;
-            chunk = Chunk::new(&self.limits, MAX_COUNT);
-            page.items.iter().for_each(|version| chunk.took(size(version)));
             let held = match inner {
                 Some(inner) => self.holds(kind, inner, &page.items).await?,
                 None => vec![true; page.items.len()],

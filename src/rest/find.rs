@@ -6,7 +6,7 @@ use super::filter::Filter;
 use super::limits::{CALL, Limits, too_costly};
 use super::place::Place;
 use super::problem::{Problem, Result};
-use super::query::{MAX_COUNT, Query, Total};
+use super::query::{COUNT, MAX_COUNT, Query, Total};
 use super::sort::Values;
 use crate::search::{Parameter, ResourceType};
 use crate::store::{Key, Page, PageToken, ResourceStore, Search, SearchOrder, StoreError, Version, typed};
@@ -32,8 +32,9 @@ const AHEAD: usize = 200;
 /// The bytes of resources that are read before others have their turn.
 const TURN: usize = 64 << 10;
 
-/// How many resources are asked for first, when their size is not known.
-pub(super) const FIRST: usize = 50;
+/// How many resources are asked for first, when their size is not known: those of a usual page, and one that tells whether there
+/// is another page.
+pub(super) const FIRST: usize = COUNT + 1;
 
 /// What is wrong with it.
 #[derive(Debug, Default)]
@@ -426,7 +427,9 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 false => self.ask_for_keys(chunk.next(most), from.clone(), order).await?,
             };
             let linked = self.linked(&found.items).await?;
-            chunk = Chunk::new(&self.server.limits, most);
+            // Where few of what was looked at are meant, more is looked at in one call.
+            let are_few = linked.iter().filter(|linked| **linked).count() * 2 < linked.len();
+            chunk = Chunk::new(&self.server.limits, if are_few { MAX_COUNT } else { most });
             let (passed, mut seen_to) = (Shown::read(order, &last), last);
             let mut tired = false;
             for (version, linked) in found.items.into_iter().zip(linked) {

@@ -233,6 +233,54 @@ impl ResourceStore for Counted {
     }
 }
 
+/// A store that counts the searches.
+struct Searched(Memory, Arc<AtomicUsize>);
+
+impl ResourceStore for Searched {
+    passed_on!(0: capabilities, read, vread, commit, history, prune_history);
+
+    fn search<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        search: &'a Search,
+    ) -> BoxFuture<'a, Result<Page<Version>, StoreError>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.search(tenant, search)
+    }
+}
+
+#[tokio::test]
+async fn page_of_a_broad_chain_takes_few_searches() {
+    let searches = Arc::new(AtomicUsize::new(0));
+    let client = Client::over(Searched(Memory::new(), Arc::clone(&searches)));
+    let entries = (0..1_100).flat_map(|at| {
+        let device = json!({"resourceType": "Device", "id": format!("d{at}"), "manufacturer": "Acme",
+            "model": format!("m{}", at % 8)});
+        let component = json!({"resourceType": "DeviceComponent", "id": format!("c{at}"), "type": {"coding": [{"code": "x"}]},
+            "identifier": {"value": "1"}, "source": {"reference": format!("Device/d{at}")}});
+        [("Device", device, at), ("DeviceComponent", component, at)]
+    });
+    let entries: Vec<String> = entries
+        .map(|(kind, resource, at)| {
+            let id = if kind == "Device" { "d" } else { "c" };
+            json!({"resource": resource, "request": {"method": "PUT", "url": format!("{kind}/{id}{at}")}}).to_string()
+        })
+        .collect();
+    assert_eq!(client.send("POST ", &[], &batch(entries.into_iter())).await.status, 200);
+    for (search, most) in [
+        ("DeviceComponent?source:Device.manufacturer=acme", 3),
+        // One in eight is meant.
+        ("DeviceComponent?source:Device.manufacturer=acme&source:Device.model=m7", 6),
+        ("Device?_has:DeviceComponent:source:type=x", 4),
+    ] {
+        searches.store(0, Ordering::Relaxed);
+        let bundle = client.bundle(search).await;
+        assert_eq!((modes(&bundle, "match").len(), link(&bundle, "next").is_some()), (50, true), "{search}");
+        let made = searches.load(Ordering::Relaxed);
+        assert!(made <= most, "{made} searches for {search}");
+    }
+}
+
 impl Metered {
     fn count<'a>(&self, versions: impl IntoIterator<Item = &'a Version>) {
         let bytes: usize =
@@ -389,8 +437,11 @@ fn later<T>(future: impl Future<Output = T>) -> T {
 fn faulty_batch_entries_take_linear_time() {
     let limits = Limits::default().with_entries(1_000_000);
     let run = |count: usize| {
-        let entry = r#"{"resource":{"resourceType":"Device","x":1},"request":{"method":"POST","url":"Device"}}"#;
-        let bundle = batch((0..count).map(|_| entry.to_owned()));
+        let entry = |at: usize| {
+            let url = if at % 2 == 0 { "Device" } else { "Device/$validate" };
+            format!(r#"{{"resource":{{"resourceType":"Device","x":1}},"request":{{"method":"POST","url":"{url}"}}}}"#)
+        };
+        let bundle = batch((0..count).map(entry));
         let client = within(limits);
         later(client.send("POST ", &[], &bundle));
     };

@@ -14,6 +14,9 @@ use tokio_postgres::types::ToSql;
 
 /// The most ids that one page looks at where it must look at more than it shows.
 pub(super) const WINDOW: usize = 2_000;
+/// The most entries with one of some beginnings that are put into the order of ids. Where there are more, the resources are gone
+/// through in that order instead, a window at a time.
+const SORTED: usize = WINDOW;
 /// The most resources of a page.
 const MOST: usize = 1_000;
 
@@ -197,6 +200,35 @@ impl Builder<'_> {
             lists.push((list, meets.to_owned()));
         }
         lists
+    }
+
+    /// Entries of a criterion whose index does not give ids in order: those that begin so, one more than are sorted at most.
+    fn unsorted(&mut self, criterion: &Criterion) -> Option<String> {
+        let (schema, most) = (self.schema, SORTED + 1);
+        let of = |list: &str, meets: &str| {
+            format!(
+                "SELECT FROM {list} (SELECT FROM {schema}.entries e WHERE e.tenant = $1 AND e.type = $2 AND {meets} \
+                 LIMIT {most}) f"
+            )
+        };
+        let mut each = Vec::new();
+        match criterion {
+            Criterion::Begins(parameter, start) => {
+                let meets = self.begins(*parameter, start);
+                each.push(of("", &meets));
+            }
+            Criterion::AnyOf(_) => {
+                for (parameter, group) in Groups::of(criterion).parameters {
+                    let beginnings = Group { begins: group.begins, ..Group::default() };
+                    for (list, meets) in self.lists(&beginnings) {
+                        let meets = format!("e.parameter = {} AND {meets}", parameter_code(parameter));
+                        each.push(of(&format!("{list} CROSS JOIN LATERAL"), &meets));
+                    }
+                }
+            }
+            _ => {}
+        }
+        (!each.is_empty()).then(|| format!("SELECT FROM ({}) u LIMIT {most}", each.join(" UNION ALL ")))
     }
 
     fn resources(&self, meets: &str, limit: &str) -> String {
@@ -388,6 +420,28 @@ pub(super) fn question(schema: &str, tenant: &Tenant, search: &Search, after: Op
          WHERE r.tenant = $1 AND r.type = $2 AND r.id = h.id LIMIT 1) r"
     );
     let driven = driver.and_then(|(_, at)| search.all_of.get(at));
+    if let Some(criterion) = driven
+        && let Some(entries) = builder.unsorted(criterion)
+    {
+        let others = search.all_of.iter().enumerate().filter(|(at, _)| driver.is_none_or(|(_, driver)| *at != driver));
+        let others: Vec<&Criterion> = others.map(|(_, other)| other).collect();
+        let window = WINDOW.max(limit + 1);
+        let size = builder.bind(count(window));
+        let sorted = builder.drive(criterion, &size);
+        let all = builder.resources(" AND (SELECT n.many FROM n)", &size);
+        let also: String = others.iter().map(|other| format!(" AND {}", builder.meets(other, "c"))).collect();
+        let own = builder.meets(criterion, "c");
+        // Of the two ways one gives nothing, and is not gone.
+        let sql = format!(
+            "WITH n AS MATERIALIZED (SELECT count(*) > {SORTED} AS many FROM ({entries}) u), \
+             s AS MATERIALIZED (SELECT d.id, d.resource FROM ({sorted}) d WHERE NOT (SELECT n.many FROM n)), \
+             h AS MATERIALIZED ((SELECT c.id FROM s c WHERE true{also} ORDER BY c.id LIMIT {more}) UNION ALL \
+             (SELECT c.id FROM ({all}) c WHERE {own}{also} ORDER BY c.id LIMIT {more})), \
+             w AS (SELECT count(*) AS looked_at, max(c.id) AS last FROM (SELECT s.id FROM s UNION ALL SELECT a.id FROM ({all}) a) c) \
+             SELECT w.looked_at, w.last, r.* FROM w LEFT JOIN (h CROSS JOIN {resource}) ON true ORDER BY h.id"
+        );
+        return Question { sql, values: builder.values, bodies: search.bodies, limit, window: Some(window) };
+    }
     if search.all_of.len() == usize::from(driven.is_some()) {
         let ids = match driven {
             Some(criterion) => builder.drive(criterion, &more),
@@ -402,7 +456,9 @@ pub(super) fn question(schema: &str, tenant: &Tenant, search: &Search, after: Op
         Some(criterion) => builder.drive(criterion, &size),
         None => builder.resources("", &size),
     };
-    let meets: Vec<_> = search.all_of.iter().map(|criterion| builder.meets(criterion, "c")).collect();
+    // What the one that drives gave meets it.
+    let others = search.all_of.iter().enumerate().filter(|(at, _)| driver.is_none_or(|(_, driver)| *at != driver));
+    let meets: Vec<_> = others.map(|(_, criterion)| builder.meets(criterion, "c")).collect();
     let meets = meets.join(" AND ");
     let sql = format!(
         "WITH c AS MATERIALIZED ({ids}), \
