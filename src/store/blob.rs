@@ -1,4 +1,4 @@
-//! Names and reads of blobs.
+//! Blob keys, digests and read results.
 
 use super::hex::{bytes, hex, number};
 use super::{ByteStream, InvalidText, Result, StoreError};
@@ -9,9 +9,9 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The SHA-256 digest of some bytes, which is also the name of a blob.
+/// SHA-256 digest of a blob, which also names it.
 ///
-/// It is written as 64 lower-case hexadecimal digits; upper case is read as well.
+/// The text form is 64 hexadecimal digits, written in lower case and read in either case.
 ///
 /// ```
 /// use fhir_devices::store::Sha256;
@@ -23,7 +23,7 @@ use std::time::Duration;
 pub struct Sha256(pub [u8; 32]);
 
 impl Sha256 {
-    /// Computes the digest.
+    /// Computes the digest of bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
@@ -51,7 +51,7 @@ impl FromStr for Sha256 {
     }
 }
 
-/// A blob by its content: digest and size.
+/// Content of a blob: digest and size.
 ///
 /// ```
 /// use fhir_devices::store::BlobRef;
@@ -59,29 +59,29 @@ impl FromStr for Sha256 {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct BlobRef {
-    /// The digest of its bytes.
+    /// SHA-256 digest of the bytes.
     pub digest: Sha256,
-    /// The size in bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
 impl BlobRef {
-    /// Digest and size of bytes at hand.
+    /// Returns the digest and size of bytes in memory.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self { digest: Sha256::of(bytes), size: bytes.len() as u64 }
     }
 
-    /// Returns the blob of these bytes that has the generation.
+    /// Returns the key of this blob for a generation.
     #[must_use]
     pub fn key(&self, generation: Generation) -> BlobKey {
         BlobKey { digest: self.digest, generation }
     }
 
-    /// Returns whether `found` is this blob.
+    /// Checks that `found` has the digest and size of this blob.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`], which says what differs.
+    /// [`StoreError::Corrupt`] with the difference.
     pub fn verify(&self, found: Self) -> Result<()> {
         let what = if found.size != self.size {
             format!("the size is {} bytes, and {} are wanted", found.size, self.size)
@@ -93,10 +93,10 @@ impl BlobRef {
         Err(StoreError::corrupt(what))
     }
 
-    /// Returns whether `written`, the bytes that came for a commit, are this blob (B2).
+    /// Checks that `written`, the digest and size of the bytes of a commit, are those of this blob (B2).
     ///
     /// # Errors
-    /// [`StoreError::Mismatch`], which says what differs.
+    /// [`StoreError::Mismatch`] with the difference.
     pub fn verify_written(&self, written: Self) -> Result<()> {
         self.verify(written).map_err(|differs| match differs {
             StoreError::Corrupt { what, .. } => StoreError::mismatch(what),
@@ -104,10 +104,10 @@ impl BlobRef {
         })
     }
 
-    /// Returns the bytes that a request for `range` means: all without a range, and none behind the end.
+    /// Returns the byte range of a request for `range`: the whole blob for `None`, and the end cut at the size.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] for an empty range, [`StoreError::OutOfRange`] for one that starts behind the last byte.
+    /// [`StoreError::Invalid`] for an empty range, [`StoreError::OutOfRange`] for one that starts at or after the end.
     pub fn clip(&self, range: Option<Range<u64>>) -> Result<Range<u64>> {
         match range {
             None => Ok(0..self.size),
@@ -118,10 +118,10 @@ impl BlobRef {
     }
 }
 
-/// Distinguishes one write of a blob from every other: 128 bits, never reused.
+/// Generation of a blob: 128 bits that distinguish one write from every other, never reused.
 ///
-/// A blob that was deleted never comes back under the same name, so that a deletion which arrives late cannot hit the bytes
-/// of a later upload. The text form is 32 hexadecimal digits in lower case.
+/// A deleted blob never comes back under the same key, so that a late deletion cannot hit the bytes of a later upload.
+/// The text form is 32 hexadecimal digits in lower case.
 ///
 /// ```
 /// use fhir_devices::store::Generation;
@@ -147,9 +147,9 @@ impl FromStr for Generation {
     }
 }
 
-/// The key of a blob in a tenant: digest and generation.
+/// Key of a blob in a tenant: digest and generation.
 ///
-/// The text form is `DIGEST/GENERATION`, which is safe as two path segments.
+/// The text form is `DIGEST/GENERATION`, safe as two path segments.
 ///
 /// ```
 /// use fhir_devices::store::{BlobKey, Generation, Sha256};
@@ -159,9 +159,9 @@ impl FromStr for Generation {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub struct BlobKey {
-    /// The digest of its bytes.
+    /// SHA-256 digest of the bytes.
     pub digest: Sha256,
-    /// The generation.
+    /// Generation of the write.
     pub generation: Generation,
 }
 
@@ -182,7 +182,7 @@ impl FromStr for BlobKey {
     }
 }
 
-/// A blob as it is listed.
+/// Entry of a list of blobs.
 ///
 /// ```
 /// use fhir_devices::store::{BlobInfo, BlobRef, Generation};
@@ -191,21 +191,21 @@ impl FromStr for BlobKey {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlobInfo {
-    /// Its key.
+    /// Key of the blob.
     pub key: BlobKey,
-    /// The number of its bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
 impl BlobInfo {
-    /// Returns digest and size.
+    /// Returns the digest and size.
     #[must_use]
     pub fn blob(&self) -> BlobRef {
         BlobRef { digest: self.key.digest, size: self.size }
     }
 }
 
-/// Computes digest and size of streamed bytes.
+/// Computes the digest and size of streamed bytes.
 ///
 /// ```
 /// use fhir_devices::store::{BlobHasher, BlobRef};
@@ -221,32 +221,32 @@ pub struct BlobHasher {
 }
 
 impl BlobHasher {
-    /// Creates a hasher.
+    /// Creates a hasher without bytes.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.hash.update(bytes);
         self.size = self.size.saturating_add(bytes.len() as u64);
     }
 
-    /// Returns the number of bytes so far.
+    /// Returns the number of bytes added so far.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Returns digest and size.
+    /// Returns the digest and size of all bytes added.
     #[must_use]
     pub fn finish(self) -> BlobRef {
         BlobRef { digest: Sha256(self.hash.finalize().into()), size: self.size }
     }
 }
 
-/// What is read of a blob.
+/// Result of reading a blob: its content reference and a stream of the requested bytes.
 ///
 /// ```
 /// use fhir_devices::store::{BlobRead, BlobRef, stream};
@@ -254,16 +254,16 @@ impl BlobHasher {
 /// assert!(whole.is_whole());
 /// ```
 pub struct BlobRead {
-    /// The blob.
+    /// Digest and size of the whole blob.
     pub blob: BlobRef,
-    /// Which of its bytes come.
+    /// Byte range of the stream.
     pub range: Range<u64>,
-    /// The bytes.
+    /// Stream of the bytes in the range.
     pub body: ByteStream,
 }
 
 impl BlobRead {
-    /// Returns whether every byte of the blob comes.
+    /// Returns whether the range is the whole blob.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.range == (0..self.blob.size)
@@ -276,7 +276,7 @@ impl fmt::Debug for BlobRead {
     }
 }
 
-/// What a commit of a blob did.
+/// Outcome of a blob commit.
 ///
 /// ```
 /// use fhir_devices::store::PutOutcome;
@@ -284,13 +284,13 @@ impl fmt::Debug for BlobRead {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutOutcome {
-    /// The blob was not there, and now is.
+    /// The blob was absent and is now stored.
     Stored,
-    /// The tenant had the same bytes already.
+    /// The tenant already had a blob under this key.
     AlreadyPresent,
 }
 
-/// The kind of URL of a blob.
+/// Kind of URL that leads to a blob.
 ///
 /// ```
 /// use fhir_devices::store::UrlKind;
@@ -302,9 +302,9 @@ pub enum PutOutcome {
 pub enum UrlKind {
     /// Stable and without credentials, as behind a content delivery network.
     Public,
-    /// Carries its own permission to read, for a while.
+    /// Grants read permission by itself for a limited time.
     Signed {
-        /// How long.
+        /// Validity of the URL.
         valid_for: Duration,
     },
 }

@@ -1,4 +1,4 @@
-//! The contract of a store of update files.
+//! Contract of a store of update files.
 
 use super::{
     BlobCapabilities, BlobInfo, BlobKey, BlobRead, BlobRef, BoxFuture, Generation, Page, PageToken, PutOutcome, Result,
@@ -12,44 +12,46 @@ use url::Url;
 
 /// Stores update files by tenant, digest and generation.
 ///
-/// A file is written in two steps, because its digest is known only when all of it has passed: [`begin`](Self::begin)
-/// gives a [`BlobWriter`] that takes the bytes, and its [`commit`](BlobWriter::commit) makes them a blob. The generation
-/// is a number that the caller never gives twice: what was deleted does not come back under the same name.
-/// An application holds the store in a [`TenantBlobs`](super::TenantBlobs).
+/// A file is written in two steps, because its digest is known only after all bytes have passed: [`begin`](Self::begin)
+/// returns a [`BlobWriter`] that takes the bytes, and its [`commit`](BlobWriter::commit) makes them a blob. The caller
+/// never uses a generation twice, so that a deleted blob does not come back under the same key. Applications hold the
+/// store in a [`TenantBlobs`](super::TenantBlobs).
 ///
 /// # Contract
 ///
-/// - **B1 Visibility.** Nothing of a blob is seen before its commit has been acknowledged or is under way; all of it is
-///   seen from the acknowledgement on, whoever calls.
-/// - **B2 Verification.** A commit whose size, or digest where [`BlobCapabilities::verifies_digest`] says so, is not that
-///   of the bytes written fails with `Mismatch`, and leaves no trace. Where the store does not verify, the caller of
-///   the commit vouches for the digest: [`TenantBlobs`](super::TenantBlobs) and the update service hash the bytes as they
-///   pass, so that a store in the same process need not do so again.
-/// - **B3 Put if absent.** A commit under a key that is there gives `AlreadyPresent` and changes nothing. It may be
-///   repeated. Of several writers of the same bytes under the same key at the same time, each gets an `Ok`.
-/// - **B4 Abort.** An aborted or dropped writer leaves no trace, as does one whose write failed.
-/// - **B5 Reading.** `get` gives the bytes that were committed, or those of a range. The end of a range is cut at the size;
-///   an empty range is `Invalid`, one that starts behind the last byte `OutOfRange`. A read that has begun either
-///   comes to its end or fails, also when the blob is deleted meanwhile: it never ends short.
-/// - **B6 Deletion.** Afterwards the blob is `NotFound`. To delete what is absent is `Ok`. The same bytes under another
-///   generation are another blob, and stay.
+/// - **B1 Visibility.** Nothing of a blob is visible before its commit is under way or acknowledged; after the
+///   acknowledgement all of it is visible to every caller.
+/// - **B2 Verification.** A commit fails with `Mismatch` and leaves no trace when its size differs from that of the
+///   bytes written, or its digest where [`BlobCapabilities::verifies_digest`] is set. Where the store does not verify
+///   digests, the caller of the commit vouches for the digest: [`TenantBlobs`](super::TenantBlobs) and the update
+///   service hash the bytes as they pass, so that a store in the same process need not hash them again.
+/// - **B3 Put if absent.** A commit under an existing key returns `AlreadyPresent` and changes nothing. A commit may be
+///   repeated. Of several concurrent writers of the same bytes under the same key, each gets an `Ok`.
+/// - **B4 Abort.** A writer that was aborted or dropped, or whose write failed, leaves no trace.
+/// - **B5 Reading.** `get` returns the committed bytes, or those of a range. The end of a range is cut at the size; an
+///   empty range is `Invalid`, one that starts at or after the end `OutOfRange`. A read that has begun either completes
+///   or fails, even when the blob is deleted meanwhile: it never ends short.
+/// - **B6 Deletion.** A deleted blob is `NotFound`. Deleting an absent blob is `Ok`. The same bytes under another
+///   generation are another blob and stay.
 /// - **B7 Tenants.** No call sees, changes, or reveals the existence of anything of another tenant. Equal bytes of two
-///   tenants are two blobs: one learns nothing from the other's, and a deletion leaves the other's in place.
-/// - **B8 Listing.** Pages hold every blob that was there all the time exactly once, in the order of the keys, by the
-///   rules of R8 of [`ResourceStore`](super::ResourceStore).
-/// - **B9 Addresses.** An address leads to the blob of this tenant only, and ends to do so with the blob. A kind that the
-///   capabilities do not name is `Unsupported`. A store that knows of the absence without asking says `NotFound`.
-/// - **B10 Errors.** [`StoreError::applied`](super::StoreError::applied) tells the truth. After `Indeterminate` the commit is
-///   resolved by `head`.
-/// - **B11 Sizes.** A blob of [`BlobCapabilities::max_size`] bytes is taken, and the empty one. A larger one is `TooLarge`, at
-///   the write that passes the limit or at the commit.
-/// - **B12 Cancellation.** Dropping any future leaves the old state or the new one, and a store that goes on working. A
-///   writer whose `write` was dropped can only be aborted.
+///   tenants are two blobs: neither tenant learns of the other's, and deleting one leaves the other in place.
+/// - **B8 Listing.** The pages of a listing hold every blob that existed throughout it exactly once, in the order of
+///   the keys, by the rules of R8 of [`ResourceStore`](super::ResourceStore).
+/// - **B9 URLs.** A URL leads to the blob of this tenant only, and stops working when the blob is deleted. A kind of
+///   URL that the capabilities do not name is `Unsupported`. A store that knows without a request that the blob is
+///   absent answers `NotFound`.
+/// - **B10 Errors.** [`StoreError::applied`](super::StoreError::applied) is true to what happened. After
+///   `Indeterminate` the caller resolves the commit by `head`.
+/// - **B11 Sizes.** The store accepts the empty blob and a blob of [`BlobCapabilities::max_size`] bytes. A larger one
+///   is `TooLarge`, at the write that passes the limit or at the commit.
+/// - **B12 Cancellation.** Dropping any future leaves the old state or the new one, and a working store. A writer whose
+///   `write` future was dropped can only be aborted.
 ///
-/// Who checks what: the store checks a file once, when it is committed (B2), and that a read gives all that it promised (B5).
-/// It need not notice that the engine below lost or changed bytes since then. The update service does: when it opens a file it
-/// compares the length that the store tells with the one that its ledger has, and holds the bytes against the digest while they
-/// pass and on a schedule. Whoever reads from a store directly, or by an address of B9, checks the digest himself.
+/// The store checks a file once, when it is committed (B2), and checks that a read returns all bytes promised (B5). It
+/// need not notice that the engine below lost or changed bytes later. The update service does: when it opens a file it
+/// compares the length reported by the store with the one in its ledger, and it checks the bytes against the digest
+/// while they pass and on a schedule. Callers that read from a store directly, or by a URL of B9, check the digest
+/// themselves.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -73,10 +75,10 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Begins a new file.
     ///
     /// # Errors
-    /// The engine's troubles.
+    /// Errors of the engine.
     fn begin<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Box<dyn BlobWriter>>>;
 
-    /// Returns the bytes of a blob, or some of them (B5).
+    /// Returns the bytes of a blob or of a range (B5).
     ///
     /// # Errors
     /// `NotFound`; `Invalid` and `OutOfRange` for the range; errors of the engine, here or in the stream.
@@ -87,16 +89,16 @@ pub trait BlobStore: Send + Sync + 'static {
         range: Option<Range<u64>>,
     ) -> BoxFuture<'a, Result<BlobRead>>;
 
-    /// Returns whether a blob is there, and its size.
+    /// Returns the digest and size of a blob.
     ///
     /// # Errors
     /// `NotFound`; errors of the engine.
     fn head<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<BlobRef>>;
 
-    /// Deletes a blob, if it is there (B6).
+    /// Deletes a blob if it exists (B6).
     ///
     /// # Errors
-    /// The engine's troubles.
+    /// Errors of the engine.
     fn delete<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey) -> BoxFuture<'a, Result<()>>;
 
     /// Returns one page of the blobs of a tenant (B8).
@@ -110,14 +112,14 @@ pub trait BlobStore: Send + Sync + 'static {
         after: Option<&'a PageToken>,
     ) -> BoxFuture<'a, Result<Page<BlobInfo>>>;
 
-    /// Returns an address at which the blob can be fetched without this store (B9).
+    /// Returns a URL at which the blob can be fetched without this store (B9).
     ///
     /// # Errors
-    /// `Unsupported` for a kind that the store does not give; `NotFound` where it knows; errors of the engine.
+    /// `Unsupported` for a kind that the store does not offer; `NotFound` where the store knows; errors of the engine.
     fn url<'a>(&'a self, tenant: &'a Tenant, key: &'a BlobKey, kind: UrlKind) -> BoxFuture<'a, Result<Url>>;
 }
 
-/// Writes one file. Dropping it aborts.
+/// Writer of one file. Dropping it aborts the upload.
 ///
 /// ```
 /// use fhir_devices::store::{BlobRef, BlobWriter, Generation, Result};
@@ -129,22 +131,23 @@ pub trait BlobStore: Send + Sync + 'static {
 /// # let _ = write;
 /// ```
 pub trait BlobWriter: Send + 'static {
-    /// Takes the next bytes. When the future is ready, the store wants more.
+    /// Takes the next chunk; the future is ready when the store accepts another.
     ///
     /// # Errors
     /// `TooLarge`; errors of the engine. The writer can then only be aborted.
     fn write<'a>(&'a mut self, chunk: Bytes) -> BoxFuture<'a, Result<()>>;
 
-    /// Makes what was written the blob `blob` of this generation, if it is that (B2) and is not there yet (B3).
+    /// Stores the written bytes as the blob `blob` of this generation, if they match it (B2) and the key is absent
+    /// (B3).
     ///
     /// # Errors
-    /// `Mismatch` when the bytes are not those of `blob`; `Indeterminate`, to be resolved by `head`; errors of the engine.
+    /// `Mismatch` when the bytes do not match `blob`; `Indeterminate`, to be resolved by `head`; errors of the engine.
     fn commit(self: Box<Self>, blob: BlobRef, generation: Generation) -> BoxFuture<'static, Result<PutOutcome>>;
 
-    /// Throws away what was written, and waits until that is done.
+    /// Discards the written bytes, and waits until that is done.
     ///
     /// # Errors
-    /// The engine's troubles. Nothing becomes visible all the same.
+    /// Errors of the engine. Even then nothing becomes visible.
     fn abort(self: Box<Self>) -> BoxFuture<'static, Result<()>>;
 }
 

@@ -1,6 +1,6 @@
 //! Capabilities of stores.
 
-/// The scope of a commit.
+/// Maximum scope of one atomic commit.
 ///
 /// ```
 /// use fhir_devices::store::AtomicScope;
@@ -10,13 +10,13 @@
 pub enum AtomicScope {
     /// One resource.
     Key,
-    /// The writes about one Device: itself, its components and its metrics.
+    /// The resources of one Device: the Device, its components and its metrics.
     Device,
     /// Any resources of one tenant.
     Tenant,
 }
 
-/// What a [`ResourceStore`](super::ResourceStore) can do. It does not change while the store lives.
+/// Capabilities of a [`ResourceStore`](super::ResourceStore), constant for the lifetime of the store.
 ///
 /// ```
 /// use fhir_devices::store::{AtomicScope, Capabilities};
@@ -27,52 +27,51 @@ pub enum AtomicScope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// What the writes of one commit may be about.
+    /// Which resources one commit may write.
     pub atomic: AtomicScope,
-    /// The most writes of one commit.
+    /// Maximum number of writes of one commit.
     pub max_writes: usize,
-    /// The largest body, in bytes.
+    /// Maximum size of a body in bytes.
     pub max_body: u64,
     /// Whether older versions can be read.
     pub history: bool,
-    /// Whether a search sees the caller's own acknowledged writes at once.
+    /// Whether a search sees writes at once that the same caller made and the store acknowledged.
     pub search_read_your_writes: bool,
-    /// Whether a search may ask for the beginning of a value.
+    /// Whether a search may match the beginning of a value.
     pub search_beginnings: bool,
-    /// Whether a search may be in the order of times: [`SearchOrder`](super::SearchOrder).
+    /// Whether a search may be ordered by time: [`SearchOrder`](super::SearchOrder).
     pub search_by_time: bool,
     /// Whether an acknowledged write survives the loss of a node or of power.
     pub durable_ack: bool,
     /// Whether a deletion keeps its write id, as a version with a body does.
     pub deletion_write_ids: bool,
-    /// Whether a resource is found by the index entries of its write, whatever its body holds. Otherwise it is found by what its
-    /// body holds, which comes to the same for writes that this crate makes of resources.
+    /// Whether a search uses the index entries of the write, whatever the body holds. Otherwise it uses the body, with
+    /// the same results for writes that this crate makes of resources.
     pub given_entries: bool,
-    /// Whether every resource is found by [this library's own parameters](crate::search::Parameter::is_own): also those that
-    /// were written before there were any. Otherwise the REST API looks through the resources for them.
+    /// Whether every resource is found by [this library's own parameters](crate::search::Parameter::is_own), including
+    /// resources written before those parameters existed. Otherwise the REST API scans the resources for them.
     pub own_parameters: bool,
-    /// Whether a search gives what the found resources refer to with them, in one round trip, by
+    /// Whether a search can return the targets of the references of its results in the same round trip, by
     /// [`search_with_targets`](super::ResourceStore::search_with_targets).
     pub search_with_targets: bool,
-    /// Whether the time of a version is never before that of the one before it, also where several write at the same moment.
+    /// Whether the time of a version is never before that of the previous one, even with concurrent writers.
     pub ordered_times: bool,
-    /// Whether [`Precondition::Absent`](super::Precondition::Absent) is checked in the same step as the write. Without it two
-    /// creators at the same moment may both write: the later one overwrites the first, and is told so by an error that leaves
-    /// open what was applied.
+    /// Whether [`Precondition::Absent`](super::Precondition::Absent) is checked in the same step as the write.
+    /// Otherwise two concurrent creators may both write: the later one overwrites the first, and gets an error that
+    /// leaves open what was applied.
     pub conditional_create: bool,
-    /// Whether the version that a deletion expects is checked in the same step. Without it what another wrote meanwhile may be
-    /// deleted, which is told by an error that leaves open what was applied.
+    /// Whether the version that a deletion expects is checked in the same step. Otherwise a concurrent write may be
+    /// deleted with it, reported by an error that leaves open what was applied.
     pub conditional_delete: bool,
-    /// Whether older versions can be forgotten before their time, by
-    /// [`prune_history`](super::ResourceStore::prune_history).
+    /// Whether [`prune_history`](super::ResourceStore::prune_history) can remove older versions.
     pub history_pruning: bool,
-    /// Whether the versions of all resources can be read by time, by [`changes`](super::ResourceStore::changes).
+    /// Whether [`changes`](super::ResourceStore::changes) can read the versions of all resources by time.
     pub changes: bool,
 }
 
 impl Capabilities {
-    /// With history that is not pruned, with searches that see acknowledged writes and may ask for beginnings, with the write
-    /// ids of deletions, with conditions of creations and deletions, and with no promise of durability.
+    /// Creates capabilities with history that is not pruned, read-your-writes and prefix searches, write ids of
+    /// deletions, checked conditions of creations and deletions, and no promise of durability.
     #[must_use]
     pub const fn new(atomic: AtomicScope, max_writes: usize, max_body: u64) -> Self {
         Self {
@@ -97,7 +96,7 @@ impl Capabilities {
     }
 }
 
-/// What a [`BlobStore`](super::BlobStore) can do. It does not change while the store lives.
+/// Capabilities of a [`BlobStore`](super::BlobStore), constant for the lifetime of the store.
 ///
 /// ```
 /// use fhir_devices::store::BlobCapabilities;
@@ -108,20 +107,20 @@ impl Capabilities {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlobCapabilities {
-    /// The largest blob, in bytes.
+    /// Maximum size of a blob in bytes.
     pub max_size: u64,
-    /// Whether the store computes the digest itself. Otherwise the caller of a commit vouches for it.
+    /// Whether the store verifies the digest itself. Otherwise the caller of a commit vouches for it.
     pub verifies_digest: bool,
-    /// Whether it gives [`UrlKind::Public`](super::UrlKind::Public).
+    /// Whether the store offers [`UrlKind::Public`](super::UrlKind::Public).
     pub public_url: bool,
-    /// Whether it gives [`UrlKind::Signed`](super::UrlKind::Signed).
+    /// Whether the store offers [`UrlKind::Signed`](super::UrlKind::Signed).
     pub signed_url: bool,
     /// Whether a committed blob survives the loss of a node or of power.
     pub durable_ack: bool,
 }
 
 impl BlobCapabilities {
-    /// Verifies digests, gives no addresses, and makes no promise of durability.
+    /// Creates capabilities with verified digests, without URLs and without a promise of durability.
     #[must_use]
     pub const fn new(max_size: u64) -> Self {
         Self { max_size, verifies_digest: true, public_url: false, signed_url: false, durable_ack: false }

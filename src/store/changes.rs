@@ -1,11 +1,11 @@
-//! What is asked for of the versions of all resources of a tenant.
+//! Query for the versions of all resources of a tenant.
 
 use super::PageToken;
 use crate::search::ResourceType;
 use std::num::NonZeroU32;
 use time::OffsetDateTime;
 
-/// One page of the versions of all resources of a tenant, or of those of a type: newest first, or oldest first.
+/// Query for one page of the versions of all resources of a tenant or of one type, newest or oldest first.
 ///
 /// ```
 /// use fhir_devices::store::Changes;
@@ -16,41 +16,41 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changes {
-    /// The type whose versions are wanted; every type without.
+    /// Type of the resources; `None` for every type.
     pub resource_type: Option<ResourceType>,
-    /// No version from before this moment is wanted.
+    /// Earliest time of a version.
     pub since: Option<OffsetDateTime>,
     /// Whether the oldest version comes first; otherwise the newest does.
     pub oldest_first: bool,
-    /// The most versions of a page.
+    /// Maximum number of versions of a page.
     pub limit: NonZeroU32,
-    /// Where the page before ended.
+    /// Token of the previous page.
     pub after: Option<PageToken>,
 }
 
 impl Changes {
-    /// Every version of every type, 50 a page, from the newest.
+    /// Creates a query for all versions of every type, 50 a page, newest first.
     #[must_use]
     pub const fn new() -> Self {
         let limit = NonZeroU32::MIN.saturating_add(49);
         Self { resource_type: None, since: None, oldest_first: false, limit, after: None }
     }
 
-    /// Those of one type.
+    /// Restricts the query to one resource type.
     #[must_use]
     pub const fn of_type(mut self, of: ResourceType) -> Self {
         self.resource_type = Some(of);
         self
     }
 
-    /// None from before a moment.
+    /// Excludes versions before a moment.
     #[must_use]
     pub const fn since(mut self, moment: OffsetDateTime) -> Self {
         self.since = Some(moment);
         self
     }
 
-    /// From the oldest on.
+    /// Orders the versions oldest first.
     ///
     /// ```
     /// use fhir_devices::store::Changes;
@@ -62,14 +62,14 @@ impl Changes {
         self
     }
 
-    /// At most `limit` versions a page; 0 counts as 1.
+    /// Sets the maximum number of versions of a page; 0 counts as 1.
     #[must_use]
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
         self
     }
 
-    /// The page behind the one that gave `token`.
+    /// Asks for the page after the one that returned `token`.
     #[must_use]
     pub fn after(mut self, token: PageToken) -> Self {
         self.after = Some(token);

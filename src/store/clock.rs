@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// The clock of a store, for `meta.lastUpdated`.
+/// Clock of a store, for `meta.lastUpdated`.
 ///
-/// A clock may jump, back or ahead: [`commit_time`] says what becomes of it. A closure is a clock.
+/// A clock may jump back or ahead: [`commit_time`] corrects small steps back. A closure is a clock.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 /// # drop(store);
 /// ```
 pub trait Clock: Send + Sync + 'static {
-    /// Returns the time, in any offset.
+    /// Returns the current time, in any UTC offset.
     fn now(&self) -> OffsetDateTime;
 }
 
@@ -26,7 +26,7 @@ impl<F: Fn() -> OffsetDateTime + Send + Sync + 'static> Clock for F {
     }
 }
 
-/// The clock of the machine, in UTC.
+/// Clock of the operating system, in UTC.
 ///
 /// ```
 /// use fhir_devices::store::{Clock, SystemClock};
@@ -47,18 +47,18 @@ impl Clock for Arc<dyn Clock> {
     }
 }
 
-/// Returns a time as it is shown and searched: to the millisecond, which every client can keep.
+/// Truncates a time to the millisecond, the precision in which times are shown and searched.
 pub(crate) fn to_millisecond(moment: OffsetDateTime) -> OffsetDateTime {
     moment.replace_millisecond(moment.millisecond()).unwrap_or(moment)
 }
 
-/// How far a clock may be behind the time of the version before, and that time counts all the same: clocks of machines that
-/// are kept in time differ by less.
+/// Maximum lag of the clock behind the previous version up to which that version's time is used again. Synchronized
+/// clocks differ by less.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// Returns the `last_updated` of a version that is made now (R13): never before that of the version before it, unless
-/// that one is ahead by more than [`MAX_CLOCK_SKEW`]. Then the clock was wrong when it was made, and the true time
-/// counts again.
+/// Returns the `last_updated` of a version made now (R13): never before that of the previous version, unless that one
+/// is ahead by more than [`MAX_CLOCK_SKEW`]. The clock was then wrong when the previous version was made, and the
+/// current time is used.
 ///
 /// ```
 /// use fhir_devices::store::commit_time;

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use std::fmt;
 use time::OffsetDateTime;
 
-/// One version of a resource, as it was stored.
+/// One stored version of a resource.
 ///
 /// The body is the canonical JSON of the resource *without* `meta.versionId` and `meta.lastUpdated`: the store assigns
-/// them, and the floor that reads puts them in from the fields here. A store never looks into a body.
+/// both, and the reading module inserts them from the fields here. A store never parses a body.
 ///
 /// ```
 /// use fhir_devices::store::{Key, Version, VersionId};
@@ -29,19 +29,19 @@ use time::OffsetDateTime;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Version {
-    /// Which resource.
+    /// Key of the resource.
     pub key: Key,
-    /// Which version of it.
+    /// Version number.
     pub version: VersionId,
-    /// When the store applied the write, by [`commit_time`](super::commit_time).
+    /// Time at which the store applied the write, by [`commit_time`](super::commit_time).
     pub last_updated: OffsetDateTime,
-    /// The id of the write that made it.
+    /// Id of the write that made this version.
     pub write_id: Option<WriteId>,
-    /// The canonical JSON; `None` stands for a deletion.
+    /// Canonical JSON of the resource; `None` for a deletion.
     pub body: Option<Bytes>,
 }
 
-/// The body is shown as the JSON that it is.
+/// Shows the body as JSON.
 impl fmt::Debug for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, version, last_updated, write_id, body } = self;
@@ -53,14 +53,14 @@ impl fmt::Debug for Version {
 }
 
 impl Version {
-    /// Returns whether this version stands for a deletion.
+    /// Returns whether this version is a deletion.
     #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.body.is_none()
     }
 }
 
-/// The precondition of a write, checked atomically with it.
+/// Precondition of a write, checked atomically with it.
 ///
 /// ```
 /// use fhir_devices::store::{Precondition, VersionId};
@@ -72,11 +72,11 @@ impl Version {
 pub enum Precondition {
     /// The resource does not exist or is deleted. Otherwise [`AlreadyExists`](super::StoreError::AlreadyExists).
     Absent,
-    /// The resource exists in this version. Otherwise [`Conflict`](super::StoreError::Conflict).
+    /// The newest version is this one. Otherwise [`Conflict`](super::StoreError::Conflict).
     Version(VersionId),
     /// The resource exists. Otherwise [`NotFound`](super::StoreError::NotFound) or [`Gone`](super::StoreError::Gone).
     Exists,
-    /// Nothing: the write is blind.
+    /// No precondition.
     None,
 }
 
@@ -92,19 +92,19 @@ pub enum Precondition {
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Write {
-    /// Which resource.
+    /// Key of the resource.
     pub key: Key,
-    /// The canonical JSON, without `meta.versionId` and `meta.lastUpdated`; `None` deletes.
+    /// Canonical JSON without `meta.versionId` and `meta.lastUpdated`; `None` deletes.
     pub body: Option<Bytes>,
-    /// By what the resource shall be found; they replace those of the version before. A deletion has none.
+    /// Index entries for searches; they replace those of the previous version. A deletion has none.
     pub index: IndexEntries,
-    /// The condition.
+    /// Precondition of the write.
     pub precondition: Precondition,
-    /// Kept with the version, so that a lost answer can be resolved.
+    /// Id kept with the version, so that the outcome can be found when the reply is lost.
     pub write_id: Option<WriteId>,
 }
 
-/// The body is shown as the JSON that it is.
+/// Shows the body as JSON.
 impl fmt::Debug for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, body, index, precondition, write_id } = self;
@@ -116,25 +116,25 @@ impl fmt::Debug for Write {
 }
 
 impl Write {
-    /// Creates, if there is none or it was deleted.
+    /// Creates a write of a resource that does not exist or was deleted.
     #[must_use]
     pub fn create(key: Key, body: impl Into<Bytes>, index: IndexEntries) -> Self {
         Self { key, body: Some(body.into()), index, precondition: Precondition::Absent, write_id: None }
     }
 
-    /// Replaces `version`.
+    /// Creates a write that replaces `version`.
     #[must_use]
     pub fn update(key: Key, version: VersionId, body: impl Into<Bytes>, index: IndexEntries) -> Self {
         Self { key, body: Some(body.into()), index, precondition: Precondition::Version(version), write_id: None }
     }
 
-    /// Creates or replaces, whatever is there.
+    /// Creates a write that creates or replaces the resource unconditionally.
     #[must_use]
     pub fn put(key: Key, body: impl Into<Bytes>, index: IndexEntries) -> Self {
         Self { key, body: Some(body.into()), index, precondition: Precondition::None, write_id: None }
     }
 
-    /// Deletes what is there under the condition.
+    /// Creates a deletion under a precondition.
     #[must_use]
     pub fn delete(key: Key, precondition: Precondition) -> Self {
         Self { key, body: None, index: IndexEntries::default(), precondition, write_id: None }

@@ -1,14 +1,14 @@
-//! The plan of a change to a containment tree, as the writes of one commit.
+//! Conversion of a planned change of a containment tree into the writes of one commit.
 
 use super::{Key, Precondition, Result, StoreError, ValidWrite, VersionId};
 use crate::containment::{ChangeAction, ChangeCondition, PlannedChange};
 use crate::issue::{Report, Severity};
 use crate::validate::Valid;
 
-/// Returns the writes that carry a plan out, for one [`commit`](super::TenantResources::commit).
+/// Returns the writes that carry out a plan, for one [`commit`](super::TenantResources::commit).
 ///
-/// A resource that is to stay as it is is written again as it is: so the commit fails if somebody changed it. Each is
-/// validated.
+/// A resource that the plan keeps is written again unchanged, so that the commit fails if another writer changed it.
+/// Every written resource is validated.
 ///
 /// ```
 /// use fhir_devices::{DeviceComponent, containment::{components, remove}, store::{Precondition, VersionId, writes}};
@@ -22,8 +22,8 @@ use crate::validate::Valid;
 /// ```
 ///
 /// # Errors
-/// [`StoreError::Invalid`] for a resource that is not valid, without an id, of a type that is not stored, or of a version that
-/// no store gave.
+/// [`StoreError::Invalid`] for a resource that is not valid, without an id, of a type that is not stored, or with a
+/// version id that no store assigned.
 pub fn writes(plan: &[PlannedChange]) -> Result<Vec<ValidWrite>> {
     plan.iter().map(write).collect()
 }
@@ -48,7 +48,7 @@ fn write(change: &PlannedChange) -> Result<ValidWrite> {
     }
 }
 
-/// Returns which resource is not valid, by its first error.
+/// Returns the message for an invalid resource: its first error and the number of the others.
 pub(super) fn not_valid(kind: &str, id: &str, report: &Report) -> String {
     let mut errors = report.iter().filter(|issue| issue.severity <= Severity::Error);
     let first = errors.next().map(ToString::to_string).unwrap_or_default();

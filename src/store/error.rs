@@ -1,4 +1,4 @@
-//! Errors of storage, by what the caller does about them.
+//! Errors of storage, one variant for each reaction of the caller.
 
 use super::{BlobKey, Key, LedgerKey, Tenant, VersionId};
 use crate::search::ResourceType;
@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// An error of the engine below, carried as the source of a [`StoreError`].
+/// Error of the storage engine, the source of a [`StoreError`].
 ///
 /// ```
 /// let source: fhir_devices::store::BoxError = "connection reset".into();
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// ```
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
-/// The result of a storage call.
+/// Result of a storage call.
 ///
 /// ```
 /// use fhir_devices::store::{Result, StoreError};
@@ -24,10 +24,10 @@ pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 /// ```
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Why a storage call did not do what was asked, and of what.
+/// Failure of a storage call, with its subject.
 ///
-/// Each variant is a different thing for the caller to do. For a write, [`StoreError::applied`] says whether it is
-/// certain that nothing was stored. A store makes an error by the function of its name, and need not say of what:
+/// Each variant calls for a different reaction. For a write, [`StoreError::applied`] says whether it is certain that
+/// nothing was stored. A store creates an error by the function of the variant's name, without a subject:
 /// [`TenantResources`](super::TenantResources), [`TenantBlobs`](super::TenantBlobs) and
 /// [`TenantLedger`](super::TenantLedger) add the [`Subject`].
 ///
@@ -51,125 +51,125 @@ pub enum StoreError {
     /// The subject does not exist, or belongs to another tenant.
     #[non_exhaustive]
     NotFound {
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
     /// The resource was deleted.
     #[non_exhaustive]
     Gone {
-        /// The version that stands for the deletion.
+        /// Version number of the deletion.
         at: VersionId,
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
-    /// [`Precondition::Absent`](super::Precondition::Absent) does not hold.
+    /// [`Precondition::Absent`](super::Precondition::Absent) failed.
     #[non_exhaustive]
     AlreadyExists {
-        /// The version that is there, where the engine tells it.
+        /// Existing version, where the engine reports it.
         current: Option<VersionId>,
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
-    /// [`Precondition::Version`](super::Precondition::Version) does not hold: read again and decide again.
+    /// [`Precondition::Version`](super::Precondition::Version) failed: read the resource again and decide again.
     #[non_exhaustive]
     Conflict {
-        /// The newest version, a deletion included; `None` when there is none or the engine does not tell it.
+        /// Newest version, a deletion included; `None` when there is none or the engine does not report it.
         current: Option<VersionId>,
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
     /// The engine asks for fewer calls. Nothing was applied.
     #[non_exhaustive]
     Throttled {
-        /// How long the engine asks to wait.
+        /// Delay that the engine asks for.
         retry_after: Option<Duration>,
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
     /// The engine could not be reached or refused service. Nothing was applied.
     #[non_exhaustive]
     Unavailable {
-        /// How long to wait, where that is known.
+        /// Delay before the next try, where known.
         retry_after: Option<Duration>,
-        /// What the engine said.
+        /// Error of the engine.
         #[source]
         source: Option<BoxError>,
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
     /// The write may or may not have been applied: read it back by its [`WriteId`](super::WriteId) before a retry.
     #[non_exhaustive]
     Indeterminate {
-        /// What the engine said.
+        /// Error of the engine.
         #[source]
         source: Option<BoxError>,
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
     /// The received bytes do not match their digest or size. Nothing was applied.
     #[non_exhaustive]
     Mismatch {
-        /// What was found, and what was wanted.
+        /// Value found and value wanted.
         what: String,
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
-    /// What was stored, or what the engine answered, is not what it claims to be. A write counts as possibly applied.
+    /// Stored data or the engine's answer contradicts its own claims. A write counts as possibly applied.
     #[non_exhaustive]
     Corrupt {
-        /// What was found, and what was wanted.
+        /// Value found and value wanted.
         what: String,
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
     /// The request cannot be carried out by any store.
     #[non_exhaustive]
     Invalid {
-        /// The fault.
+        /// Fault of the request.
         what: String,
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
-    /// A range starts behind the end of the blob.
+    /// A range starts at or after the end of the blob.
     #[non_exhaustive]
     OutOfRange {
-        /// The size of the blob.
+        /// Size of the blob in bytes.
         size: u64,
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
-    /// More bytes than this store takes.
+    /// The data is larger than this store accepts.
     #[non_exhaustive]
     TooLarge {
-        /// The largest size that it takes.
+        /// Maximum size in bytes.
         limit: u64,
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
-    /// This store cannot do it; see its capabilities.
+    /// This store does not support the request; see its capabilities.
     #[non_exhaustive]
     Unsupported {
-        /// What it cannot do.
+        /// Missing capability.
         what: &'static str,
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
-    /// The engine refuses the credentials that it was given.
+    /// The engine refused the store's credentials.
     #[non_exhaustive]
     Denied {
-        /// What the engine said.
+        /// Error of the engine.
         #[source]
         source: Option<BoxError>,
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
-    /// Anything else. A write counts as possibly applied.
+    /// Any other failure. A write counts as possibly applied.
     #[non_exhaustive]
     Backend {
-        /// What the engine said.
+        /// Error of the engine.
         #[source]
         source: BoxError,
-        /// What the call was about, where that was said.
+        /// Subject of the call, if known.
         subject: Option<Box<Subject>>,
     },
 }
@@ -183,7 +183,7 @@ impl fmt::Display for StoreError {
     }
 }
 
-/// The message of an error without what it is about.
+/// Message of an error without its subject.
 pub(crate) struct WithoutSubject<'a>(&'a StoreError);
 
 impl fmt::Display for WithoutSubject<'_> {
@@ -211,7 +211,7 @@ impl fmt::Display for WithoutSubject<'_> {
     }
 }
 
-/// What a storage call was about, as its errors say it.
+/// Subject of a storage call, named in its errors.
 ///
 /// ```
 /// use fhir_devices::store::Subject;
@@ -223,7 +223,7 @@ impl fmt::Display for WithoutSubject<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Subject {
-    /// All that a tenant has there.
+    /// All data of a tenant in the store.
     Tenant(Tenant),
     /// A resource.
     Resource(Tenant, Key),
@@ -231,9 +231,9 @@ pub enum Subject {
     Version(Tenant, Key, VersionId),
     /// The resources of a type.
     Resources(Tenant, ResourceType),
-    /// A record of the ledger.
+    /// A ledger record.
     Record(Tenant, LedgerKey),
-    /// The records of the ledger below a prefix.
+    /// The ledger records under a prefix.
     Records(Tenant, LedgerKey),
     /// A file.
     Blob(Tenant, BlobKey),
@@ -284,97 +284,97 @@ pub enum Applied {
 }
 
 impl StoreError {
-    /// [`Invalid`](Self::Invalid): a request that no store can carry out.
+    /// Creates [`Invalid`](Self::Invalid): a request that no store can carry out.
     #[must_use]
     pub fn invalid(what: impl Into<String>) -> Self {
         Self::Invalid { what: what.into(), subject: None }
     }
 
-    /// [`NotFound`](Self::NotFound).
+    /// Creates [`NotFound`](Self::NotFound).
     #[must_use]
     pub fn not_found() -> Self {
         Self::NotFound { subject: None }
     }
 
-    /// [`Gone`](Self::Gone).
+    /// Creates [`Gone`](Self::Gone).
     #[must_use]
     pub fn gone(at: VersionId) -> Self {
         Self::Gone { at, subject: None }
     }
 
-    /// [`AlreadyExists`](Self::AlreadyExists).
+    /// Creates [`AlreadyExists`](Self::AlreadyExists).
     #[must_use]
     pub fn already_exists(current: Option<VersionId>) -> Self {
         Self::AlreadyExists { current, subject: None }
     }
 
-    /// [`Conflict`](Self::Conflict).
+    /// Creates [`Conflict`](Self::Conflict).
     #[must_use]
     pub fn conflict(current: Option<VersionId>) -> Self {
         Self::Conflict { current, subject: None }
     }
 
-    /// [`Throttled`](Self::Throttled).
+    /// Creates [`Throttled`](Self::Throttled).
     #[must_use]
     pub fn throttled(retry_after: Option<Duration>) -> Self {
         Self::Throttled { retry_after, subject: None }
     }
 
-    /// [`Unavailable`](Self::Unavailable).
+    /// Creates [`Unavailable`](Self::Unavailable).
     #[must_use]
     pub fn unavailable(retry_after: Option<Duration>, source: Option<BoxError>) -> Self {
         Self::Unavailable { retry_after, source, subject: None }
     }
 
-    /// [`Indeterminate`](Self::Indeterminate).
+    /// Creates [`Indeterminate`](Self::Indeterminate).
     #[must_use]
     pub fn indeterminate(source: Option<BoxError>) -> Self {
         Self::Indeterminate { source, subject: None }
     }
 
-    /// [`Mismatch`](Self::Mismatch).
+    /// Creates [`Mismatch`](Self::Mismatch).
     #[must_use]
     pub fn mismatch(what: impl Into<String>) -> Self {
         Self::Mismatch { what: what.into(), subject: None }
     }
 
-    /// [`Corrupt`](Self::Corrupt).
+    /// Creates [`Corrupt`](Self::Corrupt).
     #[must_use]
     pub fn corrupt(what: impl Into<String>) -> Self {
         Self::Corrupt { what: what.into(), subject: None }
     }
 
-    /// [`OutOfRange`](Self::OutOfRange).
+    /// Creates [`OutOfRange`](Self::OutOfRange).
     #[must_use]
     pub fn out_of_range(size: u64) -> Self {
         Self::OutOfRange { size, subject: None }
     }
 
-    /// [`TooLarge`](Self::TooLarge).
+    /// Creates [`TooLarge`](Self::TooLarge).
     #[must_use]
     pub fn too_large(limit: u64) -> Self {
         Self::TooLarge { limit, subject: None }
     }
 
-    /// [`Unsupported`](Self::Unsupported).
+    /// Creates [`Unsupported`](Self::Unsupported).
     #[must_use]
     pub fn unsupported(what: &'static str) -> Self {
         Self::Unsupported { what, subject: None }
     }
 
-    /// [`Denied`](Self::Denied).
+    /// Creates [`Denied`](Self::Denied).
     #[must_use]
     pub fn denied(source: Option<BoxError>) -> Self {
         Self::Denied { source, subject: None }
     }
 
-    /// [`Backend`](Self::Backend).
+    /// Creates [`Backend`](Self::Backend).
     #[must_use]
     pub fn backend(source: BoxError) -> Self {
         Self::Backend { source, subject: None }
     }
 
-    /// Returns what the call was about, where that was said.
+    /// Returns the subject of the call, if known.
     #[must_use]
     pub fn subject(&self) -> Option<&Subject> {
         match self {
@@ -396,7 +396,7 @@ impl StoreError {
         }
     }
 
-    /// Returns the error with what the call was about, unless that was said before.
+    /// Sets the subject of the call, unless the error already has one.
     #[must_use]
     pub fn about(mut self, what: Subject) -> Self {
         let (Self::NotFound { subject, .. }
@@ -422,8 +422,8 @@ impl StoreError {
         WithoutSubject(self)
     }
 
-    /// Returns whether a write that ended so was certainly not applied. Only the variants of which that is certain say
-    /// `No`.
+    /// Returns whether a write that failed with this error may have been applied. Only variants for which it is certain
+    /// return `No`.
     #[must_use]
     pub fn applied(&self) -> Applied {
         match self {
@@ -443,13 +443,13 @@ impl StoreError {
         }
     }
 
-    /// Returns whether the same call may succeed later, with nothing changed by the caller.
+    /// Returns whether the same call may succeed later without a change by the caller.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
     }
 
-    /// Returns how long to wait before the next try, where the engine said so.
+    /// Returns the delay before the next try that the engine asked for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -459,7 +459,7 @@ impl StoreError {
     }
 }
 
-/// Why a commit was refused, and which of its writes decided that.
+/// Failure of a commit, with the index of the write that caused it.
 ///
 /// ```
 /// use fhir_devices::store::{CommitError, StoreError};
@@ -473,15 +473,15 @@ impl StoreError {
 #[error("{}", match index { Some(index) => format!("write {index} of the commit was refused"), None => "the commit failed".into() })]
 #[non_exhaustive]
 pub struct CommitError {
-    /// The write, counted from 0; `None` when the commit as a whole failed.
+    /// Index of the write from 0; `None` when the commit as a whole failed.
     pub index: Option<usize>,
-    /// What happened.
+    /// Cause of the failure.
     #[source]
     pub error: StoreError,
 }
 
 impl CommitError {
-    /// Returns the refusal of one write.
+    /// Creates the failure of one write.
     #[must_use]
     pub fn at(index: usize, error: StoreError) -> Self {
         Self { index: Some(index), error }

@@ -1,9 +1,9 @@
-//! From a store that is shared to the handles of a tenant.
+//! Creation of tenant handles from a shared store.
 
 use super::{BlobStore, Ledger, ResourceStore, Tenant, TenantBlobs, TenantLedger, TenantResources};
 use std::sync::Arc;
 
-/// Returns the handles of a tenant over a shared store.
+/// Extension of a shared store with constructors of tenant handles.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -21,17 +21,17 @@ use std::sync::Arc;
 /// # }
 /// ```
 pub trait ForTenant<S: ?Sized> {
-    /// Returns the resources of a tenant.
+    /// Returns a handle for the resources of a tenant.
     fn for_tenant(&self, tenant: Tenant) -> TenantResources<S>
     where
         S: ResourceStore;
 
-    /// Returns the files of a tenant.
+    /// Returns a handle for the files of a tenant.
     fn blobs_for(&self, tenant: Tenant) -> TenantBlobs<S>
     where
         S: BlobStore;
 
-    /// Returns the records of a tenant.
+    /// Returns a handle for the ledger records of a tenant.
     fn ledger_for(&self, tenant: Tenant) -> TenantLedger<S>
     where
         S: Ledger;

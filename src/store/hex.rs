@@ -1,6 +1,6 @@
-//! Bytes as hexadecimal digits.
+//! Hexadecimal text of bytes.
 
-/// Writes at most 32 bytes into a buffer as digits in lower case, and gives them as a text.
+/// Writes at most 32 bytes into a buffer as lower-case digits, and returns the text.
 pub(crate) fn hex<'t>(bytes: &[u8], into: &'t mut [u8; 64]) -> &'t str {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
@@ -10,7 +10,7 @@ pub(crate) fn hex<'t>(bytes: &[u8], into: &'t mut [u8; 64]) -> &'t str {
     std::str::from_utf8(into.get(..bytes.len() * 2).unwrap_or_default()).unwrap_or_default()
 }
 
-/// Returns the value of a digit, in either case; [`NONE`] for what is none.
+/// Returns the value of a digit in either case; [`NONE`] for any other character.
 const fn value(of: u8) -> u8 {
     let (digit, letter) = (of.wrapping_sub(b'0'), (of | 0x20).wrapping_sub(b'a'));
     if digit < 10 {
@@ -24,7 +24,7 @@ const fn value(of: u8) -> u8 {
 
 const NONE: u8 = 0xff;
 
-/// Bytes by their digits, two each, in either case.
+/// Parses bytes from hexadecimal digits in either case, two a byte.
 pub(super) fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     if pairs.len() != N || !rest.is_empty() {
@@ -39,7 +39,7 @@ pub(super) fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     (wrong < 16).then_some(read)
 }
 
-/// Returns a number of 128 bits by its 32 digits in lower case.
+/// Parses a 128-bit number from 32 lower-case digits.
 pub(crate) fn number(text: &str) -> Option<u128> {
     let upper = text.bytes().fold(false, |upper, byte| upper | byte.is_ascii_uppercase());
     bytes(text).filter(|_| !upper).map(u128::from_be_bytes)

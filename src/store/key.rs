@@ -1,4 +1,4 @@
-//! Keys, versions and write ids.
+//! Resource keys, version ids and write ids.
 
 use super::InvalidText;
 use crate::primitive::is_id;
@@ -9,9 +9,9 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
-/// Names one resource of a tenant: its type and its logical id, checked as FHIR's `id`.
+/// Key of a resource in a tenant: its type and its logical id, checked as FHIR `id`.
 ///
-/// The text form is the relative reference, which is safe as two path segments.
+/// The text form is the relative reference, safe as two path segments.
 ///
 /// ```
 /// use fhir_devices::store::Key;
@@ -29,10 +29,10 @@ pub struct Key {
 }
 
 impl Key {
-    /// Checks an id and makes the key.
+    /// Creates a key from a type and an id.
     ///
     /// # Errors
-    /// [`InvalidText`] when the id is not 1 to 64 of letters, digits, `-` and `.`, or is `.` or `..`.
+    /// [`InvalidText`] when the id is not 1 to 64 letters, digits, `-` and `.`, or is `.` or `..`.
     pub fn new(resource_type: ResourceType, id: impl Into<SmolStr>) -> Result<Self, InvalidText> {
         let id = id.into();
         if id.is_empty() || id.len() > 64 {
@@ -77,7 +77,7 @@ impl FromStr for Key {
     }
 }
 
-/// FHIR's `meta.versionId`: 1, 2, 3 and so on for each resource, given by the store and never given twice.
+/// FHIR `meta.versionId`: 1, 2, 3 and so on for each resource, assigned by the store and never reused.
 ///
 /// ```
 /// use fhir_devices::store::VersionId;
@@ -92,19 +92,19 @@ impl FromStr for Key {
 pub struct VersionId(NonZeroU64);
 
 impl VersionId {
-    /// The version that a creation makes.
+    /// Version of a newly created resource.
     pub const FIRST: Self = Self(NonZeroU64::MIN);
 
-    /// Creates the version of this number; 0 is none.
+    /// Returns the version with this number; `None` for 0.
     #[must_use]
     pub fn new(number: u64) -> Option<Self> {
         NonZeroU64::new(number).map(Self)
     }
 
-    /// Reads an entity tag as it comes in `If-Match`, weak or strong: `W/"3"` or `"3"`.
+    /// Parses an entity tag of `If-Match`, weak or strong: `W/"3"` or `"3"`.
     ///
     /// # Errors
-    /// [`InvalidText`] when it is a list, `*`, or the tag of something else.
+    /// [`InvalidText`] for a list, `*`, or the tag of anything but a version.
     pub fn from_etag(tag: &str) -> Result<Self, InvalidText> {
         let quoted = tag.strip_prefix("W/").unwrap_or(tag);
         let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
@@ -113,19 +113,19 @@ impl VersionId {
             .ok_or_else(|| InvalidText::new("a version's entity tag", tag, "the form is `W/\"3\"`"))
     }
 
-    /// Returns the number.
+    /// Returns the version number.
     #[must_use]
     pub fn get(self) -> u64 {
         self.0.get()
     }
 
-    /// Returns the version that the next write makes.
+    /// Returns the version of the next write.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// Returns the weak entity tag: `W/"3"`.
+    /// Returns the weak entity tag, such as `W/"3"`.
     #[must_use]
     pub fn etag(self) -> String {
         format!("W/\"{self}\"")
@@ -150,10 +150,10 @@ impl FromStr for VersionId {
     }
 }
 
-/// The caller's name for one logical write, kept with the version that it made.
+/// Id that the caller gives to one logical write, kept with the version that the write made.
 ///
-/// When an answer is lost, the version that carries the id tells that the write was applied. The caller chooses it, at
-/// random or derived from what it is doing, and uses it for no second write. Its text form is 32 hexadecimal digits.
+/// When a reply is lost, a version with the id proves that the write was applied. The caller chooses the id, at random
+/// or derived from its task, and uses it for one write only. The text form is 32 hexadecimal digits.
 ///
 /// ```
 /// use fhir_devices::store::WriteId;

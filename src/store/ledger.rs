@@ -1,4 +1,4 @@
-//! The ledger contract: small records, changed by compare-and-set.
+//! Contract of the ledger: small records changed by compare-and-set.
 
 use super::{BoxFuture, CommitError, InvalidText, Page, PageToken, Result, Tenant};
 use crate::support::Shown;
@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Names one record of a tenant: 1 to 128 of `a`-`z`, `0`-`9` and `-`, in segments parted by `/`.
+/// Key of a ledger record of a tenant: 1 to 128 of `a`-`z`, `0`-`9` and `-`, in segments separated by `/`.
 ///
 /// ```
 /// use fhir_devices::store::LedgerKey;
@@ -23,10 +23,10 @@ use std::sync::Arc;
 pub struct LedgerKey(SmolStr);
 
 impl LedgerKey {
-    /// Checks a name.
+    /// Creates a key from its text form.
     ///
     /// # Errors
-    /// [`InvalidText`] when it is too long, has an empty segment, or holds another character.
+    /// [`InvalidText`] when the text is too long, has an empty segment, or holds another character.
     pub fn new(name: impl Into<SmolStr>) -> Result<Self, InvalidText> {
         let name = name.into();
         if Self::is_sound(&name) {
@@ -42,7 +42,7 @@ impl LedgerKey {
         refuse("only a to z, 0 to 9, `-` and `/` are allowed")
     }
 
-    /// Whether a name can be a key, in one pass.
+    /// Returns whether a text is a valid key, in one pass.
     fn is_sound(name: &str) -> bool {
         let mut before = b'/';
         name.len() <= 128
@@ -81,7 +81,7 @@ impl FromStr for LedgerKey {
     }
 }
 
-/// One state of a record, as its ledger names it: an entity tag, a counter, a time stamp. Only equality means something.
+/// Revision of a ledger record, such as an entity tag, counter or time stamp. Only equality has a meaning.
 ///
 /// ```
 /// use fhir_devices::store::Revision;
@@ -91,12 +91,12 @@ impl FromStr for LedgerKey {
 pub struct Revision(SmolStr);
 
 impl Revision {
-    /// Creates the revision that a ledger names so.
+    /// Creates a revision from the ledger's own text for it.
     pub fn new(name: impl Into<SmolStr>) -> Self {
         Self(name.into())
     }
 
-    /// Returns what the ledger named it.
+    /// Returns the ledger's text for the revision.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -117,7 +117,7 @@ impl FromStr for Revision {
     }
 }
 
-/// A record as it was read.
+/// Record of a ledger, as read.
 ///
 /// ```
 /// use fhir_devices::store::{LedgerRecord, Revision};
@@ -127,15 +127,15 @@ impl FromStr for Revision {
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct LedgerRecord {
-    /// Its key.
+    /// Key of the record.
     pub key: LedgerKey,
-    /// The revision that was read.
+    /// Revision read.
     pub revision: Revision,
-    /// What it says.
+    /// Value of the record.
     pub value: Bytes,
 }
 
-/// One change of a commit to the ledger: what the caller has seen, and what shall be there instead.
+/// One compare-and-set change of a ledger commit: the expected revision and the new value.
 ///
 /// ```
 /// use fhir_devices::store::Change;
@@ -145,11 +145,11 @@ pub struct LedgerRecord {
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Which record.
+    /// Key of the record.
     pub key: LedgerKey,
-    /// The revision that the caller has seen; `None` where they have seen no record.
+    /// Revision that the caller has read; `None` when there was no record.
     pub expected: Option<Revision>,
-    /// The new value; `None` deletes.
+    /// New value; `None` deletes.
     pub value: Option<Bytes>,
 }
 
@@ -170,54 +170,54 @@ impl fmt::Debug for Change {
 }
 
 impl Change {
-    /// Creates a record where there is none.
+    /// Creates a record that does not exist.
     #[must_use]
     pub fn create(key: LedgerKey, value: impl Into<Bytes>) -> Self {
         Self { key, expected: None, value: Some(value.into()) }
     }
 
-    /// Replaces a revision.
+    /// Replaces the value of a revision.
     #[must_use]
     pub fn replace(key: LedgerKey, expected: Revision, value: impl Into<Bytes>) -> Self {
         Self { key, expected: Some(expected), value: Some(value.into()) }
     }
 
-    /// Deletes a revision.
+    /// Deletes the record at a revision.
     #[must_use]
     pub fn delete(key: LedgerKey, expected: Revision) -> Self {
         Self { key, expected: Some(expected), value: None }
     }
 }
 
-/// Stores small records of work in progress, so that interrupted work is resumed.
+/// Stores small records of work in progress, so that interrupted work can be resumed.
 ///
-/// A record is never overwritten blindly: who writes says which revision they have seen. An application holds the ledger in
-/// a [`TenantLedger`](super::TenantLedger).
+/// A record is never overwritten blindly: every write names the revision that the caller has read. Applications hold
+/// the ledger in a [`TenantLedger`](super::TenantLedger).
 ///
 /// # Contract
 ///
-/// - **L1 Compare and set.** A change with a revision is applied only while that is the newest, and otherwise fails with
-///   `Conflict`, also where there is no such record. A change without one is applied only while there is no record, and
-///   otherwise fails with `AlreadyExists`. The check and the write are one step: of several writers that expect the same,
-///   exactly one wins. A deletion without a revision is `Invalid`.
-/// - **L2 Revisions.** Every change makes a revision that this key never had before, deletions in between included.
-/// - **L3 Reading.** What a commit has acknowledged, every later `get` and `scan` sees, whoever calls, byte for byte. A
-///   deleted record is no record.
-/// - **L4 Tenants.** No call sees, changes, or reveals the existence of a record of another tenant, tokens included. Two
-///   tenants may use the same key.
-/// - **L5 Errors.** [`StoreError::applied`](super::StoreError::applied) tells the truth. After `Indeterminate` the caller
-///   reads the records, and recognises its own values.
-/// - **L6 Sizes.** A value of [`LEDGER_MAX_VALUE`] bytes, a commit of [`LEDGER_MAX_CHANGES`] such values, and one of
-///   [`max_changes`](Self::max_changes) small ones are taken; larger ones may be `TooLarge` and `Unsupported`, before anything
-///   is written.
-/// - **L7 Cancellation.** Dropping a future leaves the old state or the new one, and a ledger that goes on working.
-/// - **L8 Atomicity.** The changes of a commit are applied all or none, and a reader of one record that sees a change of it
-///   sees the others afterwards. The error names the first change that fails. A commit that names a key twice is
-///   `Invalid`, and an empty one succeeds. The revisions come back in the order of the changes; that of a deletion
-///   names nothing any more.
-/// - **L9 Scanning.** Pages hold every record under a prefix that was there all the time exactly once, in ascending byte
-///   order of the keys, by the rules of R8 of [`ResourceStore`](super::ResourceStore). A record is under a prefix when its
-///   key is that prefix with `/` and more behind it.
+/// - **L1 Compare and set.** A change with a revision is applied only while that is the newest, and otherwise fails
+///   with `Conflict`, also when there is no such record. A change without a revision is applied only while there is no
+///   record, and otherwise fails with `AlreadyExists`. Check and write are one step: of several writers that expect the
+///   same state, exactly one succeeds. A deletion without a revision is `Invalid`.
+/// - **L2 Revisions.** Every change makes a revision that the key never had before, also across deletions.
+/// - **L3 Reading.** Every `get` and `scan` after the acknowledgement of a commit returns its values to every caller,
+///   byte for byte. A deleted record does not exist.
+/// - **L4 Tenants.** No call sees, changes, or reveals the existence of a record of another tenant, page tokens
+///   included. Two tenants may use the same key.
+/// - **L5 Errors.** [`StoreError::applied`](super::StoreError::applied) is true to what happened. After `Indeterminate`
+///   the caller reads the records and recognises its own values.
+/// - **L6 Sizes.** The ledger accepts a value of [`LEDGER_MAX_VALUE`] bytes, a commit of [`LEDGER_MAX_CHANGES`] such
+///   values, and one of [`max_changes`](Self::max_changes) small ones; larger ones may be `TooLarge` and `Unsupported`,
+///   before anything is written.
+/// - **L7 Cancellation.** Dropping a future leaves the old state or the new one, and a working ledger.
+/// - **L8 Atomicity.** The changes of a commit are applied all or none, and a reader that sees one change of a commit
+///   sees the others in later reads. The error names the first change that fails. A commit that names a key twice is
+///   `Invalid`, and an empty one succeeds. The revisions are returned in the order of the changes; the revision of a
+///   deletion names no record.
+/// - **L9 Scanning.** The pages of a scan hold every record under a prefix that existed throughout it exactly once, in
+///   ascending byte order of the keys, by the rules of R8 of [`ResourceStore`](super::ResourceStore). A record is under
+///   a prefix when its key starts with that prefix and `/`.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -236,27 +236,27 @@ impl Change {
 /// # }
 /// ```
 pub trait Ledger: Send + Sync + 'static {
-    /// Returns the most changes of a commit that it takes, [`LEDGER_MAX_CHANGES`] at least (L6). It never changes.
+    /// Returns the maximum number of changes of a commit, at least [`LEDGER_MAX_CHANGES`] (L6) and constant.
     fn max_changes(&self) -> usize;
 
-    /// Returns the newest revision of a record, if there is one.
+    /// Returns the newest revision of a record, if the record exists.
     ///
     /// # Errors
-    /// The engine's troubles.
+    /// Errors of the engine.
     fn get<'a>(&'a self, tenant: &'a Tenant, key: &'a LedgerKey) -> BoxFuture<'a, Result<Option<LedgerRecord>>>;
 
-    /// Applies changes, all or none (L1, L8), and gives the revisions made.
+    /// Applies changes, all or none (L1, L8), and returns the new revisions.
     ///
     /// # Errors
-    /// The conditions of L1, L6 and L8, with the change that decided; errors of the engine. `Conflict` and `AlreadyExists`
-    /// name no version.
+    /// The conditions of L1, L6 and L8, with the index of the failed change; errors of the engine. `Conflict` and
+    /// `AlreadyExists` name no version.
     fn apply<'a>(
         &'a self,
         tenant: &'a Tenant,
         changes: Vec<Change>,
     ) -> BoxFuture<'a, Result<Vec<Revision>, CommitError>>;
 
-    /// One page of the records under a prefix (L9).
+    /// Returns one page of the records under a prefix (L9).
     ///
     /// # Errors
     /// `Invalid` for a foreign or damaged token; errors of the engine.
@@ -269,10 +269,10 @@ pub trait Ledger: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Page<LedgerRecord>>>;
 }
 
-/// The largest value that every [`Ledger`] takes, in bytes (L6).
+/// Size in bytes of the largest value that every [`Ledger`] accepts (L6).
 pub const LEDGER_MAX_VALUE: usize = 64 << 10;
 
-/// The most changes of a commit that every [`Ledger`] takes (L6).
+/// Number of changes of a commit that every [`Ledger`] accepts (L6).
 pub const LEDGER_MAX_CHANGES: usize = 16;
 
 impl<L: Ledger + ?Sized> Ledger for Arc<L> {

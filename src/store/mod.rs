@@ -1,12 +1,13 @@
 //! The storage contracts that the caller implements, and tenant-bound handles.
 //!
-//! Three small traits, [`ResourceStore`] for FHIR resources, [`BlobStore`] for the bytes of update files and [`Ledger`] for
-//! the state of the crate's own work, with a numbered contract each. Applications do not call them directly: they hold a
-//! [`TenantResources`], a [`TenantBlobs`] or a [`TenantLedger`], whose methods take no tenant, so that no call can name the wrong
-//! one.
+//! Three small traits with a numbered contract each: [`ResourceStore`] for FHIR resources, [`BlobStore`] for the bytes
+//! of update files and [`Ledger`] for the state of the crate's own work. Applications do not call them directly: they
+//! hold a [`TenantResources`], a [`TenantBlobs`] or a [`TenantLedger`], whose methods take no tenant, so that no call
+//! can name the wrong one.
 //!
-//! The traits have no default methods, their futures are boxed by hand, and nothing here needs a runtime: a store may be
-//! a `dyn` value, and a wrapper that forgets a method does not compile.
+//! The futures of the traits are boxed by hand, so that a store may be a `dyn` value, and nothing here needs a runtime.
+//! Only [`ResourceStore::search_with_targets`] and [`ResourceStore::changes`] have default methods: a wrapper that
+//! forgets any other method does not compile.
 //!
 //! ```
 //! use fhir_devices::backend::Memory;
@@ -89,5 +90,5 @@ pub use tenant_resources::TenantResources;
 pub use valid_write::ValidWrite;
 pub(crate) use verified::verified;
 
-// What stores are asked by.
+// Search criteria and index entries.
 pub use crate::support::InvalidText;

@@ -12,9 +12,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// One page of results, and the token of the next.
+/// One page of results, with the token of the next page.
 ///
-/// `items` may be empty while `next` is there: only `next` being `None` says that all was seen.
+/// `items` may be empty while `next` is `Some`: only `next: None` marks the end.
 ///
 /// ```
 /// use fhir_devices::store::Page;
@@ -23,15 +23,15 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// What is wrong with it.
+    /// Items of the page.
     pub items: Vec<T>,
-    /// The way to the next page.
+    /// Token of the next page.
     pub next: Option<PageToken>,
 }
 
-/// Where a page ended: opaque, at most 1,024 characters of the URL-safe alphabet.
+/// Opaque position where a page ended: at most 1,024 characters of letters, digits, `-`, `_` and `.`.
 ///
-/// It counts for the tenant and the query that it was given for, and for no other; see [`PageKey`].
+/// A token is valid only for the tenant and the query that it was returned for; see [`PageKey`].
 ///
 /// ```
 /// use fhir_devices::store::PageToken;
@@ -78,22 +78,22 @@ impl fmt::Debug for PageToken {
     }
 }
 
-/// A place that is a text.
+/// Decodes a position that is a text.
 pub(crate) fn text_place(bytes: Vec<u8>) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A place that is the number of a version.
+/// Decodes a position that is a version number.
 pub(crate) fn version_place(bytes: Vec<u8>) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_be_bytes)
 }
 
-/// A place that is the text of a `T`.
+/// Decodes a position that is the text of a `T`.
 pub(crate) fn parsed_place<T: FromStr>(bytes: Vec<u8>) -> Option<T> {
     text_place(bytes)?.parse().ok()
 }
 
-/// The query that a page token belongs to.
+/// Query that a page token is bound to.
 ///
 /// ```
 /// use fhir_devices::store::{PageQuery, Search};
@@ -105,11 +105,11 @@ pub(crate) fn parsed_place<T: FromStr>(bytes: Vec<u8>) -> Option<T> {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum PageQuery<'a> {
-    /// A search; its `limit` and `after` do not count, nor does the order of its criteria.
+    /// A search, whatever its `limit`, `after` and order of criteria.
     Search(&'a Search),
-    /// The versions of one resource.
+    /// The history of one resource.
     History(&'a Key),
-    /// The versions of all resources; the `limit` and `after` do not count.
+    /// The versions of all resources, whatever the `limit` and `after`.
     Changes(&'a Changes),
     /// The blobs of a tenant.
     Blobs,
@@ -117,10 +117,10 @@ pub enum PageQuery<'a> {
     Ledger(&'a LedgerKey),
 }
 
-/// The secret with which a store makes page tokens and knows its own again.
+/// Secret key with which a store seals page tokens and recognises its own.
 ///
-/// A token is the place where the page ended and a keyed hash (HMAC-SHA-256, 16 bytes of it) over that place, the
-/// tenant and the query. The place is not hidden: it must not be a secret.
+/// A token holds the position where the page ended and a keyed hash (16 bytes of HMAC-SHA-256) over that position, the
+/// tenant and the query. The position is not encrypted: it must not be a secret.
 ///
 /// ```
 /// use fhir_devices::store::{PageKey, PageQuery, Tenant};
@@ -138,20 +138,20 @@ impl PageKey {
     const TAG: usize = 16;
     const PREFIX: &'static str = "v1.";
 
-    /// Creates a key of this process, from the randomness of the operating system: tokens end with the process. Where
-    /// there is no randomness, [`seal`](Self::seal) and [`open`](Self::open) say so.
+    /// Creates a key for this process from the randomness of the operating system: tokens do not outlive the process.
+    /// Where no randomness is available, [`seal`](Self::seal) and [`open`](Self::open) fail.
     #[must_use]
     pub fn random() -> Self {
         Self(random_bytes().ok())
     }
 
-    /// A key that several processes share, or that outlives one. It must be random and kept secret.
+    /// Creates a key that several processes share, or that outlives one. It must be random and kept secret.
     #[must_use]
     pub fn from_bytes(key: [u8; 32]) -> Self {
         Self(Some(key))
     }
 
-    /// Returns the token for the place where a page ended.
+    /// Returns the token for the position where a page ended.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] when `place` is longer than a token can hold; 700 bytes always fit.
@@ -164,23 +164,23 @@ impl PageKey {
         Ok(text.parse::<PageToken>()?)
     }
 
-    /// Returns the place that a token stands for.
+    /// Returns the position that a token holds.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] when it is damaged, was made with another key, or for another tenant or query;
+    /// [`StoreError::Invalid`] when the token is damaged, or was made with another key or for another tenant or query;
     /// [`StoreError::Unavailable`] when the key could not be made.
     pub fn open(&self, tenant: &Tenant, query: PageQuery<'_>, token: &PageToken) -> Result<Vec<u8>> {
         let refused = || StoreError::invalid("the page token is damaged, or belongs to another query");
         let (place, tag) = Self::parts(token).ok_or_else(refused)?;
-        // It takes the same time wherever the two differ.
+        // The comparison takes constant time.
         self.mac(tenant, query, &place)?.verify_truncated_left(&tag).map_err(|_| refused())?;
         Ok(place)
     }
 
-    /// Returns the place that a token stands for, where there is one, as a store reads its own places.
+    /// Returns the position of a token, if there is one, decoded by `read`.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and [`StoreError::Invalid`] for a place that `read` does not know.
+    /// As [`open`](Self::open), and [`StoreError::Invalid`] for a position that `read` does not know.
     pub(crate) fn place<T>(
         &self,
         tenant: &Tenant,
@@ -193,7 +193,7 @@ impl PageKey {
         read(self.open(tenant, query, token)?).ok_or_else(other).map(Some)
     }
 
-    /// Returns the place, and its tag of the right length.
+    /// Splits a token into its position and its tag of [`Self::TAG`] bytes.
     fn parts(token: &PageToken) -> Option<(Vec<u8>, Vec<u8>)> {
         let mut bytes = URL_SAFE_NO_PAD.decode(token.as_str().strip_prefix(Self::PREFIX)?).ok()?;
         let tag = bytes.split_off(bytes.len().checked_sub(Self::TAG)?);
@@ -217,7 +217,7 @@ impl fmt::Debug for PageKey {
     }
 }
 
-/// Each text with its length before it, so that no two queries are hashed from the same bytes.
+/// Hashes a text with its length before it, so that no two queries hash the same bytes.
 fn field(hash: &mut Hmac<Sha256>, text: &str) {
     hash.update(&(text.len() as u64).to_le_bytes());
     hash.update(text.as_bytes());

@@ -12,7 +12,7 @@ pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<()> {
     })
 }
 
-/// Random bytes.
+/// Returns random bytes.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] where the operating system has none.

@@ -1,4 +1,4 @@
-//! Resolving references from a store, and reading device trees.
+//! Resolution of references from a store, and reading of device trees.
 
 use super::{Key, ResourceStore, Result, Search, StoreError, Stored, TenantResources, Version, VersionId};
 use crate::containment::{Tree, TreeBuilder};
@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Resolves references from a store, with one search per resource type.
 ///
-/// Only what is missing is asked for once more, one by one, to tell what was deleted from what never was: the first
-/// [`MAX_SINGLE_READS`](Self::MAX_SINGLE_READS) of a call. So is a version that is not the newest.
+/// Missing resources are read one by one, to tell deleted ones from those that never existed: at most
+/// [`MAX_SINGLE_READS`](Self::MAX_SINGLE_READS) in a call. A version other than the newest is also read by itself,
+/// without that limit.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -35,23 +36,23 @@ pub struct StoreResolver<S: ?Sized> {
 }
 
 impl<S: ResourceStore + ?Sized> StoreResolver<S> {
-    /// How many missing resources of a call are asked for one by one.
+    /// Maximum number of missing resources of a call that are read one by one.
     pub const MAX_SINGLE_READS: usize = 8;
 
-    /// Answers relative references, and absolute ones to the [base](TenantResources::at) of the store's own service.
+    /// Creates a resolver of relative references, and of absolute ones to the store's own [base](TenantResources::at).
     #[must_use]
     pub fn new(store: TenantResources<S>) -> Self {
         Self { store }
     }
 
-    /// Answers absolute references to this base too, which is that of the store's own service.
+    /// Sets the base of the store's own service, so that absolute references to it are resolved too.
     #[must_use]
     pub fn at(mut self, base: impl Into<String>) -> Self {
         self.store = self.store.at(OwnBase::new(&base.into()));
         self
     }
 
-    /// Returns the store query, or the result that needs none.
+    /// Returns the key and version to read, or the resolution where no read is needed.
     fn ask(&self, link: &ReferenceLookup<'_>) -> Result<(Key, Option<VersionId>), Resolution<Resource>> {
         let refuse = |reason| Resolution::NotAllowed { reason };
         let decoded = link.literal.and_then(decoded);
@@ -125,7 +126,7 @@ impl<S: ResourceStore + ?Sized> AsyncResolver for StoreResolver<S> {
     }
 }
 
-/// Returns the resource of a version, typed.
+/// Parses the resource of a version.
 pub(crate) fn typed(version: &Version) -> Result<Resource> {
     Ok(match version.key.resource_type() {
         ResourceType::Device => Device::from_version(version)?.into(),
@@ -134,7 +135,7 @@ pub(crate) fn typed(version: &Version) -> Result<Resource> {
     })
 }
 
-/// A device with its components and metrics, as they were read from a store.
+/// Device with its components and metrics, read from a store.
 ///
 /// ```
 /// # use fhir_devices::{backend::Memory, store::TenantResources};
@@ -153,13 +154,13 @@ pub(crate) fn typed(version: &Version) -> Result<Resource> {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct DeviceTree {
-    /// The resources: the device first, then what was found.
+    /// Resources of the tree, the device first.
     pub resources: Vec<Resource>,
     own: Option<OwnBase>,
 }
 
 impl DeviceTree {
-    /// Their tree.
+    /// Returns the containment tree of the resources.
     #[must_use]
     pub fn tree(&self) -> Tree<'_> {
         self.resources
@@ -169,16 +170,16 @@ impl DeviceTree {
     }
 }
 
-/// Resources with the versions that they were read from.
+/// Resources with the versions that they were parsed from.
 pub(crate) type DeviceMembers = Vec<(Resource, Version)>;
 
 impl<S: ResourceStore + ?Sized> TenantResources<S> {
-    /// Returns the device, all components and metrics whose source it is, the components above them that have another
-    /// source or none, and what is below these by its parent and names no source of its own.
+    /// Returns the device, all components and metrics that name it as source, the components above them with another
+    /// source or none, and resources below these that name a parent but no source.
     ///
-    /// It takes one call for the device, a search for the components and one for the metrics, a search for each level
-    /// that is above those, and two for each level of what names its parent alone: the number of calls does not grow
-    /// with the number of resources, but for the pages into which a store cuts what it finds.
+    /// The calls are one read for the device, one search each for components and metrics, one search for each level
+    /// above those, and two for each level of resources that name only a parent. Their number does not grow with the
+    /// number of resources, except for the pages into which a store divides its results.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] and [`StoreError::Gone`] when there is no such device; otherwise as
@@ -193,7 +194,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         Ok(DeviceTree { resources, own: self.own_base().cloned() })
     }
 
-    /// Returns what a device is made of, of these types: see [`device_tree`](Self::family).
+    /// Returns the members of a device of these types: see [`device_tree`](Self::device_tree).
     pub(crate) async fn device_members(&self, device: &Key, types: &[ResourceType]) -> Result<DeviceMembers> {
         let mut device_members = DeviceMembers::new();
         for resource_type in types {
@@ -213,7 +214,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
             known.extend(wanted.iter().filter_map(component_key));
             device_members.extend(self.found(ResourceType::DeviceComponent, Criterion::AnyId(wanted)).await?);
         }
-        // A component that belongs to another device has its own kin.
+        // Members of another device's component belong to that device.
         let of_device = device.to_string();
         let mut from = 0;
         loop {
@@ -237,7 +238,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         }
     }
 
-    /// Returns what refers to a resource of this store, in whichever form it does.
+    /// Returns the criterion for resources that refer to `to`, in any form of the reference.
     pub(crate) fn refers(&self, parameter: Parameter, to: &Key) -> Criterion {
         let relative = to.to_string();
         match self.own_base() {
@@ -248,7 +249,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         }
     }
 
-    /// Returns the source, where there is one at all, whichever version it names; relative where it is of this store.
+    /// Returns the source reference of a resource without its version; relative where it points into this store.
     fn source(&self, resource: &Resource) -> Option<String> {
         let source = match resource {
             Resource::DeviceComponent(component) => component.source.as_ref(),
@@ -263,7 +264,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         })
     }
 
-    /// Returns the id of the parent, where it is a component of the same store.
+    /// Returns the id of the parent component, where the reference points into this store.
     fn parent(&self, resource: &Resource) -> Option<SmolStr> {
         let parent = match resource {
             Resource::DeviceComponent(component) => component.parent.as_ref(),

@@ -1,11 +1,11 @@
-//! Searches.
+//! Search queries of a store.
 
 use super::PageToken;
 use crate::search::{Criterion, ResourceType};
 use smol_str::SmolStr;
 use std::num::NonZeroU32;
 
-/// A search for one page of the living resources of a type.
+/// Search for one page of the existing resources of a type.
 ///
 /// ```
 /// use fhir_devices::store::Search;
@@ -15,24 +15,24 @@ use std::num::NonZeroU32;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
-    /// The type to look among.
+    /// Type of the resources.
     pub resource_type: ResourceType,
-    /// What each resource found must meet; with none, every resource of the type is found.
+    /// Criteria that every result meets; without any, every resource of the type is found.
     pub all_of: Vec<Criterion>,
-    /// The most resources of a page.
+    /// Maximum number of resources of a page.
     pub limit: NonZeroU32,
-    /// Where the page before ended.
+    /// Token of the previous page.
     pub after: Option<PageToken>,
-    /// In the order of ids: resources with an id up to this one are not wanted. A store may give them all the same.
+    /// In the order of ids: excludes resources with an id up to and including this one. A store may return them all the
+    /// same.
     pub behind: Option<SmolStr>,
-    /// Whether the bodies are wanted. Without, a store gives empty ones where that spares it to read them.
+    /// Whether bodies are wanted. Otherwise a store returns empty ones where that spares reading them.
     pub bodies: bool,
-    /// In which order they come.
+    /// Order of the results.
     pub order: SearchOrder,
 }
 
-/// The order in which a search finds resources. Of those that have one time, the order is that of the ids, ascending or
-/// descending as that of the times.
+/// Order of the results of a search. Resources of the same time are ordered by id, in the same direction as the times.
 ///
 /// ```
 /// use fhir_devices::search::ResourceType;
@@ -42,18 +42,18 @@ pub struct Search {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SearchOrder {
-    /// By their ids.
+    /// By id, ascending.
     #[default]
     Id,
-    /// By the times of their newest versions, the oldest first. For stores with
+    /// By time of the newest version, oldest first. For stores with
     /// [`search_by_time`](super::Capabilities::search_by_time).
     Updated,
-    /// The same, the newest first.
+    /// By time of the newest version, newest first. For the same stores.
     UpdatedDescending,
 }
 
 impl Search {
-    /// Returns every resource of a type, 50 a page, from the start.
+    /// Creates a search for every resource of a type, 50 a page, from the start.
     #[must_use]
     pub fn new(resource_type: ResourceType) -> Self {
         let limit = NonZeroU32::MIN.saturating_add(49);
@@ -82,7 +82,7 @@ impl Search {
         self
     }
 
-    /// Without bodies: what is wanted is which resources there are, in which versions and of which times.
+    /// Asks for keys, versions and times only, without bodies.
     ///
     /// ```
     /// use fhir_devices::store::Search;
@@ -109,7 +109,7 @@ impl Search {
         self
     }
 
-    /// Returns the page behind the one that gave `token`.
+    /// Asks for the page after the one that returned `token`.
     #[must_use]
     pub fn after(mut self, token: PageToken) -> Self {
         self.after = Some(token);

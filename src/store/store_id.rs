@@ -1,4 +1,4 @@
-//! The id shared by a blob store and its ledger.
+//! Id shared by a blob store and its ledger.
 
 use super::hex::{hex, number};
 use super::{BlobKey, BlobRef, Generation, InvalidText, Result, Sha256};
@@ -6,11 +6,13 @@ use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
 use std::str::FromStr;
 
-/// The id shared by the files and the ledger of a tenant, so that a foreign ledger is detected.
+/// Id shared by the files and the ledger of a tenant, so that a foreign ledger is detected.
 ///
-/// The ledger has it in a record. The store of update files has it as a *marker*: a blob with [fixed content](Self::CONTENT)
-/// whose generation is the id. So every [`BlobStore`](super::BlobStore) can hold one, also one without conditional writes,
-/// and damage to its bytes does no harm: only its name counts. The digest of the content begins with 25 zero bits, so that
+/// The ledger keeps the id in a record. The blob store keeps it as a *marker*: a blob with [fixed
+/// content](Self::CONTENT) whose generation is the id. So every [`BlobStore`](super::BlobStore) can hold a marker, even
+/// without conditional writes, and damage to its bytes does no harm: only its key counts. The digest of the content
+/// begins with 26 zero bits, so that markers are listed before every other blob. The text form is 32 hexadecimal digits
+/// in lower case.
 /// markers are listed before every other blob. The text form is 32 hexadecimal digits in lower case.
 ///
 /// ```
@@ -24,29 +26,29 @@ use std::str::FromStr;
 pub struct StoreId(pub u128);
 
 impl StoreId {
-    /// The content of every marker.
+    /// Content of every marker.
     pub const CONTENT: &'static str =
         "fhir-devices store marker, format 1: the generation is the id of the ledger. 1962313";
 
-    /// The digest of the content.
+    /// SHA-256 digest of the content.
     pub const DIGEST: Sha256 = Sha256([
         0x00, 0x00, 0x00, 0x3d, 0x96, 0xd2, 0xb1, 0x2e, 0x71, 0xa5, 0xcc, 0xa5, 0x7b, 0x40, 0xc9, 0xe0, 0xe8, 0x20,
         0x82, 0xab, 0x55, 0xea, 0x65, 0xbf, 0x22, 0x33, 0x29, 0x32, 0x09, 0x93, 0x08, 0xac,
     ]);
 
-    /// Returns the blob that marks a store with this id.
+    /// Returns the key of the marker with this id.
     #[must_use]
     pub fn marker(self) -> BlobKey {
         BlobKey { digest: Self::DIGEST, generation: Generation(self.0) }
     }
 
-    /// Digest and size of every marker.
+    /// Returns the digest and size of every marker.
     #[must_use]
     pub fn content() -> BlobRef {
         BlobRef { digest: Self::DIGEST, size: Self::CONTENT.len() as u64 }
     }
 
-    /// Returns the id that a marker carries; `None` for any other blob.
+    /// Returns the id of a marker; `None` for any other blob.
     #[must_use]
     pub fn of_marker(key: &BlobKey) -> Option<Self> {
         (key.digest == Self::DIGEST).then_some(Self(key.generation.0))

@@ -1,4 +1,4 @@
-//! Typed resources as stored bodies and index entries.
+//! Conversion of typed resources to stored bodies and index entries.
 
 use super::clock::to_millisecond;
 use super::{
@@ -13,13 +13,13 @@ use crate::search::{Criterion, IndexEntries, ResourceType, value::index_entries}
 use crate::validate::Valid;
 use std::collections::BTreeSet;
 
-/// How often an import looks at components that others write to meanwhile.
+/// Maximum number of tries of an import whose components change meanwhile.
 const IMPORT_TRIES: u32 = 8;
 
-/// A resource of a type that stores keep, or a [`Resource`] that may be one.
+/// Resource of a stored type, or a [`Resource`] that may be one.
 ///
-/// It is sealed: what is written is the JSON of a resource of this crate. A handle of a tenant writes it once it is
-/// [`Valid`]; a [`ResourceStore`] takes any write.
+/// The trait is sealed: the body is the JSON of a resource of this crate. A tenant handle writes the resource once it
+/// is [`Valid`]; a [`ResourceStore`] accepts any write.
 ///
 /// ```
 /// use fhir_devices::store::{Precondition, Storable};
@@ -33,19 +33,19 @@ const IMPORT_TRIES: u32 = 8;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Storable: sealed::Sealed + Clone + Send + Sync + 'static {
-    /// Returns the key under which it is kept.
+    /// Returns the key of the resource.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] when it has no id, or is of a type that is not stored.
+    /// [`StoreError::Invalid`] when the resource has no id, or is of a type that is not stored.
     fn key(&self) -> Result<Key>;
 
-    /// By what it is found.
+    /// Returns the index entries of the resource.
     fn index(&self) -> IndexEntries;
 
-    /// The body that is written: canonical JSON without the version and the time of the last update.
+    /// Returns the body to store: canonical JSON without `meta.versionId` and `meta.lastUpdated`.
     fn body(&self) -> String;
 
-    /// Returns the write of this resource as it is, valid or not. For that of a valid one, see [`Valid::write`].
+    /// Returns the write of this resource, valid or not. For a valid resource see [`Valid::write`].
     ///
     /// # Errors
     /// As [`key`](Self::key).
@@ -58,21 +58,21 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A resource of a type that stores keep.
+/// Resource of a stored type.
 ///
-/// The version and the time of the last update are the store's: they are left out of the body that is written, and
-/// set from the [`Version`] when it is read.
+/// The store assigns the version and the time of the last update: both are left out of the written body, and set from
+/// the [`Version`] when it is read.
 pub trait Stored: Storable {
-    /// Its type.
+    /// Resource type.
     const TYPE: ResourceType;
 
-    /// Its logical id.
+    /// Returns the logical id.
     fn logical_id(&self) -> Option<&Id>;
 
-    /// Names it.
+    /// Sets the logical id.
     fn set_logical_id(&mut self, id: Id);
 
-    /// Returns the resource as a version of it is, with the version and the time set.
+    /// Parses the resource of a version, and sets `meta.versionId` and `meta.lastUpdated`.
     ///
     /// # Errors
     /// [`StoreError::Gone`] for a deletion, [`StoreError::Corrupt`] when the body cannot be read.
@@ -163,7 +163,7 @@ fn without_id(kind: &str) -> StoreError {
     StoreError::invalid(format!("the {kind} has no id, wanted the one that it is stored under"))
 }
 
-/// Returns the JSON of a resource without the version and the time in its `meta`.
+/// Returns the JSON of a resource without `meta.versionId` and `meta.lastUpdated`.
 fn without_version(json: String, meta: &Meta) -> String {
     let Some(found) = member(&json, "meta") else { return json };
     let start = found.as_ptr() as usize - json.as_ptr() as usize;
@@ -179,17 +179,17 @@ fn corrupt(key: &Key, report: &crate::issue::Report) -> StoreError {
     StoreError::corrupt(format!("the body of `{key}` cannot be read: {report}"))
 }
 
-/// Sets the version and the time of the last update.
+/// Sets `meta.versionId` and `meta.lastUpdated` from a version.
 pub(crate) fn stamp(meta: &mut Meta, version: &Version) {
     meta.version_id = Id::new(version.version.to_string()).ok().map(Into::into);
     meta.last_updated = Instant::try_from(to_millisecond(version.last_updated)).ok().map(Into::into);
 }
 
 impl<S: ResourceStore + ?Sized> TenantResources<S> {
-    /// Returns the newest version of a resource, typed, with the version that the store knows it by.
+    /// Returns the newest version of a resource, parsed and as stored.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Gone`], [`StoreError::Corrupt`], or a fault of the store.
+    /// [`StoreError::NotFound`], [`StoreError::Gone`], [`StoreError::Corrupt`], or an error of the engine.
     pub async fn get<T: Stored>(&self, id: &str) -> Result<(T, Version)> {
         let version = self.read(&Key::new(T::TYPE, id)?).await?;
         Ok((self.typed(&version)?, version))
@@ -199,10 +199,9 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         T::from_version(version).map_err(|error| error.about(self.resource(&version.key)))
     }
 
-    /// Returns the resources of a type that meet all of the criteria, typed, each with the version that the store
-    /// knows it by.
+    /// Returns the resources of a type that meet all criteria, each parsed and as stored.
     ///
-    /// Everything is held in memory: the criteria must bound it.
+    /// All results are held in memory: the criteria must bound them.
     ///
     /// ```
     /// # use fhir_devices::{Device, Valid, backend::Memory, search::Criterion, store::TenantResources};
@@ -226,15 +225,16 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         found.into_iter().map(|version| Ok((self.typed(&version)?, version))).collect()
     }
 
-    /// Creates or replaces the resource of every entry of a Bundle, whatever its kind, under the ids that they have, and gives
-    /// their versions in the order of the entries. Nothing that they refer to is changed.
+    /// Creates or replaces the resource of every entry of a Bundle, whatever the Bundle's type, under the ids in the
+    /// entries, and returns their versions in the order of the entries. References are not changed.
     ///
-    /// It is one commit, all or nothing, where the store takes as many writes in one; otherwise several, one after another. Where
-    /// a component is overtaken by another writer between the look at it and its write, the import of that part begins anew.
+    /// The import is one commit, all or nothing, where the store accepts that many writes in one; otherwise several
+    /// commits, one after another. Where another writer changes a component between its read and its write, that commit
+    /// is tried again.
     ///
-    /// The updates of a component belong to its update service: a component that is there keeps those that it has, whatever its
-    /// entry says of updates. One that is not there gets those of its entry, as a copy of a store is read in; of these, the
-    /// service removes what its ledger does not know. The ledger itself is not asked here.
+    /// The updates of a component belong to its update service: an existing component keeps its updates, whatever its
+    /// entry says. A component that does not exist gets those of its entry, as when a backup is restored; the update
+    /// service removes those that its ledger does not know. The import itself does not read the ledger.
     ///
     /// ```
     /// # use fhir_devices::{Bundle, DeviceComponent, Valid, backend::Memory, store::TenantResources};
@@ -253,8 +253,9 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// ```
     ///
     /// # Errors
-    /// [`StoreError::Invalid`], before anything is written, for a resource that has no id, is of a type that is not stored, or
-    /// is there twice; otherwise as [`commit`](Self::commit). The index is that of the resource in the Bundle.
+    /// [`StoreError::Invalid`], before anything is written, for a resource that has no id, is of a type that is not
+    /// stored, or appears twice; otherwise as [`commit`](Self::commit). The index is that of the resource in the
+    /// Bundle.
     pub async fn import(&self, bundle: &Valid<Bundle>) -> Result<Vec<Version>, CommitError> {
         let mut keys = BTreeSet::new();
         let mut resources = Vec::new();
@@ -279,7 +280,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         Ok(made)
     }
 
-    /// Writes resources of a valid Bundle in one commit.
+    /// Writes some resources of a valid Bundle in one commit.
     async fn import_part(&self, part: &[&Resource]) -> Result<Vec<Version>, CommitError> {
         let mut tries = IMPORT_TRIES;
         loop {
@@ -287,7 +288,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
             for (at, resource) in part.iter().enumerate() {
                 let write = match resource {
                     Resource::DeviceComponent(component) => self.import_component(component).await,
-                    // It was validated with its Bundle.
+                    // The resource was validated with its Bundle.
                     resource => ValidWrite::entry(resource, Precondition::None),
                 };
                 writes.push(write.map_err(|error| CommitError::at(at, error))?);
@@ -307,7 +308,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         }
     }
 
-    /// Returns the write of a component that keeps the updates which it has.
+    /// Returns the write of a component that keeps the updates of its stored version.
     async fn import_component(&self, component: &DeviceComponent) -> Result<ValidWrite> {
         let (key, is_update) =
             (component.key()?, |one: &Extension| CanonicalName::AvailableUpdate.matches(one.url.as_str()));
@@ -328,8 +329,8 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// Writes a valid resource under its id.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] when it has no id or is of a type that is not stored, [`StoreError::Conflict`] or
-    /// [`StoreError::AlreadyExists`] when the precondition does not hold, or a fault of the store.
+    /// [`StoreError::Invalid`] when the resource has no id or is of a type that is not stored, [`StoreError::Conflict`]
+    /// or [`StoreError::AlreadyExists`] when the precondition fails, or an error of the engine.
     pub async fn put<T: Storable>(&self, resource: &Valid<T>, when: Precondition) -> Result<Version> {
         self.write(resource.write(when)?).await
     }

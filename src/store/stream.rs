@@ -1,4 +1,4 @@
-//! Byte streams, independent of a runtime.
+//! Byte streams that need no runtime.
 
 use super::{Result, StoreError, Subject};
 use bytes::{Bytes, BytesMut};
@@ -8,9 +8,9 @@ use std::io::Read;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// A stream of bytes with back pressure: the consumer polls each chunk.
+/// Stream of bytes with back pressure: the consumer polls each chunk.
 ///
-/// After an error nothing more comes, and what came so far is not the whole.
+/// After an error the stream ends, and the bytes so far are incomplete.
 ///
 /// ```
 /// use fhir_devices::store::{ByteStream, stream};
@@ -23,12 +23,12 @@ use std::task::{Context, Poll, ready};
 /// ```
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send + 'static>>;
 
-/// The number of bytes that [`from_reader`] reads at a time.
+/// Chunk size of [`from_reader`] in bytes.
 const READ_CHUNK: usize = 64 << 10;
 
 struct Iter<I>(I);
 
-/// The iterator is never pinned: it is only reached through `&mut`.
+/// The iterator is never pinned: it is only accessed through `&mut`.
 impl<I> Unpin for Iter<I> {}
 
 impl<I: Iterator<Item = Result<Bytes>>> Stream for Iter<I> {
@@ -53,7 +53,7 @@ pub fn once(chunk: impl Into<Bytes>) -> ByteStream {
     chunks([chunk.into()])
 }
 
-/// Returns a stream of chunks that are at hand.
+/// Returns a stream of chunks in memory.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -69,8 +69,8 @@ where
 
 /// Returns a stream of the bytes of a reader, such as a file, read in chunks of 64 KiB as the consumer polls.
 ///
-/// Reading blocks the polling thread, which is right for local files and tests. A service turns the body of a request into
-/// a stream of its own: any `Stream` of `Result<Bytes, StoreError>` can be boxed and pinned.
+/// Reading blocks the polling thread, which is right for local files and tests. A service makes a stream of the body of
+/// a request by boxing and pinning any `Stream` of `Result<Bytes, StoreError>`.
 ///
 /// ```
 /// use fhir_devices::store::stream;
@@ -103,7 +103,7 @@ pub fn from_reader(mut reader: impl Read + Send + 'static) -> ByteStream {
     })))
 }
 
-/// Returns a stream of chunks any of which may fail.
+/// Returns a stream of chunks, each of which may be an error.
 ///
 /// ```
 /// use fhir_devices::store::{StoreError, stream};
@@ -117,7 +117,7 @@ where
     Box::pin(Iter(chunks.into_iter()))
 }
 
-/// Returns the same bytes; an error says what they are of.
+/// Adds a subject to the errors of a stream.
 pub(crate) fn about(body: ByteStream, subject: Subject) -> ByteStream {
     Box::pin(About { body, subject: Some(subject) })
 }
@@ -159,7 +159,7 @@ pub async fn next(stream: &mut ByteStream) -> Option<Result<Bytes>> {
     poll_fn(|cx| stream.as_mut().poll_next(cx)).await
 }
 
-/// Returns all bytes in one piece, if they are no more than `limit`.
+/// Returns all bytes of a stream in one piece, at most `limit`.
 ///
 /// ```
 /// use fhir_devices::store::stream;

@@ -1,4 +1,4 @@
-//! Tenants.
+//! Tenant names.
 
 use super::InvalidText;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
@@ -6,10 +6,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// One customer of a service, whose data no other may see: 1 to 64 of `a`-`z`, `0`-`9` and `-`.
+/// Customer of a service, whose data no other tenant may see: 1 to 64 of `a`-`z`, `0`-`9` and `-`.
 ///
-/// There is no default and no reserved name, and two tenants are compared exactly. The text form is safe as a path
-/// segment and as part of a key.
+/// No name is a default or reserved, and names are compared exactly. The text form is safe as a path segment and as
+/// part of a key.
 ///
 /// ```
 /// use fhir_devices::store::Tenant;
@@ -23,10 +23,10 @@ use std::sync::Arc;
 pub struct Tenant(Arc<str>);
 
 impl Tenant {
-    /// Checks a name.
+    /// Creates a tenant from its name.
     ///
     /// # Errors
-    /// [`InvalidText`] when it is empty, longer than 64 characters, or holds another character.
+    /// [`InvalidText`] when the name is empty, longer than 64 characters, or holds another character.
     pub fn new(name: &str) -> Result<Self, InvalidText> {
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if name.is_empty() || name.len() > 64 {

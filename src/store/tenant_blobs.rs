@@ -1,4 +1,4 @@
-//! Tenant handles: a store of blobs with the tenant fixed.
+//! Handle of a blob store for one tenant.
 
 use super::{
     BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, ByteStream,
@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use url::Url;
 
-/// A store of blobs with the tenant fixed in the value: no method takes one.
+/// Blob store with a fixed tenant: no method takes one.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -36,7 +36,7 @@ pub struct TenantBlobs<S: ?Sized = dyn BlobStore> {
 }
 
 impl<S: BlobStore + ?Sized> TenantBlobs<S> {
-    /// Fixes the tenant.
+    /// Creates a handle for a tenant.
     pub fn new(store: Arc<S>, tenant: Tenant) -> Self {
         Self { tenant, store }
     }
@@ -67,21 +67,21 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
         Ok(Box::new(NamedWriter { tenant: self.tenant.clone(), inner }))
     }
 
-    /// Writes a whole stream, and tells what blob it is.
+    /// Stores a whole stream, and returns the digest and size of its bytes.
     ///
     /// # Errors
-    /// The error of the stream, upon which nothing is stored; otherwise as [`BlobWriter`].
+    /// The error of the stream, and nothing is stored; otherwise as [`BlobWriter`].
     pub async fn put(&self, generation: Generation, body: ByteStream) -> Result<(BlobRef, PutOutcome)> {
         self.put_checked(generation, body, |_| Ok(()))
             .await
             .map_err(|error| error.about(Subject::Tenant(self.tenant.clone())))
     }
 
-    /// Writes a whole stream, which must be the blob `want`.
+    /// Stores a whole stream, whose bytes must match `want`.
     ///
     /// # Errors
-    /// [`Mismatch`](super::StoreError::Mismatch) when it is another; the error of the stream; otherwise as [`BlobWriter`]. Nothing is
-    /// stored then.
+    /// [`Mismatch`](super::StoreError::Mismatch) when the bytes differ; the error of the stream; otherwise as
+    /// [`BlobWriter`]. Nothing is stored then.
     pub async fn put_expecting(&self, want: BlobRef, generation: Generation, body: ByteStream) -> Result<PutOutcome> {
         let put = self.put_checked(generation, body, |found| want.verify_written(found)).await;
         put.map(|(_, outcome)| outcome).map_err(|error| error.about(self.blob(&want.key(generation))))
@@ -107,14 +107,14 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
         match passed.await {
             Ok(blob) => Ok((blob, writer.commit(blob, generation).await?)),
             Err(error) => {
-                // What failed first is what the caller wants to know; the abort is a matter of tidiness.
+                // The caller needs the first error; an error of the abort is ignored.
                 let _ = writer.abort().await;
                 Err(error)
             }
         }
     }
 
-    /// Returns the bytes of a blob, or some of them.
+    /// Returns the bytes of a blob or of a range.
     ///
     /// # Errors
     /// As [`BlobStore::get`].
@@ -123,7 +123,7 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
         Ok(BlobRead { body: stream::about(read.body, self.blob(key)), ..read })
     }
 
-    /// Returns whether a blob is there, and its size.
+    /// Returns the digest and size of a blob.
     ///
     /// # Errors
     /// As [`BlobStore::head`].
@@ -131,7 +131,7 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
         self.store.head(&self.tenant, key).await.map_err(|error| error.about(self.blob(key)))
     }
 
-    /// Deletes a blob, if it is there.
+    /// Deletes a blob if it exists.
     ///
     /// # Errors
     /// As [`BlobStore::delete`].
@@ -139,7 +139,7 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
         self.store.delete(&self.tenant, key).await.map_err(|error| error.about(self.blob(key)))
     }
 
-    /// One page of the blobs.
+    /// Returns one page of the blobs.
     ///
     /// # Errors
     /// As [`BlobStore::list`].
@@ -148,7 +148,7 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
         found.map_err(|error| error.about(Subject::Tenant(self.tenant.clone())))
     }
 
-    /// Returns an address at which the blob can be fetched.
+    /// Returns a URL at which the blob can be fetched.
     ///
     /// # Errors
     /// As [`BlobStore::url`].
@@ -157,7 +157,7 @@ impl<S: BlobStore + ?Sized> TenantBlobs<S> {
     }
 }
 
-/// A writer whose errors say whose file it is.
+/// Blob writer whose errors name the tenant.
 struct NamedWriter {
     tenant: Tenant,
     inner: Box<dyn BlobWriter>,

@@ -1,4 +1,4 @@
-//! Tenant handles: a ledger with the tenant fixed.
+//! Handle of a ledger for one tenant.
 
 use super::{
     Applied, Change, CommitError, Ledger, LedgerKey, LedgerRecord, Page, PageToken, Result, Revision, StoreError,
@@ -8,7 +8,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// A ledger with the tenant fixed in the value: no method takes one.
+/// Ledger with a fixed tenant: no method takes one.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -30,12 +30,12 @@ pub struct TenantLedger<L: ?Sized = dyn Ledger> {
 }
 
 impl<L: Ledger + ?Sized> TenantLedger<L> {
-    /// Fixes the tenant.
+    /// Creates a handle for a tenant.
     pub fn new(ledger: Arc<L>, tenant: Tenant) -> Self {
         Self { tenant, ledger }
     }
 
-    /// Returns what a call about a record is about.
+    /// Returns the subject of a call about a record.
     fn record(&self, key: &LedgerKey) -> Subject {
         Subject::Record(self.tenant.clone(), key.clone())
     }
@@ -46,13 +46,13 @@ impl<L: Ledger + ?Sized> TenantLedger<L> {
         &self.tenant
     }
 
-    /// Returns the most changes of a commit that the ledger takes.
+    /// Returns the maximum number of changes of a commit.
     #[must_use]
     pub fn max_changes(&self) -> usize {
         self.ledger.max_changes()
     }
 
-    /// Returns the newest revision of a record, if there is one.
+    /// Returns the newest revision of a record, if the record exists.
     ///
     /// # Errors
     /// As [`Ledger::get`].
@@ -78,14 +78,14 @@ impl<L: Ledger + ?Sized> TenantLedger<L> {
         })
     }
 
-    /// Applies changes, and finds out what became of it where the answer is lost.
+    /// Applies changes, and reads the records to find the outcome when the reply is lost.
     ///
     /// # Guarantees
-    /// `Ok` means that the changes were applied, once, by this call. The values tell it: no other writer may write the value
-    /// of the first change that writes one.
+    /// `Ok` means that this call applied the changes, once. It decides by the values: no other writer may write the
+    /// value of the first change that has one.
     ///
     /// # Errors
-    /// `Indeterminate` when the outcome stays unknown, or nothing but deletions was asked for; otherwise as
+    /// `Indeterminate` when the outcome stays unknown, or the changes are deletions only; otherwise as
     /// [`Ledger::apply`].
     pub async fn apply_resolved(&self, changes: Vec<Change>) -> Result<Vec<Revision>, CommitError> {
         let lost = match self.apply(changes.clone()).await {
@@ -97,7 +97,7 @@ impl<L: Ledger + ?Sized> TenantLedger<L> {
         let unknown = |error: StoreError| StoreError::indeterminate(Some(Box::new(error))).about(about.clone());
         match self.get(&sign.key).await {
             Ok(Some(found)) if Some(&found.value) == sign.value.as_ref() => {}
-            // Nothing was applied yet, though the engine may still be at it: only who tries again can tell.
+            // Nothing is applied yet, but the engine may still be applying it: only a repetition can tell.
             Ok(_) => return Err(lost),
             Err(error) => return Err(unknown(error).into()),
         }
@@ -109,7 +109,7 @@ impl<L: Ledger + ?Sized> TenantLedger<L> {
         Ok(revisions)
     }
 
-    /// One page of the records under a prefix.
+    /// Returns one page of the records under a prefix.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
@@ -123,7 +123,7 @@ impl<L: Ledger + ?Sized> TenantLedger<L> {
         found.map_err(|error| error.about(Subject::Records(self.tenant.clone(), prefix.clone())))
     }
 
-    /// Returns every record under a prefix. Everything is held in memory: the prefix must bound it.
+    /// Returns every record under a prefix. All records are held in memory: the prefix must bound them.
     ///
     /// # Errors
     /// As [`Ledger::scan`].

@@ -1,4 +1,4 @@
-//! Tenant handles: a store with the tenant fixed.
+//! Handle of a resource store for one tenant.
 
 use super::{
     Applied, Capabilities, Changes, CommitError, Key, Page, PageToken, Precondition, ResourceStore, Result, Search,
@@ -11,9 +11,9 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// A store with the tenant fixed in the value: no method takes one.
+/// Resource store with a fixed tenant: no method takes one.
 ///
-/// It is cheap to clone, and its futures need no runtime of their own.
+/// The handle is cheap to clone, and its futures need no runtime of their own.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -43,19 +43,19 @@ pub struct TenantResources<S: ?Sized = dyn ResourceStore> {
 }
 
 impl<S: ResourceStore + ?Sized> TenantResources<S> {
-    /// Fixes the tenant.
+    /// Creates a handle for a tenant.
     pub fn new(store: Arc<S>, tenant: Tenant) -> Self {
         Self { tenant, store, own: None }
     }
 
-    /// Reads absolute references to this base, which is that of the tenant's own service, for references to this store.
+    /// Sets the base URL of the tenant's own service: absolute references to it count as references to this store.
     #[must_use]
     pub fn at(mut self, own: OwnBase) -> Self {
         self.own = Some(own);
         self
     }
 
-    /// Returns the base of the tenant's own service, where it is known.
+    /// Returns the base URL of the tenant's own service, if set.
     #[must_use]
     pub fn own_base(&self) -> Option<&OwnBase> {
         self.own.as_ref()
@@ -67,7 +67,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         &self.tenant
     }
 
-    /// Returns what a call about a resource is about.
+    /// Returns the subject of a call about a resource.
     pub(super) fn resource(&self, key: &Key) -> Subject {
         Subject::Resource(self.tenant.clone(), key.clone())
     }
@@ -86,7 +86,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         self.store.read(&self.tenant, key).await.map_err(|error| error.about(self.resource(key)))
     }
 
-    /// One version, a deletion included.
+    /// Returns one version, which may be a deletion.
     ///
     /// # Errors
     /// As [`ResourceStore::vread`].
@@ -98,29 +98,30 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     /// Creates a resource under its id.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] when it has no id or is of a type that is not stored, [`StoreError::AlreadyExists`] when it is
-    /// there; otherwise as [`ResourceStore::commit`].
+    /// [`StoreError::Invalid`] when the resource has no id or is of a type that is not stored,
+    /// [`StoreError::AlreadyExists`] when it exists; otherwise as [`ResourceStore::commit`].
     pub async fn create<T: Storable>(&self, resource: &Valid<T>) -> Result<Version> {
         self.put(resource, Precondition::Absent).await
     }
 
-    /// Replaces the version that the caller has seen.
+    /// Replaces the version that the caller has read.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when it is no longer the newest; otherwise as [`create`](Self::create).
+    /// [`StoreError::Conflict`] when that is no longer the newest; otherwise as [`create`](Self::create).
     pub async fn update<T: Storable>(&self, resource: &Valid<T>, version: VersionId) -> Result<Version> {
         self.put(resource, Precondition::Version(version)).await
     }
 
-    /// Deletes a resource, and gives the version that stands for the deletion.
+    /// Deletes a resource, and returns the version of the deletion.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] and [`StoreError::Gone`] when there is none; otherwise as [`ResourceStore::commit`].
+    /// [`StoreError::NotFound`] and [`StoreError::Gone`] when it does not exist; otherwise as
+    /// [`ResourceStore::commit`].
     pub async fn delete(&self, key: Key, when: Precondition) -> Result<Version> {
         self.write(ValidWrite::delete(key, when)).await
     }
 
-    /// Writes one thing.
+    /// Applies one write.
     ///
     /// # Errors
     /// As [`ResourceStore::commit`], without the index.
@@ -129,7 +130,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         made.pop().ok_or_else(|| StoreError::corrupt("a commit of one write gave no version"))
     }
 
-    /// Writes several things, all or nothing.
+    /// Applies writes, all or none.
     ///
     /// # Errors
     /// As [`ResourceStore::commit`].
@@ -147,25 +148,25 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         })
     }
 
-    /// Writes one thing and finds out what became of it, even where an answer is lost or this is a repetition.
+    /// Applies one write, and finds its outcome even when a reply is lost or the call is a repetition.
     ///
     /// # Flow
-    /// The write is sent. When its outcome is unknown, or when a condition fails that the write's own first try would have
-    /// made fail, the versions are searched for its id: if it is there, that version is the answer. If not, an
-    /// unknown write is sent again, up to three times in all, provided that its precondition lets it be applied only once
-    /// (`Absent`, `Version`).
+    /// The write is sent. When its outcome is unknown, or when a precondition fails that an earlier try of the same
+    /// write could have made fail, the versions are searched for its id: a version with the id is the result. Without
+    /// one, a write of unknown outcome is sent again, up to three times in all, provided that its precondition lets it
+    /// be applied only once (`Absent`, `Version`).
     ///
     /// # Guarantees
     /// `Ok` means that the write was applied, once. An error whose [`applied`](StoreError::applied) is `No` means that no
     /// try of this call was applied.
     ///
     /// # Assumptions
-    /// The write has an id of its own. The store keeps the versions that are made meanwhile; where it does not, more outcomes
-    /// stay unknown. For `Absent`: nobody deletes the resource while the call goes on.
+    /// The write has an id of its own. The store keeps the versions made meanwhile; where it does not, more outcomes
+    /// stay unknown. For `Absent`: nobody deletes the resource during the call.
     ///
     /// # Errors
-    /// `Invalid` without a write id; `Indeterminate` when the outcome stays unknown; where a condition fails and the versions
-    /// cannot be seen now, the error of the look; otherwise as [`ResourceStore::commit`].
+    /// `Invalid` without a write id; `Indeterminate` when the outcome stays unknown; where a precondition fails and the
+    /// versions cannot be read now, the error of that read; otherwise as [`ResourceStore::commit`].
     pub async fn write_resolved(&self, write: ValidWrite) -> Result<Version> {
         let Some(id) = write.write_id else {
             return Err(StoreError::invalid("a write needs an id to be resolved"));
@@ -192,11 +193,11 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
                 matches!((&found, write.precondition), (Ok(WriteTrace::OfAnother), Precondition::Version(_)));
             match found {
                 Ok(WriteTrace::Found(version)) => return Ok(version),
-                // The condition failed, and either nothing was sent before or the version was made by someone else.
+                // The precondition failed, and either nothing was sent before or another write made the version.
                 Ok(_) if own_doing && (!unknown || passed_by) => return Err(error),
                 Ok(_) if once && !own_doing && tries > 0 => {}
                 Ok(_) => return Err(StoreError::indeterminate(Some(Box::new(error))).about(self.resource(&write.key))),
-                // A try of an earlier call may have made the condition fail: that is to be looked for again.
+                // A try of an earlier call may have made the precondition fail: the caller must look again.
                 Err(unread) if !unknown && (unread.is_transient() || unread.applied() == Applied::Unknown) => {
                     return Err(unread);
                 }
@@ -215,7 +216,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
             self.read(key).await.map(|version| WriteTrace::of(version, id, WriteTrace::None))
         } else if let Precondition::Version(base) = write.precondition {
             self.vread(key, base.next()).await.map(|version| {
-                // A deletion that has lost its id may be the one looked for.
+                // A deletion whose write id is lost may be the wanted one.
                 let nameless = write.body.is_none() && version.is_deleted() && !capabilities.deletion_write_ids;
                 WriteTrace::of(version, id, if nameless { WriteTrace::None } else { WriteTrace::OfAnother })
             })
@@ -242,7 +243,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         }
     }
 
-    /// One page of what meets the criteria.
+    /// Returns one page of the resources that meet the criteria.
     ///
     /// # Errors
     /// As [`ResourceStore::search`].
@@ -251,7 +252,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         found.map_err(|error| error.about(Subject::Resources(self.tenant.clone(), search.resource_type)))
     }
 
-    /// The same page, with resources to which those of the page refer by these parameters.
+    /// Returns the page of [`search`](Self::search), with resources that its results reference by these parameters.
     ///
     /// # Errors
     /// As [`ResourceStore::search_with_targets`].
@@ -264,9 +265,9 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         found.map_err(|error| error.about(Subject::Resources(self.tenant.clone(), search.resource_type)))
     }
 
-    /// Everything that meets the criteria, page after page.
+    /// Returns all resources that meet the criteria, page after page.
     ///
-    /// Everything is held in memory: the criteria must bound it.
+    /// All results are held in memory: the criteria must bound them.
     ///
     /// # Errors
     /// As [`ResourceStore::search`].
@@ -282,7 +283,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         }
     }
 
-    /// One page of the versions of a resource, newest first.
+    /// Returns one page of the versions of a resource, newest first.
     ///
     /// # Errors
     /// As [`ResourceStore::history`].
@@ -291,7 +292,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         history.map_err(|error| error.about(self.resource(key)))
     }
 
-    /// One page of the versions of all resources, by time.
+    /// Returns one page of the versions of all resources, by time.
     ///
     /// ```
     /// # use fhir_devices::{Device, Valid, backend::Memory, store::{Changes, TenantResources}};
@@ -315,7 +316,7 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         self.store.changes(&self.tenant, changes).await
     }
 
-    /// Forgets the oldest versions of a resource, so that at most `keep` are left; gives how many were forgotten.
+    /// Removes the oldest versions of a resource, so that at most `keep` remain; returns how many were removed.
     ///
     /// # Errors
     /// As [`ResourceStore::prune_history`].
@@ -324,11 +325,12 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
         pruned.map_err(|error| error.about(self.resource(key)))
     }
 
-    /// The same for every living resource of a type, page after page. A resource of no more versions than `keep` is not
-    /// touched. That of a deleted resource stays, since no search finds it.
+    /// Removes the oldest versions of every existing resource of a type, page after page, so that at most `keep` of
+    /// each remain; returns how many were removed. The history of a deleted resource stays, since no search finds it.
     ///
     /// # Errors
-    /// As [`ResourceStore::search`] and [`ResourceStore::prune_history`]. What was forgotten until then stays so.
+    /// As [`ResourceStore::search`] and [`ResourceStore::prune_history`]. Versions removed before the error stay
+    /// removed.
     pub async fn prune_histories(&self, of: ResourceType, keep: NonZeroU32) -> Result<u64> {
         let (mut search, mut forgotten) = (Search::new(of), 0);
         loop {
@@ -349,13 +351,13 @@ impl<S: ResourceStore + ?Sized> TenantResources<S> {
     }
 }
 
-/// What the history of a resource tells about one write.
+/// Result of looking for one write in the history of a resource.
 enum WriteTrace {
     /// The write made this version.
     Found(Version),
-    /// The only version that it could have made was made by another write.
+    /// Another write made the only version that the write could have made.
     OfAnother,
-    /// The write made none of the versions that are kept.
+    /// No kept version has the id of the write.
     None,
 }
 

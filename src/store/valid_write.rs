@@ -5,10 +5,10 @@ use crate::resource::Resource;
 use crate::validate::Valid;
 use std::ops::Deref;
 
-/// A [`Write`] of a resource that is [`Valid`], or a deletion. [`TenantResources`](super::TenantResources) takes nothing else.
+/// [`Write`] of a [`Valid`] resource, or a deletion. [`TenantResources`](super::TenantResources) accepts nothing else.
 ///
-/// [`Valid::write`] makes one, [`ValidWrite::delete`] another. It is read as the [`Write`] that it is, and cannot be
-/// changed but for its id.
+/// [`Valid::write`] and [`ValidWrite::delete`] create one. It dereferences to [`Write`], and only its write id can be
+/// changed.
 ///
 /// ```
 /// use fhir_devices::store::{Precondition, ValidWrite, WriteId};
@@ -22,7 +22,7 @@ use std::ops::Deref;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A write of any bytes is no such write:
+/// A write of arbitrary bytes does not convert:
 ///
 /// ```compile_fail,E0308
 /// use fhir_devices::backend::Memory;
@@ -37,7 +37,7 @@ use std::ops::Deref;
 pub struct ValidWrite(Write);
 
 impl ValidWrite {
-    /// Deletes what is there under the condition.
+    /// Creates a deletion under a precondition.
     #[must_use]
     pub fn delete(key: Key, when: Precondition) -> Self {
         Self(Write::delete(key, when))
@@ -54,11 +54,11 @@ impl ValidWrite {
         resource.to_write(when).map(Self)
     }
 
-    /// Returns the write of a resource over the version that it was read from, with updates of ours attached, marked
-    /// or taken off.
+    /// Returns the write of a resource over the version that it was read from, with updates attached, marked or removed
+    /// by this crate.
     ///
-    /// Another program may have stored what is not valid. That is no reason to keep an update from being withdrawn from it, so
-    /// that it is not asked here: nothing is written but what the store has, and the updates.
+    /// Another program may have stored an invalid resource. An update must be withdrawn from it all the same, so that
+    /// the resource is not validated here: the write holds only the stored resource and the updates.
     pub(crate) fn over<T: Stored>(read: &Version, resource: &T) -> Result<Self> {
         resource.to_write(Precondition::Version(read.version)).map(Self)
     }
@@ -79,10 +79,11 @@ impl From<ValidWrite> for Write {
 }
 
 impl<T: Storable> Valid<T> {
-    /// Returns the write of this resource, for a handle of a tenant.
+    /// Returns the write of this resource, for a tenant handle.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`](super::StoreError::Invalid) when it has no id, or is of a type that is not stored.
+    /// [`StoreError::Invalid`](super::StoreError::Invalid) when the resource has no id, or is of a type that is not
+    /// stored.
     pub fn write(&self, when: Precondition) -> Result<ValidWrite> {
         self.to_write(when).map(ValidWrite)
     }

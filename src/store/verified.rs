@@ -1,4 +1,4 @@
-//! Verifying the digest of a stream while it is read.
+//! Verification of the digest of a stream while it is read.
 
 use super::{BlobHasher, BlobRef, BoxFuture, ByteStream, Result, StoreError};
 use bytes::Bytes;
@@ -6,12 +6,11 @@ use futures_core::Stream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// A callback before a reader gets the error for damaged bytes.
+/// Callback that runs before the reader gets the error for damaged bytes.
 pub(crate) type OnDamage = Box<dyn FnOnce(&StoreError) -> BoxFuture<'static, ()> + Send>;
 
-/// Returns the bytes of `body`, which are to be those of `blob`. One chunk is always held back, so that the last one
-/// is given out only when all of them were found to be right: a reader never has as many bytes as it expects where
-/// they are not.
+/// Returns the stream `body`, verified against `blob`. One chunk is always held back, so that the last one is passed on
+/// only after all bytes were verified: of damaged bytes a reader never gets the full number.
 pub(crate) fn verified(body: ByteStream, blob: BlobRef, on_damage: Option<OnDamage>) -> ByteStream {
     let state = State::Reading { hasher: BlobHasher::new(), held: None };
     Box::pin(Verified { body, blob, on_damage, state })
