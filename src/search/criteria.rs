@@ -1,23 +1,23 @@
-//! The criteria of a search in a form in which a resource is checked without going through all values that are asked for.
+//! Criteria of a search, arranged so that matching a resource does not scan all wanted values.
 
 use super::{Criterion, IndexEntries, Parameter, TokenMatch};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
 
-/// Texts that begin in one of several ways.
+/// Set of text prefixes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Beginnings(BTreeSet<SmolStr>);
 
 impl Beginnings {
-    /// Returns whether there is no way.
+    /// Returns whether there is no prefix.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns whether a text begins in one of the ways.
+    /// Returns whether a text starts with one of the prefixes.
     pub(crate) fn meet(&self, text: &str) -> bool {
-        // None of them begins another, so that only the last one before the text can begin it.
+        // No prefix starts with another, so that only the last one before the text can match.
         self.0
             .range::<str, _>((Bound::Unbounded, Bound::Included(text)))
             .next_back()
@@ -38,11 +38,11 @@ impl FromIterator<SmolStr> for Beginnings {
     }
 }
 
-/// What is asked for of one parameter.
+/// Wanted values of one parameter.
 #[derive(Debug, Default)]
 struct OfParameter {
     values: HashSet<SmolStr>,
-    /// By the value, the systems that it may have.
+    /// Wanted systems by value.
     exact: BTreeMap<SmolStr, HashSet<Option<SmolStr>>>,
     systems: HashSet<SmolStr>,
     beginnings: Beginnings,
@@ -58,7 +58,7 @@ impl OfParameter {
     }
 }
 
-/// One criterion, with everything of which one must be met.
+/// Alternatives, one of which must match.
 #[derive(Debug, Default)]
 struct AnyOf {
     ids: HashSet<SmolStr>,
@@ -95,7 +95,7 @@ impl AnyOf {
     }
 }
 
-/// Criteria that must all be met.
+/// Criteria that must all match.
 #[derive(Debug)]
 pub(crate) struct Criteria(Vec<AnyOf>);
 
@@ -104,7 +104,7 @@ impl Criteria {
         Self(all.iter().map(AnyOf::of).collect())
     }
 
-    /// Returns whether a resource with this id and these entries, each with its system and its value, meets all.
+    /// Returns whether a resource with this id and these entries, each with its system and value, matches all criteria.
     pub(crate) fn meet<'e, E: Iterator<Item = (Parameter, Option<&'e str>, &'e str)>>(
         &self,
         id: &str,
@@ -118,7 +118,7 @@ impl Criteria {
         })
     }
 
-    /// Returns the same, of the entries of a resource.
+    /// Returns whether a resource with this id and index matches all criteria.
     #[cfg_attr(not(any(feature = "cosmos", feature = "redb")), allow(dead_code, reason = "these backends ask it"))]
     pub(crate) fn matches(&self, id: &str, index: &IndexEntries) -> bool {
         let entries = || index.iter().map(|(parameter, token)| (parameter, token.system.as_deref(), &*token.value));

@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-/// The four forms in which FHIR asks for a token.
+/// The four forms of a FHIR token search.
 ///
-/// The text form is that of a search parameter, with `\` before a `|`, `,`, `$` or `\` of the value.
+/// The text form is that of a search parameter, with `\` before `|`, `,`, `$` and `\` in the value.
 ///
 /// ```
 /// use fhir_devices::search::{Token, TokenMatch};
@@ -110,10 +110,10 @@ impl fmt::Display for TokenMatch {
     }
 }
 
-/// A criterion of a search.
+/// Criterion of a search.
 ///
-/// Its values are in the form of [`Parameter::fold`]; [`is`](Self::is), [`begins`](Self::begins) and the shorter ones see to
-/// that.
+/// Values are normalised by [`Parameter::fold`]; [`is`](Self::is), [`begins`](Self::begins) and the other constructors
+/// do so.
 ///
 /// ```
 /// use fhir_devices::search::{Criterion, Parameter};
@@ -126,15 +126,15 @@ impl fmt::Display for TokenMatch {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Criterion {
-    /// Its logical id.
+    /// The logical id is this one.
     Id(SmolStr),
-    /// Its logical id is one of these.
+    /// The logical id is one of these.
     AnyId(BTreeSet<SmolStr>),
-    /// An index entry of the parameter matches. References, texts and addresses have no system.
+    /// An index entry of the parameter matches. References, texts and URIs have no system.
     Is(Parameter, TokenMatch),
     /// An index entry of the parameter begins with this text, byte for byte.
     Begins(Parameter, SmolStr),
-    /// One of these is met; an empty list matches nothing.
+    /// One of these criteria matches; an empty list matches nothing.
     AnyOf(Vec<Criterion>),
 }
 
@@ -161,38 +161,38 @@ impl Criterion {
         Self::Begins(parameter, parameter.fold(text))
     }
 
-    /// Returns the value of a parameter without a system: a reference, a whole text, an address.
+    /// Creates a criterion for a parameter without a system: a reference, a whole text, or a URI.
     #[must_use]
     pub fn value(parameter: Parameter, value: &str) -> Self {
         Self::Is(parameter, TokenMatch::Value(parameter.fold(value)))
     }
 
-    /// Returns the Device that it belongs to, as the reference is written: `Device/pump`.
+    /// Creates a criterion for the source Device, by its reference as written: `Device/pump`.
     #[must_use]
     pub fn source(reference: &str) -> Self {
         Self::value(Parameter::Source, reference)
     }
 
-    /// Returns the component that it is part of, as the reference is written: `DeviceComponent/mds`.
+    /// Creates a criterion for the parent component, by its reference as written: `DeviceComponent/mds`.
     #[must_use]
     pub fn parent(reference: &str) -> Self {
         Self::value(Parameter::Parent, reference)
     }
 
-    /// One of its identifiers.
+    /// Creates a criterion for an identifier.
     #[must_use]
     pub fn identifier(wanted: TokenMatch) -> Self {
         Self::is(Parameter::Identifier, wanted)
     }
 
-    /// One of the codings of its `type`.
+    /// Creates a criterion for a coding of `type`.
     #[must_use]
     #[doc(alias = "type")]
     pub fn kind(wanted: TokenMatch) -> Self {
         Self::is(Parameter::Type, wanted)
     }
 
-    /// Returns whether a resource with this id and these entries meets it.
+    /// Returns whether a resource with this id and these index entries matches.
     #[must_use]
     pub fn matches(&self, id: &str, index: &IndexEntries) -> bool {
         match self {

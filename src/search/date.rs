@@ -1,9 +1,9 @@
-//! Dates of a search: a span of time, and how a moment must lie to it.
+//! Date search parameters: a time span with a comparison prefix.
 
 use crate::primitive::DateTime;
 use time::{Duration, OffsetDateTime};
 
-/// How a moment lies to the span that is asked for.
+/// Comparison prefix of a date parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Prefix {
     Eq,
@@ -29,7 +29,7 @@ const PREFIXES: [(&str, Prefix); 9] = [
     ("ap", Prefix::Ap),
 ];
 
-/// The moments that are asked for: a prefix, and the span of time that the date covers.
+/// Date search value: a prefix, and the time span that the date covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Moments {
     prefix: Prefix,
@@ -38,21 +38,21 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// Reads a date with its prefix; `now` is what `ap` measures from.
+    /// Parses a date with its prefix; `now` is the reference time of `ap`.
     pub(crate) fn read(text: &str, now: OffsetDateTime) -> Option<Self> {
         let named = PREFIXES.iter().find_map(|(name, prefix)| Some((*prefix, text.strip_prefix(name)?)));
         let (prefix, text) = named.unwrap_or((Prefix::Eq, text));
-        // The `+` of a zone that was not encoded came out as a blank.
+        // The `+` of a zone that was not URL-encoded is decoded as a space.
         let (mut first, mut last) = span(&text.replace(' ', "+"))?;
         if prefix == Prefix::Ap {
-            // Within a tenth of the time that lies between then and now.
+            // Approximate: within a tenth of the distance between the date and now.
             let slack = (now - first).abs() / 10;
             (first, last) = (first.saturating_sub(slack), last.saturating_add(slack));
         }
         Some(Self { prefix, first, last })
     }
 
-    /// Returns whether a moment is meant.
+    /// Returns whether a moment matches.
     pub(crate) fn has(&self, moment: OffsetDateTime) -> bool {
         let within = self.first <= moment && moment <= self.last;
         match self.prefix {
@@ -79,8 +79,8 @@ fn span(text: &str) -> Option<(OffsetDateTime, OffsetDateTime)> {
     if let Ok(moment) = DateTime::new(&text) {
         let (first, last) = (moment.earliest()?, moment.latest()?);
         return Some(match text.split_once('.') {
-            // A time in whole seconds covers the second, and one in parts of it what it does not state; times are shown and
-            // searched to the millisecond.
+            // A time in whole seconds covers the second, and one with a fraction covers the digits that it leaves out;
+            // times are shown and searched to the millisecond.
             None if text.contains('T') => (first, last.saturating_add(second)),
             None => (first, last),
             Some((_, fraction)) => {
@@ -91,7 +91,7 @@ fn span(text: &str) -> Option<(OffsetDateTime, OffsetDateTime)> {
             }
         });
     }
-    // A search may leave the seconds out, and then covers the minute.
+    // A search may leave the seconds out; the time then covers the minute.
     let (minute, zone) = text.split_at_checked("2017-05-26T10:00".len())?;
     let first = DateTime::new(format!("{minute}:00{zone}")).ok()?.earliest()?;
     Some((first, first.saturating_add(Duration::seconds(59)).saturating_add(second)))

@@ -1,9 +1,8 @@
-//! Texts as FHIR compares them in a search: without case and accents.
+//! Normalization of text for FHIR string searches: without case and accents.
 
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 
-/// Returns a text without case and accents: decomposed as Unicode says, its combining marks left out, and composed
-/// again.
+/// Removes case and accents from a text: lower case, Unicode decomposition without combining marks, then composition.
 ///
 /// ```
 /// use fhir_devices::search::fold;
@@ -18,16 +17,16 @@ pub fn fold(text: &str) -> String {
     let lower = text.chars().flat_map(char::to_lowercase);
     let apart = DecomposingNormalizerBorrowed::new_nfd().normalize_iter(lower);
     let plain = apart.filter(|c| !is_accent(*c)).map(base_letter);
-    // What is no accent, as the parts of a Korean syllable, goes together again.
+    // Other sequences, such as the parts of a Korean syllable, are composed again.
     ComposingNormalizerBorrowed::new_nfc().normalize_iter(plain).collect()
 }
 
-/// Returns the blocks of combining diacritical marks. Marks of other scripts, as vowels of Thai, belong to the letters.
+/// Returns whether a character is a combining diacritical mark. Marks of other scripts, such as Thai vowels, are kept.
 fn is_accent(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
 }
 
-/// Returns the letters with a stroke, which Unicode does not decompose.
+/// Returns the base letter of a letter with a stroke, which Unicode does not decompose, and of the dotless `ı`.
 fn base_letter(c: char) -> char {
     match c {
         'đ' => 'd',

@@ -1,4 +1,4 @@
-//! By what resources are found: the parameters of FHIR's search, and the values that are extracted on writing.
+//! Search parameters that have an index, and the index entries of resources.
 
 use crate::support::{InvalidText, truncated};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 use std::fmt;
 use std::str::FromStr;
 
-/// A search parameter that a store keeps an index for: those of STU3, and this library's own of components.
+/// Search parameter with an index in stores: those of STU3, and this library's own for components.
 ///
 /// ```
 /// use fhir_devices::search::Parameter;
@@ -16,49 +16,49 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 #[non_exhaustive]
 pub enum Parameter {
-    /// Whether a metric is a measurement, a setting or a calculation.
+    /// Category of a metric: measurement, setting or calculation.
     Category,
-    /// The name on the label of a device, or its kind in words.
+    /// Name on the label of a device, or the text of its type.
     DeviceName,
-    /// An identifier: of a device, or the handle of a part of it.
+    /// Identifier of a device, component or metric.
     Identifier,
-    /// Where a device is.
+    /// Location of a device.
     Location,
-    /// The manufacturer of a device.
+    /// Manufacturer of a device.
     Manufacturer,
-    /// The model of a device.
+    /// Model of a device.
     Model,
-    /// The organization responsible for a device.
+    /// Organization responsible for a device.
     Organization,
-    /// The component above.
+    /// Parent component.
     Parent,
-    /// To whom a device is affixed.
+    /// Patient to whom a device is affixed.
     Patient,
-    /// The device at the top.
+    /// Device that is the source of a component or metric.
     Source,
-    /// Whether the record of a device is in use.
+    /// Status of the record of a device.
     Status,
-    /// Returns its type.
+    /// Type of a device, component or metric.
     Type,
-    /// The barcode of a unique device identifier.
+    /// Barcode of a unique device identifier, as text or machine-readable.
     UdiCarrier,
-    /// The fixed part of a unique device identifier.
+    /// Device identifier, the fixed part of a UDI.
     UdiDi,
-    /// The network address of a device.
+    /// Network address of a device.
     Url,
-    /// The version of an update that is available for a component.
+    /// Version of an update that is available for a component.
     AvailableUpdateVersion,
-    /// Whether an available update is current, superseded or withdrawn.
+    /// Status of an available update: current, superseded or withdrawn.
     AvailableUpdateStatus,
-    /// The place of an available update among those of its component.
+    /// Sequence number of an available update.
     AvailableUpdateSequence,
-    /// A production specification of a component, with its kind as the system.
+    /// Production specification of a component, with its type as the system.
     ProductionSpecification,
-    /// The software or firmware revision that a component reported last.
+    /// Software or firmware revision last reported by a component.
     ReportedVersion,
 }
 
-/// How the values of a parameter are compared.
+/// Comparison of the values of a parameter.
 ///
 /// ```
 /// use fhir_devices::search::{Matching, Parameter};
@@ -66,11 +66,11 @@ pub enum Parameter {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Matching {
-    /// A value within a system, without case.
+    /// Value within a system, ignoring case.
     Token,
-    /// The beginning of a text, without case and accents.
+    /// Beginning of a text, ignoring case and accents.
     Text,
-    /// Exactly: references and addresses.
+    /// Exact: references and URIs.
     Exact,
 }
 
@@ -99,7 +99,7 @@ impl Parameter {
         Self::ReportedVersion,
     ];
 
-    /// Returns whether it is one of this library's own, which no FHIR server of somebody else's knows.
+    /// Returns whether the parameter is this library's own, unknown to other FHIR servers.
     ///
     /// ```
     /// use fhir_devices::search::Parameter;
@@ -118,11 +118,11 @@ impl Parameter {
         )
     }
 
-    /// The longest value and the longest system that are kept, in bytes. What is longer is cut there, on both sides of a
+    /// Maximum length in bytes of an indexed value and of its system. Longer ones are cut on both sides of a
     /// comparison, so that a search finds too much rather than too little.
     pub const LONGEST: usize = 256;
 
-    /// Returns the name in a query.
+    /// Returns the name of the search parameter.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -149,7 +149,7 @@ impl Parameter {
         }
     }
 
-    /// How its values are compared.
+    /// Returns the comparison of the parameter's values.
     #[must_use]
     pub const fn matching(self) -> Matching {
         match self {
@@ -169,8 +169,8 @@ impl Parameter {
         }
     }
 
-    /// Returns a value in the form in which it is kept and asked for: tokens in lower case, texts without case and
-    /// accents, nothing longer than [`LONGEST`](Self::LONGEST).
+    /// Normalises a value for index and criteria: tokens in lower case, texts without case and accents, cut to
+    /// [`LONGEST`](Self::LONGEST) bytes.
     ///
     /// ```
     /// use fhir_devices::search::Parameter;
@@ -189,7 +189,7 @@ impl Parameter {
     }
 }
 
-/// Returns the first [`Parameter::LONGEST`] bytes, or fewer where a character would be torn.
+/// Returns at most the first [`Parameter::LONGEST`] bytes, cut between characters.
 pub(super) fn cut(text: &str) -> &str {
     truncated(text, Parameter::LONGEST)
 }
@@ -209,7 +209,7 @@ impl FromStr for Parameter {
     }
 }
 
-/// A value within a system: an identifier, or a code.
+/// Value within a system: an identifier, or a code.
 ///
 /// ```
 /// use fhir_devices::search::Token;
@@ -219,28 +219,28 @@ impl FromStr for Parameter {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token {
-    /// The URI of the system, where the element has one.
+    /// URI of the system, if the element has one.
     pub system: Option<SmolStr>,
-    /// The value.
+    /// Value of the identifier or code.
     pub value: SmolStr,
 }
 
 impl Token {
-    /// Creates a value of a system.
+    /// Creates a value within a system.
     pub fn new(system: impl Into<SmolStr>, value: impl Into<SmolStr>) -> Self {
         Self { system: Some(system.into()), value: value.into() }
     }
 
-    /// Returns a value without a system.
+    /// Creates a value without a system.
     pub fn bare(value: impl Into<SmolStr>) -> Self {
         Self { system: None, value: value.into() }
     }
 }
 
-/// By what one resource is found. The crate extracts it from the resource; a store never looks into a body.
+/// Index entries of one resource, extracted by the crate: a store never parses a body.
 ///
-/// An entry is a parameter and a value, with the system where the value is a token of one. References and texts have no
-/// system. Each entry is there once, in the form of [`Parameter::fold`], and the entries are sorted.
+/// An entry is a parameter and a value, with the system of a token. References and texts have no system. Entries are
+/// unique, normalised by [`Parameter::fold`], and sorted.
 ///
 /// ```
 /// use fhir_devices::search::{IndexEntries, Parameter, Token};
@@ -254,13 +254,13 @@ impl Token {
 pub struct IndexEntries(Vec<(Parameter, Token)>);
 
 impl IndexEntries {
-    /// None.
+    /// Creates an empty index.
     #[must_use]
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// Returns what [`into_vec`](Self::into_vec) gave, from a store that has kept it.
+    /// Restores entries from the vector of [`into_vec`](Self::into_vec), as a store has kept it.
     #[cfg(feature = "redb")]
     pub(crate) const fn kept(entries: Vec<(Parameter, Token)>) -> Self {
         Self(entries)
@@ -273,7 +273,7 @@ impl IndexEntries {
         self
     }
 
-    /// Adds an entry, in the form in which it is compared. Many are added at once by [`collect`](Iterator::collect).
+    /// Adds an entry after normalising it. To add many at once use [`collect`](Iterator::collect).
     pub fn insert(&mut self, parameter: Parameter, token: Token) {
         let entry = folded(parameter, token);
         if let Err(at) = self.0.binary_search(&entry) {
@@ -291,13 +291,13 @@ impl IndexEntries {
         self.0.iter().filter(move |(of, _)| *of == parameter).map(|(_, token)| token)
     }
 
-    /// Returns whether there are none.
+    /// Returns whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns the entries as they are kept.
+    /// Returns the entries as a sorted vector.
     #[must_use]
     pub fn into_vec(self) -> Vec<(Parameter, Token)> {
         self.0
@@ -313,7 +313,7 @@ impl FromIterator<(Parameter, Token)> for IndexEntries {
     }
 }
 
-/// Returns an entry in the form in which it is compared.
+/// Normalises an entry.
 fn folded(parameter: Parameter, token: Token) -> (Parameter, Token) {
     let system =
         token.system.map(|system| if system.len() > Parameter::LONGEST { cut(&system).into() } else { system });

@@ -1,7 +1,8 @@
-//! What a search parameter of FHIR means: its name and kind, where it looks in a resource, and how values are compared.
+//! FHIR search parameters: their names and types, the elements that they cover, and the comparison of values.
 //!
-//! [`params`] is the table of the parameters of each type. [`IndexEntries`] are the values by which a store finds a resource, and a
-//! [`Criterion`] is what an entry must meet. The REST API, the index of a store and the engines read the same table.
+//! [`params`] is the table of the parameters of each type. [`IndexEntries`] are the values by which a store finds a
+//! resource, and a [`Criterion`] is a condition on them. The REST API, the index of a store and the engines read the
+//! same table.
 //!
 //! ```
 //! use fhir_devices::search::{Criterion, IndexEntries, Parameter, Token};

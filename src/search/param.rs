@@ -1,10 +1,10 @@
-//! The search parameters of the three types, and how each compares.
+//! Search parameters of the three resource types.
 
 use super::{Parameter, ResourceType};
 use crate::primitive::CanonicalBase;
 use std::fmt;
 
-/// How the values of a parameter are compared.
+/// Type of a search parameter.
 ///
 /// ```
 /// use fhir_devices::search::{ParamKind, params};
@@ -15,20 +15,20 @@ use std::fmt;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParamKind {
-    /// A value within a system.
+    /// Value within a system.
     Token,
-    /// A text.
+    /// Text.
     Text,
-    /// A reference to this type.
+    /// Reference to this type.
     Reference(&'static str),
-    /// An address.
+    /// URI.
     Uri,
-    /// A date or a moment.
+    /// Date or time.
     Date,
 }
 
 impl ParamKind {
-    /// FHIR's name for it.
+    /// Returns FHIR's name of the type.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl ParamKind {
         }
     }
 
-    /// Returns the modifiers that it takes here; a reference also takes the name of its type.
+    /// Returns the supported modifiers; a reference also accepts the name of its type.
     #[must_use]
     pub const fn modifiers(self) -> &'static [&'static str] {
         match self {
@@ -58,7 +58,7 @@ impl fmt::Display for ParamKind {
     }
 }
 
-/// A search parameter: its name, how it compares, and what it looks at.
+/// Search parameter: name, type and covered element.
 ///
 /// ```
 /// use fhir_devices::search::params;
@@ -68,18 +68,18 @@ impl fmt::Display for ParamKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Param {
-    /// The name.
+    /// Name of the parameter.
     pub name: &'static str,
-    /// How it compares.
+    /// Type of the parameter.
     pub kind: ParamKind,
-    /// What it looks at, in words.
+    /// Description of the covered element.
     pub about: &'static str,
-    /// The index that stores keep for it, if they do.
+    /// Index that stores keep for the parameter, if any.
     pub index: Option<Parameter>,
 }
 
 impl Param {
-    /// Its canonical URL for a type: that of FHIR, or one of this library's own under a base of the caller's.
+    /// Returns the canonical URL for a resource type: FHIR's, or this library's own under the caller's base.
     ///
     /// ```
     /// use fhir_devices::primitive::CanonicalBase;
@@ -111,7 +111,7 @@ const fn bare(name: &'static str, kind: ParamKind, about: &'static str) -> Param
 
 use ParamKind::{Date, Reference, Text, Token, Uri};
 
-/// The parameters of every resource.
+/// Parameters of every resource.
 static ALL: [Param; 5] = [
     bare("_id", Token, "the logical id"),
     bare("_lastUpdated", Date, "when the resource was changed last"),
@@ -142,7 +142,7 @@ static COMPONENT: [Param; 4] = [
     row("type", Token, Parameter::Type, "the kind of component"),
 ];
 
-/// This library's own parameters of components.
+/// This library's own parameters of DeviceComponent.
 static OWN: [Param; 5] = [
     row(
         "available-update-version",

@@ -1,11 +1,11 @@
-//! The types of resource that are found by their own parameters.
+//! Resource types with search parameters of their own.
 
 use crate::support::InvalidText;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
 use std::str::FromStr;
 
-/// The types of resource that a store keeps.
+/// Resource type that a store keeps.
 ///
 /// ```
 /// use fhir_devices::search::ResourceType;
@@ -27,7 +27,7 @@ impl ResourceType {
     /// Every type, in the order of the standard.
     pub const ALL: [Self; 3] = [Self::Device, Self::DeviceComponent, Self::DeviceMetric];
 
-    /// Returns the name in FHIR.
+    /// Returns the FHIR name of the type.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Where each search parameter looks in a resource: once, for the index of a store and for the REST API.
+//! Elements covered by each search parameter, for the index of a store and for the REST API.
 
 use super::{IndexEntries, Parameter, ResourceType, Token, params};
 use crate::datatype::{
@@ -11,26 +11,26 @@ use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
 const DEVICE_STATUS: &str = "http://hl7.org/fhir/device-status";
 const METRIC_CATEGORY: &str = "http://hl7.org/fhir/metric-category";
 
-/// A coded value of a resource.
+/// Coded value of a resource.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Coded<'r> {
     pub(crate) system: Option<&'r str>,
     pub(crate) value: &'r str,
 }
 
-/// One thing that a resource has where a parameter looks.
+/// Value that a search parameter finds in a resource.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Found<'r> {
     Token(Coded<'r>),
-    /// The words that go with a token, for `:text`.
+    /// Display text of a token, for `:text`.
     Words(&'r str),
-    /// A string or an address.
+    /// String or URI.
     Text(&'r str),
-    /// A reference as it is written.
+    /// Reference as written.
     Reference(&'r str),
 }
 
-/// Takes what is found.
+/// Calls a closure for each value found.
 struct Visitor<'v, 'r>(&'v mut dyn FnMut(Found<'r>));
 
 impl<'r> Visitor<'_, 'r> {
@@ -70,7 +70,7 @@ impl<'r> Visitor<'_, 'r> {
         self.words(text(&concept.text));
     }
 
-    /// A part of each update that is available for a component.
+    /// Visits one part of each available update of a component.
     fn updates(&mut self, component: &'r DeviceComponent, part: &str) {
         let updates = component.extension.iter().filter(|one| CanonicalName::AvailableUpdate.matches(one.url.as_str()));
         for value in updates.filter_map(|update| update.part(part)?.value.as_ref()) {
@@ -83,7 +83,7 @@ impl<'r> Visitor<'_, 'r> {
         }
     }
 
-    /// The production specifications of a component that are of a kind.
+    /// Visits the production specifications of a component whose type is wanted.
     fn specifications(&mut self, component: &'r DeviceComponent, is_wanted: impl Fn(Option<&str>) -> bool) {
         for specification in &component.production_specification {
             let kind = specification.spec_type.as_ref().and_then(|kind| text(&kind.coding.first()?.code));
@@ -98,11 +98,11 @@ fn text<S: AsRef<str>>(primitive: &Option<Primitive<S>>) -> Option<&str> {
     primitive.as_ref()?.value.as_ref().map(AsRef::as_ref)
 }
 
-/// A resource that has search parameters of its own.
+/// Resource type with search parameters of its own.
 pub(crate) trait Searchable {
     const TYPE: ResourceType;
 
-    /// Shows what the resource has where `parameter` looks.
+    /// Calls `found` for each value that `parameter` covers.
     fn visit<'r>(&'r self, parameter: Parameter, found: &mut dyn FnMut(Found<'r>));
 }
 
@@ -181,7 +181,7 @@ impl Searchable for DeviceMetric {
     }
 }
 
-/// By what a store finds a resource: the values of each parameter of its type that has an index.
+/// Returns the index entries of a resource: the values of each indexed parameter of its type.
 pub(crate) fn index_entries<T: Searchable>(resource: &T) -> IndexEntries {
     let mut entries = Vec::new();
     for parameter in params(T::TYPE).filter_map(|param| param.index) {
@@ -189,7 +189,7 @@ pub(crate) fn index_entries<T: Searchable>(resource: &T) -> IndexEntries {
             let token = match found {
                 Found::Token(Coded { system, value }) => Token { system: system.map(Into::into), value: value.into() },
                 Found::Text(text) => Token::bare(text),
-                // In the one form in which references are kept: without a version.
+                // References are indexed in one form: without a version.
                 Found::Reference(literal) => Token::bare(indexed(Literal::parse(literal))),
                 Found::Words(_) => return,
             };
@@ -199,11 +199,11 @@ pub(crate) fn index_entries<T: Searchable>(resource: &T) -> IndexEntries {
     entries.into_iter().collect()
 }
 
-/// What a resource has where a parameter looks.
+/// Values that a search parameter finds in a resource.
 #[derive(Debug, Default)]
 pub(crate) struct Values<'r> {
     pub(crate) tokens: Vec<Coded<'r>>,
-    /// Strings, addresses and references; for a token, the words that go with it.
+    /// Strings, URIs and references; for a token, its display texts.
     pub(crate) texts: Vec<&'r str>,
 }
 
@@ -220,7 +220,7 @@ impl<'r> Values<'r> {
     }
 }
 
-/// Returns what `resource` has where the parameter `name` looks.
+/// Returns the values of `resource` that the parameter `name` covers.
 pub(crate) fn values<'r>(resource: &'r Resource, name: &str) -> Values<'r> {
     let mut values = Values::default();
     let mut add = |found| values.add(found);
