@@ -1,15 +1,15 @@
-//! Ed25519 signatures.
+//! Verification of Ed25519 signatures.
 
 use super::{KeyId, ProviderId, Signature, SignatureContext, SignatureError, Verifier};
 use crate::store::Tenant;
 use ed25519_dalek::VerifyingKey;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Trusted public keys, each for one provider, in one tenant or in all.
+/// Trusted Ed25519 public keys, each for providers in one tenant or in all.
 ///
-/// A signature is good when it is one of 64 bytes over exactly the bytes of the manifest, by a key that may sign for the
-/// provider in the tenant; points of small order and forms that are not canonical are refused (`verify_strict`). A signature
-/// by any other key is passed over, and a wrong one by a key that may sign is refused.
+/// A valid signature has 64 bytes over exactly the bytes of the manifest, by a key that may sign for the provider in
+/// the tenant; points of small order and non-canonical forms are refused (`verify_strict`). A signature by any other
+/// key is ignored, and a wrong signature by a key that may sign is an error.
 ///
 /// ```
 /// use ed25519_dalek::{Signer, SigningKey};
@@ -36,11 +36,11 @@ pub struct Ed25519Keys {
 #[derive(Clone, Debug)]
 struct Entry {
     key: VerifyingKey,
-    /// The providers and tenants that it may sign for; no tenant means all.
+    /// Providers and tenants that the key may sign for; `None` means all tenants.
     allowed: BTreeSet<(ProviderId, Option<Tenant>)>,
 }
 
-/// Why a key is refused.
+/// Reason why a public key is refused.
 ///
 /// ```
 /// use fhir_devices::manifest::{Ed25519Keys, NotAnEd25519Key};
@@ -51,13 +51,13 @@ struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAnEd25519Key {
-    /// The bytes are no point of the curve.
+    /// The bytes are not a point of the curve.
     #[error("the bytes are not an Ed25519 public key")]
     Malformed,
-    /// A key with which signatures over anything can be made.
+    /// The key is weak: signatures over any message can be made for it.
     #[error("the public key is weak")]
     Weak,
-    /// Another key has the name.
+    /// Another key has the same id, or the same key has another id.
     #[error("another key has the name")]
     NameTaken,
 }
@@ -69,23 +69,23 @@ impl Default for Ed25519Keys {
 }
 
 impl Ed25519Keys {
-    /// No keys. One good signature is enough.
+    /// Creates an empty set of keys that requires one valid signature.
     #[must_use]
     pub const fn new() -> Self {
         Self { keys: BTreeMap::new(), wanted: 1 }
     }
 
-    /// Sets the required number of signatures; 0 counts as 1.
+    /// Sets the required number of keys with a valid signature; 0 counts as 1.
     #[must_use]
     pub const fn wanting(mut self, keys: usize) -> Self {
         self.wanted = if keys == 0 { 1 } else { keys };
         self
     }
 
-    /// Trusts a key for a provider, in one tenant or in all.
+    /// Adds a trusted key for a provider, in one tenant or in all.
     ///
     /// # Errors
-    /// [`NotAnEd25519Key`].
+    /// [`NotAnEd25519Key`] with the reason.
     pub fn trust(
         &mut self,
         id: KeyId,
@@ -97,7 +97,7 @@ impl Ed25519Keys {
         if key.is_weak() {
             return Err(NotAnEd25519Key::Weak);
         }
-        // One key under two names would count twice.
+        // One key under two ids would count as two signatures.
         if self.keys.iter().any(|(other, entry)| (*other == id) != (entry.key == key)) {
             return Err(NotAnEd25519Key::NameTaken);
         }

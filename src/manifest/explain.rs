@@ -1,4 +1,4 @@
-//! Explaining whether an update is admissible for a component.
+//! Explanation why an update is or is not admissible for a component.
 
 use super::{
     Acceptance, CompatibilityRule, DowngradeAuthorization, IngestId, Requirement, RequirementScope, UpdateManifest,
@@ -15,26 +15,26 @@ use std::fmt;
 use time::OffsetDateTime;
 
 names! {
-    /// What a [`AdmissionReason`] is about.
+    /// Subject of an [`AdmissionReason`].
     ///
     /// ```
     /// use fhir_devices::manifest::AdmissionReasonCode;
     /// assert_eq!("sequence".parse(), Ok(AdmissionReasonCode::Sequence));
     /// ```
     AdmissionReasonCode {
-        /// Whether the component is the one that is meant, and the only one.
+        /// Whether the selector of the manifest finds this component and no other.
         Target = "target",
-        /// Whether the place of the component in its device is certain.
+        /// Whether the place of the component in its device tree is certain.
         Place = "place",
-        /// Whether the device and the component are such as the update fits.
+        /// Whether the device and the component match a compatibility rule.
         Compatibility = "compatibility",
-        /// Whether what has to be there already is there.
+        /// Whether a requirement of the update is met.
         Requirement = "requirement",
-        /// Whether the manifest may still be used.
+        /// Whether the manifest has not expired.
         Expiry = "expiry",
-        /// Whether the update comes after what was accepted before.
+        /// Whether the sequence number is above the last accepted one, or a downgrade is authorised.
         Sequence = "sequence",
-        /// Whether the version is not earlier than what the component runs.
+        /// Whether the version is not earlier than the one that the component reports.
         Version = "version",
     }
 }
@@ -58,17 +58,17 @@ names! {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdmissionReason {
-    /// The subject.
+    /// Subject of the check.
     pub code: AdmissionReasonCode,
-    /// Whether it is a reason against the update.
+    /// Whether the reason speaks against the update.
     pub is_against: bool,
-    /// The place in the manifest.
+    /// Path in the manifest.
     pub at: String,
-    /// The component that was looked at, by its path; empty where none is.
+    /// Path of the component that was checked; empty where the check is about no component.
     pub component: String,
-    /// What is wrong with it.
+    /// Value found.
     pub found: String,
-    /// What was expected.
+    /// Value wanted.
     pub wanted: String,
 }
 
@@ -84,7 +84,7 @@ impl fmt::Display for AdmissionReason {
     }
 }
 
-/// The facts besides the component and the manifest.
+/// Facts for the admission of an update, besides the component and the manifest.
 ///
 /// ```
 /// use fhir_devices::manifest::Situation;
@@ -94,28 +94,28 @@ impl fmt::Display for AdmissionReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Situation<'s> {
-    /// The time.
+    /// Current time.
     pub now: OffsetDateTime,
-    /// What was last accepted for the component from the provider of the update.
+    /// Last accepted update for the component from the provider of this update.
     pub accepted: Option<&'s Acceptance>,
-    /// The upload that brought the update. What it was accepted for stays accepted.
+    /// Upload that brought the update. An update that was accepted for an upload stays accepted for it.
     pub ingest: Option<IngestId>,
-    /// The device that the update is for, where the tree may hold components of others too.
+    /// Device that the update is for, where the tree may also hold components of other devices.
     pub device: Option<&'s Id>,
 }
 
 impl Situation<'_> {
-    /// Creates a situation at a time, with nothing accepted before.
+    /// Creates a situation at a time, with no update accepted before.
     #[must_use]
     pub const fn at(now: OffsetDateTime) -> Self {
         Self { now, accepted: None, ingest: None, device: None }
     }
 }
 
-/// Lists the reasons for and against an update of a component, in the order of the manifest.
+/// Returns the reasons for and against an update of a component, in the order of the checks.
 ///
-/// Each check has an answer, so that the list tells what was looked at. An update is [admitted](admits) when nothing speaks
-/// against it.
+/// Each check gives at least one reason, so that the list shows everything that was checked. An update is
+/// [admitted](admits) when no reason is against it.
 ///
 /// ```
 /// use fhir_devices::containment::components;
@@ -167,7 +167,7 @@ pub fn admits(tree: &Tree<'_>, component: Node<'_, '_>, manifest: &UpdateManifes
     explain(tree, component, manifest, situation).iter().all(|reason| !reason.is_against)
 }
 
-/// One component, being looked at.
+/// Check of one component, with the reasons so far.
 struct Checker<'l, 't, 'a> {
     tree: &'l Tree<'a>,
     component: Node<'t, 'a>,
@@ -175,7 +175,7 @@ struct Checker<'l, 't, 'a> {
     reasons: Vec<AdmissionReason>,
 }
 
-/// Returns what a component reports, in a message.
+/// Formats reported values for a message.
 fn quoted<'v>(values: impl Iterator<Item = &'v str>) -> String {
     let values: Vec<String> = values.map(|value| format!("`{value}`")).collect();
     if values.is_empty() { "nothing".to_owned() } else { values.join(", ") }
@@ -190,7 +190,7 @@ fn is_good(leave: &DowngradeAuthorization, sequence: u64, now: OffsetDateTime) -
     leave.permits(leave.from, sequence, now)
 }
 
-/// Returns the nodes that a scope means, as seen from one.
+/// Returns the nodes that a scope covers, relative to a node.
 fn in_scope<'t, 'a>(node: Node<'t, 'a>, scope: RequirementScope) -> Vec<Node<'t, 'a>> {
     match scope {
         RequirementScope::Itself => vec![node],
@@ -240,7 +240,7 @@ impl Checker<'_, '_, '_> {
 
     fn sequence(&mut self, manifest: &UpdateManifest, at: &Path<'_>) {
         let Situation { now, accepted, ingest, .. } = *self.situation;
-        // Somebody who has no upload yet is not the one that was accepted last.
+        // An update without an upload yet does not count as the last accepted one.
         let by = ingest.or(accepted.map(|accepted| IngestId(!accepted.by.0))).unwrap_or(IngestId(0));
         let provider = Text::new(manifest.identity.provider.as_str()).ok();
         let answer = accept(accepted, provider.as_ref(), manifest.sequence, by, manifest.downgrade.as_ref(), now);
@@ -306,7 +306,7 @@ impl Checker<'_, '_, '_> {
         }
         let checked: Vec<Vec<(bool, String, String)>> = rules.iter().map(|rule| self.rule(rule)).collect();
         let fits = |parts: &Vec<(bool, String, String)>| !parts.is_empty() && parts.iter().all(|(holds, _, _)| *holds);
-        // One rule that fits is reason enough; without one, each says what it misses.
+        // One matching rule is enough; without one, each rule reports its missing parts.
         let shown: Vec<usize> = match checked.iter().position(fits) {
             Some(index) => vec![index],
             None => (0..checked.len()).collect(),
@@ -321,7 +321,7 @@ impl Checker<'_, '_, '_> {
         }
     }
 
-    /// Each part of a rule: whether it fits, what was found, and what was wanted.
+    /// Checks each part of a rule: whether it matches, the value found, and the value wanted.
     fn rule(&self, rule: &CompatibilityRule) -> Vec<(bool, String, String)> {
         let CompatibilityRule { manufacturer, model, class, code, part_number, hardware } = rule;
         let device = match self.component.device().map(Node::item) {

@@ -1,9 +1,9 @@
-//! Objects whose members are known: what each may be, and that it comes once.
+//! JSON objects with a fixed set of members, each at most once.
 
 use crate::element::{Read, Reader};
 use crate::issue::{IssueType, Path};
 
-/// One member that an object may have.
+/// Member that an object may have.
 pub(super) struct Field {
     name: &'static str,
     is_required: bool,
@@ -19,14 +19,14 @@ impl Field {
     }
 }
 
-/// The members that an object may have. There is no other, and at least one is there.
+/// Members that an object may have. Any other is refused, and an empty object too.
 pub(super) struct Fields(pub(super) &'static [Field]);
 
 type ReadMember<'m> = &'m mut dyn FnMut(&mut Reader<'_>, &Path<'_>, &'static str) -> Read<()>;
 
 impl Fields {
-    /// Reads an object; `member` is called at the value of each that is known. Says whether it is an object with all
-    /// that it needs.
+    /// Reads an object, calling `member` at the value of each known member. Returns whether the value is an object with
+    /// all required members.
     pub(super) fn read(&self, r: &mut Reader<'_>, at: &Path<'_>, member: ReadMember<'_>) -> Read<bool> {
         if r.peek() != Some(b'{') {
             r.wrong_type(at, "an object")?;
@@ -81,13 +81,13 @@ impl Fields {
     }
 }
 
-/// Takes what was read, if it was good.
+/// Stores the value that was read, if it is valid.
 pub(super) fn member<T>(into: &mut Option<T>, read: Read<Option<T>>) -> Read<()> {
     *into = read?;
     Ok(())
 }
 
-/// Reads an array of at least one item.
+/// Reads a non-empty array of at most `most` items.
 pub(super) fn many<T>(
     into: &mut Vec<T>,
     r: &mut Reader<'_>,
@@ -110,14 +110,14 @@ pub(super) fn many<T>(
     .map(drop)
 }
 
-/// Values of one token.
+/// Readers of single JSON values.
 pub(super) mod once {
     use crate::element::{Read, Reader, Token};
     use crate::issue::{IssueType, Path};
     use std::fmt::Display;
     use std::str::FromStr;
 
-    /// Returns a text that its type takes.
+    /// Reads a string that parses as a `T`.
     pub(in super::super) fn text<T: FromStr<Err: Display>>(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<T>> {
         let offset = r.offset();
         let Some(text) = r.scalar(at, Token::String)? else { return Ok(None) };
@@ -132,7 +132,7 @@ pub(super) mod once {
         }
     }
 
-    /// Returns a whole number.
+    /// Reads a whole number from 0 to `most`.
     pub(in super::super) fn number(r: &mut Reader<'_>, at: &Path<'_>, most: u64) -> Read<Option<u64>> {
         let offset = r.offset();
         let Some(text) = r.scalar(at, Token::Number)? else { return Ok(None) };
@@ -145,7 +145,7 @@ pub(super) mod once {
         Ok(number)
     }
 
-    /// One of some names.
+    /// Reads a string that is the name of one of `all`.
     pub(in super::super) fn named<T: Copy>(
         r: &mut Reader<'_>,
         at: &Path<'_>,

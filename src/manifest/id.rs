@@ -1,4 +1,4 @@
-//! Identifiers of uploads, actors and pins.
+//! Identifiers of uploads, releases, actors and pins, and idempotency keys.
 
 use crate::store::{InvalidText, hex, number};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
@@ -6,8 +6,8 @@ use smol_str::SmolStr;
 use std::fmt;
 use std::str::FromStr;
 
-/// Names one upload, from its first byte to the reference in its component: 128 bits, given by the service and never
-/// given twice.
+/// Id of an upload, from its first byte to the reference in its component: 128 bits, assigned by the service and never
+/// reused.
 ///
 /// The text form is 32 hexadecimal digits in lower case.
 ///
@@ -20,7 +20,7 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub struct IngestId(pub u128);
 
-/// A text that is no [`IngestId`].
+/// Error for text that is not an [`IngestId`].
 ///
 /// ```
 /// let error = "7".parse::<fhir_devices::manifest::IngestId>().unwrap_err();
@@ -45,7 +45,7 @@ impl FromStr for IngestId {
     }
 }
 
-/// Names one release: 128 bits, given by the service and never given twice, as 32 hexadecimal digits.
+/// Id of a release: 128 bits, assigned by the service and never reused, as 32 hexadecimal digits in lower case.
 ///
 /// ```
 /// use fhir_devices::manifest::ReleaseId;
@@ -70,9 +70,9 @@ impl FromStr for ReleaseId {
     }
 }
 
-/// The caller's name for one upload: 1 to 255 visible characters of ASCII, as in the header `Idempotency-Key`.
+/// Key that the caller gives to one upload: 1 to 255 visible ASCII characters, as in the header `Idempotency-Key`.
 ///
-/// An upload that is sent again under the same key is done once.
+/// An upload that is sent again under the same key is carried out once.
 ///
 /// ```
 /// use fhir_devices::manifest::IdempotencyKey;
@@ -84,7 +84,7 @@ impl FromStr for ReleaseId {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub struct IdempotencyKey(SmolStr);
 
-/// A text that is no [`IdempotencyKey`].
+/// Error for text that is not an [`IdempotencyKey`].
 ///
 /// ```
 /// let error = "two words".parse::<fhir_devices::manifest::IdempotencyKey>().unwrap_err();
@@ -96,10 +96,10 @@ pub struct IdempotencyKey(SmolStr);
 pub struct NotAKey;
 
 impl IdempotencyKey {
-    /// Checks a key.
+    /// Creates a key from its text.
     ///
     /// # Errors
-    /// [`NotAKey`] when it is empty, too long, or holds a space or another character that is not visible ASCII.
+    /// [`NotAKey`] when the text is empty, too long, or holds a space or another character that is not visible ASCII.
     pub fn new(text: impl Into<SmolStr>) -> Result<Self, NotAKey> {
         let text = text.into();
         let fits = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
@@ -134,11 +134,11 @@ macro_rules! visible {
         pub struct $Name(SmolStr);
 
         impl $Name {
-            /// Checks a name.
+            /// Creates a name from its text.
             ///
             /// # Errors
-            /// [`NotAName`] when it is empty, too long, holds a space or another character that is not visible ASCII, or has an
-            /// address or a reference to a patient in it.
+            /// [`NotAName`] when the text is empty, too long, holds a space or another character that is not visible
+            /// ASCII, or contains `://` or `Patient/`.
             pub fn new(text: impl Into<SmolStr>) -> Result<Self, NotAName> {
                 let key = IdempotencyKey::new(text).map_err(|_| NotAName)?;
                 let foreign = key.0.contains("://") || key.0.contains("Patient/");
@@ -169,8 +169,9 @@ macro_rules! visible {
 }
 
 visible! {
-    /// Names who did something, as the caller knows them: a person, a program or a device. 1 to 255 visible characters of
-    /// ASCII. It stands in audit records, so it should be a name of the caller's directory and nothing more.
+    /// Name of the actor of a recorded action, as the caller knows it: a person, a program or a device. 1 to 255
+    /// visible ASCII characters. Audit records hold it, so it should be a name in the caller's directory and nothing
+    /// more.
     ///
     /// ```
     /// use fhir_devices::manifest::ActorId;
@@ -182,8 +183,8 @@ visible! {
 }
 
 visible! {
-    /// Names one reason to keep bytes that no upload needs: a retention rule, or a legal case. 1 to 255 visible characters
-    /// of ASCII.
+    /// Name of a reason to keep bytes that no upload needs: a retention rule, or a legal case. 1 to 255 visible ASCII
+    /// characters.
     ///
     /// ```
     /// use fhir_devices::manifest::PinId;
@@ -195,13 +196,13 @@ visible! {
 }
 
 impl ActorId {
-    /// Returns the name of a service of this crate.
+    /// Creates the name of a service of this crate.
     pub(crate) const fn of(name: &'static str) -> Self {
         Self(SmolStr::new_static(name))
     }
 }
 
-/// The error for text that is not a valid name.
+/// Error for text that is not a valid name.
 ///
 /// ```
 /// let error = "two words".parse::<fhir_devices::manifest::ActorId>().unwrap_err();

@@ -1,42 +1,42 @@
-//! Update manifests: contents, signatures, and whether an update fits a component.
+//! Update manifests: contents, signatures, and the admission of updates.
 //!
-//! A [`SignedManifest`] is the bytes as they came. [`SignedManifest::verify`] checks the signatures over them by the caller's
-//! [`Verifier`] and reads them only then, strictly; [`explain`] says what speaks for the update of a component and what
-//! against it, and [`admits`] whether nothing does. Nothing here does I/O or asks a clock.
+//! A [`SignedManifest`] holds the bytes as received. [`SignedManifest::verify`] checks the signatures over them with
+//! the caller's [`Verifier`] and only then parses them, strictly; [`explain`] lists the reasons for and against the
+//! update of a component, and [`admits`] returns whether none is against it. Nothing here does I/O or reads a clock.
 //!
-//! # The form
+//! # Format
 //!
-//! A manifest is one JSON object of at most 64 KiB; `schemas/update-manifest.schema.json` is its schema, and a member that
-//! is not known is refused.
+//! A manifest is one JSON object of at most 64 KiB; `schemas/update-manifest.schema.json` is its schema, and an unknown
+//! member is refused.
 //!
-//! | member | what it is |
+//! | member | meaning |
 //! | --- | --- |
-//! | `format` | the number of this form: 1 |
+//! | `format` | version of this format: 1 |
 //! | `identity` | `provider`, `name`, `version` and its [`scheme`](VersionScheme) |
-//! | `sequence` | the place among the updates of the provider: the later, the higher |
-//! | `target` | which component: `level`, `code`, `identifier`, `item`, `component`; all that is named counts |
-//! | `reportedAs` | as which version the component reports it: `hardware`, `software`, `firmware` or `protocol` |
-//! | `compatibility` | rules of which one has to fit: `manufacturer`, `model`, `class`, `code`, `partNumber`, `hardware` |
-//! | `requires` | what has to be there, all of it: `scope` (and `level`), `of`, `spec`, `item`, `range` or `digest` |
-//! | `artifacts` | the files: `name`, `mediaType`, `size`, `sha256` |
+//! | `sequence` | sequence number among the updates of the provider, rising with each update |
+//! | `target` | target component: `level`, `code`, `identifier`, `item`, `component`; all given members must match |
+//! | `reportedAs` | kind of version by which the component reports the update: `hardware`, `software`, `firmware` or `protocol` |
+//! | `compatibility` | rules of which one must match: `manufacturer`, `model`, `class`, `code`, `partNumber`, `hardware` |
+//! | `requires` | requirements, all of which must be met: `scope` (and `level`), `of`, `spec`, `item`, `range` or `digest` |
+//! | `artifacts` | files: `name`, `mediaType`, `size`, `sha256` |
 //! | `urgency` | `routine`, `security-fix` or `safety-correction` |
-//! | `expiresAt` | when the manifest is no longer to be used |
-//! | `downgrade` | the permission to put it in the place of a later one: `from`, `to`, `reason`, `approvedBy`, `notAfter` |
+//! | `expiresAt` | time from which the manifest is no longer valid |
+//! | `downgrade` | permission to replace a later update: `from`, `to`, `reason`, `approvedBy`, `notAfter` |
 //!
-//! A range of versions has a `scheme`, and `atLeast`, `atMost` and `below`, or `oneOf`. Versions are taken from the
-//! `productionSpecification` of a component; what the scheme cannot read is in no range.
+//! A range of versions has a `scheme`, and either `atLeast`, `atMost` and `below`, or `oneOf`. Versions are read from
+//! the `productionSpecification` of a component; a version that the scheme cannot parse is in no range.
 //!
-//! # What it withstands
+//! # Threats and countermeasures
 //!
-//! | attack | what stops it |
+//! | attack | countermeasure |
 //! | --- | --- |
-//! | an earlier update, signed once | `sequence` only rises, and the version does not fall, but by a recorded leave |
-//! | an old manifest held back and shown later | `expiresAt` |
-//! | files of one update with the manifest of another | [`UpdateManifest::artifact`] by digest and size |
+//! | replay of an earlier signed update | `sequence` only rises, and the version does not fall, except by a recorded authorisation |
+//! | delay of an old manifest | `expiresAt` |
+//! | files of one update with the manifest of another | [`UpdateManifest::artifact`] compares digest and size |
 //! | a key of another provider or tenant | [`SignatureContext`], and the provider that the manifest names |
-//! | bytes that are read before they are checked | [`VerifiedManifest`] comes from a verification alone |
-//! | bytes that change between the check and the use | they are kept, and the manifest is read from the same ones |
-//! | endless data | the limit is looked at before anything else |
+//! | parsing of unverified bytes | only a verification creates a [`VerifiedManifest`] |
+//! | bytes that change between check and use | the verified bytes are kept, and the manifest is parsed from them |
+//! | endless data | the size limit is checked first |
 //! | a path as the name of a file | [`ArtifactName`] |
 
 #[cfg(feature = "ed25519")]

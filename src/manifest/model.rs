@@ -1,4 +1,4 @@
-//! The contents of a manifest.
+//! Contents of an update manifest.
 
 use super::{
     ArtifactName, DowngradeAuthorization, ProductionSpec, ProviderId, RequirementScope, Target, UpdateName, Urgency,
@@ -10,7 +10,7 @@ use crate::primitive::{Code, Text};
 use crate::store::{BlobRef, Sha256};
 use time::OffsetDateTime;
 
-/// The identity of an update.
+/// Identity of an update.
 ///
 /// ```
 /// use fhir_devices::manifest::{UpdateIdentity, VersionScheme};
@@ -25,13 +25,13 @@ use time::OffsetDateTime;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpdateIdentity {
-    /// The provider.
+    /// Provider of the update.
     pub provider: ProviderId,
-    /// The name, the same in every version.
+    /// Name of the update, the same in every version.
     pub name: UpdateName,
-    /// Its version.
+    /// Version of the update.
     pub version: VersionLabel,
-    /// The version scheme.
+    /// Scheme of the version.
     pub scheme: VersionScheme,
 }
 
@@ -41,7 +41,7 @@ impl std::fmt::Display for UpdateIdentity {
     }
 }
 
-/// The device that an update fits: all that a rule names must match. One matching rule is enough.
+/// Rule for devices that an update is compatible with: all given fields must match. One matching rule is enough.
 ///
 /// ```
 /// use fhir_devices::manifest::CompatibilityRule;
@@ -55,25 +55,25 @@ pub struct CompatibilityRule {
     pub manufacturer: Option<Text>,
     /// `Device.model`, compared exactly.
     pub model: Option<Text>,
-    /// A code among the types of the component or of its device: a class of the vendor.
+    /// Code among the types of the component or of its device: a vendor's class.
     pub class: Option<IdentifierQuery>,
-    /// The code of the component in ISO/IEEE 11073-10101, as a number.
+    /// ISO/IEEE 11073-10101 code of the component.
     pub code: Option<u32>,
-    /// The part number of the component, compared exactly.
+    /// Part number of the component, compared exactly.
     pub part_number: Option<Text>,
-    /// The hardware revision of the component.
+    /// Range of the hardware revision of the component.
     pub hardware: Option<VersionRange>,
 }
 
 impl CompatibilityRule {
-    /// Returns whether it names nothing, and so fits nothing.
+    /// Returns whether no field is given, so that the rule matches no device.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// A version that a component must have.
+/// Version that components must have before an update.
 ///
 /// ```
 /// use fhir_devices::manifest::{Bounds, Requirement, RequirementScope, ProductionSpec, VersionRange, VersionScheme, RequiredValue};
@@ -85,19 +85,19 @@ impl CompatibilityRule {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
-    /// Which components are meant.
+    /// Components that the requirement is about.
     pub scope: RequirementScope,
-    /// Which of those, where it is not each of them.
+    /// Restriction to some of these components; `None` for each of them.
     pub of: Option<Target>,
-    /// Which of their versions.
+    /// Kind of version.
     pub spec: ProductionSpec,
-    /// Of which software item, where they have several.
+    /// Software item of the version, where a component has several.
     pub item: Option<IdentifierQuery>,
-    /// What it has to be. At least one component is wanted, and each has to have it.
+    /// Required value. At least one component must exist, and each must report it.
     pub wanted: RequiredValue,
 }
 
-/// What a version has to be.
+/// Required value of a version.
 ///
 /// ```
 /// use fhir_devices::store::Sha256;
@@ -109,14 +109,14 @@ pub struct Requirement {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequiredValue {
-    /// One of these versions.
+    /// A version in this range.
     Range(VersionRange),
-    /// The version of exactly these bytes.
+    /// The digest of exactly these bytes.
     Digest(Sha256),
 }
 
 impl RequiredValue {
-    /// Returns whether what a device reports is that.
+    /// Returns whether a reported value meets the requirement.
     #[must_use]
     pub fn has(&self, reported: &str) -> bool {
         match self {
@@ -149,7 +149,7 @@ impl std::fmt::Display for Requirement {
     }
 }
 
-/// One file of an update.
+/// File of an update.
 ///
 /// ```
 /// use fhir_devices::store::{BlobRef, Sha256};
@@ -165,18 +165,18 @@ impl std::fmt::Display for Requirement {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// Its name.
+    /// File name.
     pub name: ArtifactName,
-    /// Its media type.
+    /// Media type.
     pub media_type: Code,
-    /// How many bytes it has; at least one.
+    /// Size in bytes; at least 1.
     pub size: u64,
-    /// The digest of its bytes.
+    /// SHA-256 digest of the bytes.
     pub sha256: Sha256,
 }
 
 impl Artifact {
-    /// Its bytes.
+    /// Returns the digest and size of the file.
     #[must_use]
     pub const fn blob(&self) -> BlobRef {
         BlobRef { digest: self.sha256, size: self.size }
@@ -199,30 +199,30 @@ impl Artifact {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpdateManifest {
-    /// The identity of an update.
+    /// Identity of the update.
     pub identity: UpdateIdentity,
-    /// Its place among the updates of this provider for the component: the later, the higher.
+    /// Sequence number among the updates of this provider for the component, rising with each update.
     pub sequence: u64,
-    /// Which component of a device it is for.
+    /// Target component of a device.
     pub target: Target,
-    /// The kind of version by which the component reports the update once it runs.
+    /// Kind of version by which the component reports the update once it runs.
     pub reported_as: ProductionSpec,
-    /// The devices that it fits; one rule is enough, and without any it fits none.
+    /// Compatibility rules; one match is enough, and without any rule the update fits no device.
     pub compatibility: Vec<CompatibilityRule>,
-    /// What must be there already; all of it.
+    /// Requirements, all of which must be met.
     pub requires: Vec<Requirement>,
-    /// Its files; at least one, and no two of the same name.
+    /// Files of the update; at least one, and no two of the same name.
     pub artifacts: Vec<Artifact>,
-    /// How urgent it is.
+    /// Urgency of the update.
     pub urgency: Urgency,
-    /// When it is no longer to be used.
+    /// Time from which the manifest is no longer valid.
     pub expires_at: Option<OffsetDateTime>,
-    /// The permission to put it in the place of a later one.
+    /// Permission to replace a later update.
     pub downgrade: Option<DowngradeAuthorization>,
 }
 
 impl UpdateManifest {
-    /// Creates a manifest of what every update has.
+    /// Creates a manifest from its required members; files and compatibility rules are empty.
     #[must_use]
     pub const fn new(identity: UpdateIdentity, sequence: u64, target: Target, reported_as: ProductionSpec) -> Self {
         Self {
@@ -239,22 +239,22 @@ impl UpdateManifest {
         }
     }
 
-    /// Reads a manifest, strictly: what it does not know, it refuses.
+    /// Parses a manifest strictly: unknown members are refused.
     ///
     /// # Errors
-    /// A [`Report`] with every finding and its place, such as `UpdateManifest.artifacts[1].size`.
+    /// A [`Report`] with every finding and its path, such as `UpdateManifest.artifacts[1].size`.
     pub fn from_json(json: &[u8]) -> Result<Self, Report> {
         super::read::manifest(json)
     }
 
-    /// Writes the manifest, compactly. A signature is over the bytes that were signed, and not over what this writes.
+    /// Writes the manifest as compact JSON. A signature covers the bytes that were signed, not this output.
     #[must_use]
     pub fn to_json(&self) -> String {
         super::write::manifest(self)
     }
 
-    /// Returns the file with these bytes; none where they are not of this update, be they signed by the same provider
-    /// or not.
+    /// Returns the file with this digest and size; `None` where it is not part of this update, even if the same
+    /// provider signed it.
     #[must_use]
     pub fn artifact(&self, found: &BlobRef) -> Option<&Artifact> {
         self.artifacts.iter().find(|artifact| artifact.blob() == *found)

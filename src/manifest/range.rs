@@ -4,7 +4,7 @@ use super::{VersionLabel, VersionScheme};
 use std::cmp::Ordering;
 use std::fmt;
 
-/// Versions of one scheme: those between two bounds, or those of a list.
+/// Range of versions of one scheme: bounds, or a list of versions.
 ///
 /// ```
 /// use fhir_devices::manifest::{Bounds, VersionRange, VersionScheme};
@@ -19,31 +19,31 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VersionRange {
-    /// How the versions are written.
+    /// Scheme of the versions.
     pub scheme: VersionScheme,
-    /// The bounds; none where there is a list.
+    /// Bounds of the range; empty where a list is given.
     pub bounds: Bounds,
-    /// The versions, where they are listed.
+    /// Versions of the list.
     pub one_of: Vec<VersionLabel>,
 }
 
-/// The bounds of a range; all that are given count.
+/// Bounds of a version range; all given bounds must hold.
 ///
 /// ```
 /// assert!(fhir_devices::manifest::Bounds::default().is_empty());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// The first version in it.
+    /// Inclusive lower bound.
     pub at_least: Option<VersionLabel>,
-    /// The last version in it.
+    /// Inclusive upper bound.
     pub at_most: Option<VersionLabel>,
-    /// The first version after it.
+    /// Exclusive upper bound.
     pub below: Option<VersionLabel>,
 }
 
 impl Bounds {
-    /// Returns whether there is none.
+    /// Returns whether no bound is given.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.at_least.is_none() && self.at_most.is_none() && self.below.is_none()
@@ -57,19 +57,19 @@ impl Bounds {
 }
 
 impl VersionRange {
-    /// Returns the versions between bounds. A scheme without an order has none between them.
+    /// Creates a range from bounds. In a scheme without an order such a range is empty.
     #[must_use]
     pub const fn between(scheme: VersionScheme, bounds: Bounds) -> Self {
         Self { scheme, bounds, one_of: Vec::new() }
     }
 
-    /// These versions and no others.
+    /// Creates a range of exactly these versions.
     #[must_use]
     pub fn one_of(scheme: VersionScheme, versions: Vec<VersionLabel>) -> Self {
         Self { scheme, bounds: Bounds::default(), one_of: versions }
     }
 
-    /// Returns whether a version is in the range. Without bounds and without a list, none is.
+    /// Returns whether a version is in the range. Without bounds and list, none is.
     #[must_use]
     pub fn has(&self, version: &str) -> bool {
         let compare = |wanted: &VersionLabel| self.scheme.compare_texts(version, wanted.as_str());
@@ -81,7 +81,7 @@ impl VersionRange {
             && (self.one_of.is_empty() || self.one_of.iter().any(|wanted| compare(wanted).is_some_and(Ordering::is_eq)))
     }
 
-    /// Returns whether no version at all can be in it.
+    /// Returns whether the bounds exclude every version.
     pub(super) fn is_hollow(&self) -> bool {
         let Bounds { at_least, at_most, below } = &self.bounds;
         let Some(least) = at_least else { return false };

@@ -1,4 +1,4 @@
-//! Reading manifests from JSON.
+//! Parsing of manifests from JSON.
 
 use super::fields::{Field, Fields, many, member, once};
 use super::{
@@ -12,16 +12,16 @@ use crate::nomenclature::Level;
 use crate::primitive::{Instant, Text};
 use time::OffsetDateTime;
 
-/// The name of a manifest in the places of its findings.
+/// Root of the paths of findings.
 const ROOT: &str = "UpdateManifest";
 
-/// The number of the form of manifests.
+/// Version of the manifest format.
 pub(super) const FORMAT: u64 = 1;
 
-/// The most bytes of a manifest. They are kept with every update, and looked at whenever one is explained.
+/// Maximum size of a manifest in bytes. Every update keeps its manifest, and it is read again for each explanation.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
 
-/// The most items of a list.
+/// Maximum number of items of an array.
 const MAX_ITEMS: usize = 64;
 
 pub(super) fn manifest(json: &[u8]) -> Result<UpdateManifest, Report> {
@@ -161,7 +161,7 @@ fn read_level(r: &mut Reader<'_>, at: &Path<'_>) -> Read<Option<Level>> {
     once::named(r, at, &Level::ALL, Level::as_str)
 }
 
-/// A version that does not follow its scheme is a finding.
+/// Adds a finding for a version that does not follow its scheme.
 fn follows(r: &mut Reader<'_>, offset: usize, at: &Path<'_>, scheme: VersionScheme, version: &VersionLabel) {
     if !scheme.fits(version.as_str()) {
         let message = format!("`{version}` does not follow the scheme `{scheme}`, wanted {}", scheme.shape());

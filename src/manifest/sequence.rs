@@ -5,13 +5,13 @@ use crate::primitive::{Text, moment};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// The highest sequence number that an upload may have, 2^63 - 1: the largest that databases and languages with signed numbers
-/// can say.
+/// Highest sequence number of an upload, 2^63 - 1: the largest that databases and languages with signed integers can
+/// hold.
 pub const MAX_SEQUENCE: u64 = i64::MAX as u64;
 
-/// The authorization of an update whose sequence number is not higher.
+/// Authorization of an update whose sequence number is not above the highest accepted one.
 ///
-/// It is good for one pair of sequence numbers, and for a time.
+/// It is valid for one pair of sequence numbers and until a given time.
 ///
 /// ```
 /// use fhir_devices::manifest::DowngradeAuthorization;
@@ -30,28 +30,28 @@ pub const MAX_SEQUENCE: u64 = i64::MAX as u64;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DowngradeAuthorization {
-    /// The highest sequence number that was accepted before.
+    /// Highest sequence number accepted before.
     pub from: u64,
-    /// The one that is to be accepted all the same.
+    /// Sequence number to be accepted.
     pub to: u64,
-    /// The reason.
+    /// Reason for the downgrade.
     pub reason: Text,
-    /// The approvers. An authorisation that nobody approved permits nothing.
+    /// Approvers. An authorization without an approver permits nothing.
     pub approved_by: Vec<ActorId>,
-    /// Until when it is good.
+    /// Last moment at which the authorization is valid.
     #[serde(with = "moment")]
     pub not_after: OffsetDateTime,
 }
 
 impl DowngradeAuthorization {
-    /// Returns whether it is good for this step down, at this time.
+    /// Returns whether the authorization permits this downgrade at this time.
     #[must_use]
     pub fn permits(&self, highest: u64, sequence: u64, now: OffsetDateTime) -> bool {
         self.from == highest && self.to == sequence && !self.approved_by.is_empty() && now <= self.not_after
     }
 }
 
-/// The update last accepted for a component from one provider.
+/// Last accepted update for a component from one provider.
 ///
 /// ```
 /// use fhir_devices::manifest::{Acceptance, IngestId};
@@ -60,16 +60,16 @@ impl DowngradeAuthorization {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acceptance {
-    /// The provider; `None` stands for all updates that name none.
+    /// Provider; `None` stands for all updates that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Text>,
-    /// The highest sequence number that was ever accepted.
+    /// Highest sequence number ever accepted.
     pub highest: u64,
-    /// The upload that was accepted last.
+    /// Last accepted upload.
     pub by: IngestId,
 }
 
-/// The error for a sequence number that is neither higher nor authorised.
+/// Error for a sequence number that is neither higher nor authorised.
 ///
 /// ```
 /// use fhir_devices::manifest::NotHigher;
@@ -81,18 +81,18 @@ pub struct Acceptance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the sequence number is {sequence}, wanted one above {highest} or an authorisation")]
 pub struct NotHigher {
-    /// The number of the update.
+    /// Sequence number of the update.
     pub sequence: u64,
-    /// The highest that was accepted.
+    /// Highest sequence number accepted before.
     pub highest: u64,
 }
 
 /// Checks whether an update may follow the last accepted one, and returns the new acceptance.
 ///
-/// An upload that was accepted last is accepted again.
+/// The last accepted upload is accepted again.
 ///
 /// # Errors
-/// [`NotHigher`].
+/// [`NotHigher`] when the number is neither higher nor authorised.
 ///
 /// ```
 /// use fhir_devices::manifest::{Acceptance, IngestId, NotHigher, accept};

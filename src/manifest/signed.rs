@@ -9,7 +9,7 @@ use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
 use std::str::FromStr;
 
-/// Names a manifest: the digest of its exact bytes.
+/// Id of a manifest: the digest of its exact bytes.
 ///
 /// ```
 /// use fhir_devices::manifest::ManifestId;
@@ -20,7 +20,7 @@ use std::str::FromStr;
 pub struct ManifestId(pub Sha256);
 
 impl ManifestId {
-    /// Returns the name of the manifest that these bytes are.
+    /// Computes the id of the manifest with these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::of(bytes))
@@ -41,7 +41,7 @@ impl FromStr for ManifestId {
     }
 }
 
-/// One signature over the bytes of a manifest.
+/// Signature over the bytes of a manifest.
 ///
 /// ```
 /// use fhir_devices::manifest::Signature;
@@ -51,13 +51,13 @@ impl FromStr for ManifestId {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
-    /// Which key made it.
+    /// Id of the signing key.
     pub key: KeyId,
-    /// The signature itself, in the form of its algorithm.
+    /// Signature bytes, in the format of the algorithm.
     pub bytes: Vec<u8>,
 }
 
-/// The tenant that received a manifest and its stated provider.
+/// Context of a signature check: the tenant that received the manifest, and its stated provider.
 ///
 /// ```
 /// use fhir_devices::manifest::SignatureContext;
@@ -69,21 +69,21 @@ pub struct Signature {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SignatureContext<'c> {
-    /// The tenant.
+    /// Receiving tenant.
     pub tenant: &'c Tenant,
-    /// The provider.
+    /// Stated provider.
     pub provider: &'c ProviderId,
 }
 
 impl<'c> SignatureContext<'c> {
-    /// Returns the context of a manifest: the tenant that received it, and its stated provider.
+    /// Creates a context from the receiving tenant and the stated provider.
     #[must_use]
     pub const fn new(tenant: &'c Tenant, provider: &'c ProviderId) -> Self {
         Self { tenant, provider }
     }
 }
 
-/// Why the signatures of a manifest are refused.
+/// Reason why the signatures of a manifest are refused.
 ///
 /// ```
 /// use fhir_devices::manifest::SignatureError;
@@ -98,39 +98,39 @@ pub enum SignatureError {
     /// No signature is by a key that may sign for this provider in this tenant.
     #[error("no signature is by a key that may sign for the provider `{provider}` here")]
     NotAllowed {
-        /// The provider.
+        /// Provider of the context.
         provider: ProviderId,
     },
-    /// A key that may sign did not make this signature over these bytes.
+    /// A signature that names a permitted key does not verify over these bytes.
     #[error("the signature by the key `{key}` is not over these bytes")]
     Wrong {
-        /// The key.
+        /// Id of the key.
         key: KeyId,
     },
     /// Too few signatures are valid.
     #[error("found {found} good signatures, wanted {wanted}")]
     TooFew {
-        /// How many are good.
+        /// Number of valid signatures.
         found: usize,
-        /// How many are wanted.
+        /// Required number.
         wanted: usize,
     },
     /// The verifier could not decide.
     #[error("the signatures could not be checked")]
     Unavailable {
-        /// The reason.
+        /// Cause of the failure.
         source: BoxError,
     },
 }
 
-/// Checks signatures: the caller's keys, and the caller's rules for them.
+/// Verifier of signatures, with the caller's keys and rules.
 ///
 /// # Contract
 ///
-/// - The signatures are over exactly these bytes.
-/// - A key signs for the providers and the tenants that it was given to, and for no others.
-/// - The answer names the keys whose signatures were found good, and at least one. There is no verifier that accepts
-///   everything: an empty answer is refused.
+/// - A signature covers exactly these bytes.
+/// - A key signs only for the providers and tenants assigned to it.
+/// - The result names the keys with a valid signature, at least one. No verifier accepts everything: an empty result is
+///   refused.
 ///
 /// ```
 /// use fhir_devices::manifest::KeyId;
@@ -150,10 +150,10 @@ pub enum SignatureError {
 /// # Ok::<(), fhir_devices::store::InvalidText>(())
 /// ```
 pub trait Verifier: Send + Sync {
-    /// Returns the keys whose signatures over `bytes` are good, and may be used for the tenant and the provider.
+    /// Returns the keys with a valid signature over `bytes` that may sign for the tenant and the provider.
     ///
     /// # Errors
-    /// [`SignatureError`].
+    /// [`SignatureError`] with the reason.
     fn verify(
         &self,
         bytes: &[u8],
@@ -162,8 +162,7 @@ pub trait Verifier: Send + Sync {
     ) -> Result<Vec<KeyId>, SignatureError>;
 }
 
-/// A received manifest: its exact bytes and signatures. Nothing of it can be read before it
-/// is verified.
+/// Received manifest: its exact bytes and signatures. Its contents can only be read after verification.
 ///
 /// ```
 /// use fhir_devices::manifest::{ManifestId, SignedManifest};
@@ -177,35 +176,35 @@ pub struct SignedManifest {
 }
 
 impl SignedManifest {
-    /// Keeps the bytes and the signatures.
+    /// Creates a signed manifest from its bytes and signatures.
     #[must_use]
     pub fn new(bytes: impl Into<Bytes>, signatures: Vec<Signature>) -> Self {
         Self { bytes: bytes.into(), signatures }
     }
 
-    /// Returns its id.
+    /// Returns the id of the manifest.
     #[must_use]
     pub fn id(&self) -> ManifestId {
         ManifestId::of(&self.bytes)
     }
 
-    /// Returns the bytes as they came.
+    /// Returns the bytes as received.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// Returns the signatures as they came.
+    /// Returns the signatures as received.
     #[must_use]
     pub fn signatures(&self) -> &[Signature] {
         &self.signatures
     }
 
-    /// Checks the signatures, and reads the same bytes then.
+    /// Checks the signatures, then parses the same bytes.
     ///
     /// # Errors
-    /// [`ManifestError`]: too many bytes, signatures that are not enough, bytes that are no manifest, or a manifest of
-    /// another provider than the one whose keys were asked for.
+    /// [`ManifestError`]: too many bytes, insufficient signatures, bytes that are not a manifest, or a manifest of a
+    /// provider other than that of the context.
     pub fn verify(
         &self,
         verifier: &dyn Verifier,
@@ -231,13 +230,13 @@ impl SignedManifest {
     }
 }
 
-/// The most bytes of all signatures together, with the names of their keys: no more than a ledger keeps in one record.
+/// Maximum size of all signatures with their key ids, in bytes: no more than one ledger record holds.
 const MAX_SIGNATURES: usize = 40 * 1024;
 
-/// What each signature counts for at least, be it empty.
+/// Overhead in bytes that each signature adds to that size.
 const SIGNATURE: usize = 32;
 
-/// Why a manifest is refused.
+/// Reason why a manifest is refused.
 ///
 /// ```
 /// use fhir_devices::manifest::ManifestError;
@@ -250,37 +249,36 @@ pub enum ManifestError {
     /// The manifest exceeds the maximum size.
     #[error("the manifest has {found} bytes, wanted at most {most}")]
     TooLarge {
-        /// How many it has.
+        /// Size in bytes.
         found: usize,
-        /// How many are taken.
+        /// Maximum size in bytes.
         most: usize,
     },
     /// The signatures exceed the maximum size.
     #[error("the signatures have {found} bytes, wanted at most {most}")]
     SignaturesTooLarge {
-        /// How many they have, with the names of their keys.
+        /// Size in bytes, with key ids and overhead.
         found: usize,
-        /// How many are taken.
+        /// Maximum size in bytes.
         most: usize,
     },
-    /// The signatures are not enough.
+    /// The signatures are insufficient.
     #[error("the signatures of the manifest are not enough")]
     Signature(#[source] SignatureError),
-    /// The bytes are signed, and no manifest.
+    /// The signed bytes are not a valid manifest.
     #[error("the manifest cannot be read")]
     Unreadable(#[source] Report),
-    /// The manifest names another provider than the one whose keys signed it.
+    /// The manifest names a provider other than the one of the context.
     #[error("the manifest is of the provider `{found}`, wanted one of `{wanted}`")]
     OtherProvider {
-        /// The provider that the manifest names.
+        /// Provider in the manifest.
         found: ProviderId,
-        /// The provider that was wanted.
+        /// Provider of the context.
         wanted: ProviderId,
     },
 }
 
-/// A manifest whose signatures were found good, and the bytes that they are over. There is no other way to have one than
-/// [`SignedManifest::verify`].
+/// Manifest with verified signatures, and the bytes that they cover. Only [`SignedManifest::verify`] creates it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedManifest {
     id: ManifestId,
@@ -290,25 +288,25 @@ pub struct VerifiedManifest {
 }
 
 impl VerifiedManifest {
-    /// Returns its id.
+    /// Returns the id of the manifest.
     #[must_use]
     pub const fn id(&self) -> ManifestId {
         self.id
     }
 
-    /// Returns what it says.
+    /// Returns the contents of the manifest.
     #[must_use]
     pub const fn manifest(&self) -> &UpdateManifest {
         &self.manifest
     }
 
-    /// Returns the keys whose signatures were found good; at least one.
+    /// Returns the keys with a valid signature; at least one.
     #[must_use]
     pub fn keys(&self) -> &[KeyId] {
         &self.keys
     }
 
-    /// Returns the bytes and the signatures, to be kept or checked again.
+    /// Returns the bytes and the signatures, to be stored or verified again.
     #[must_use]
     pub const fn signed(&self) -> &SignedManifest {
         &self.signed

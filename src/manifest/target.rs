@@ -1,4 +1,4 @@
-//! Targets of updates and the versions that components report.
+//! Targets of updates, and the versions that components report.
 
 use super::text::is_hidden;
 use crate::containment::{IdentifierQuery, Selector};
@@ -13,7 +13,7 @@ use smol_str::SmolStr;
 use std::fmt;
 use std::str::FromStr;
 
-/// The name of a file of an update: data, and never a path.
+/// File name of an update artifact: data, never a path.
 ///
 /// ```
 /// use fhir_devices::manifest::ArtifactName;
@@ -25,10 +25,11 @@ use std::str::FromStr;
 pub struct ArtifactName(SmolStr);
 
 impl ArtifactName {
-    /// Checks a name: 1 to 128 characters, none of which parts folders, drives or lines, and no `.` at either end.
+    /// Creates a name: 1 to 128 characters, no `/`, `\`, `:` or control character, and no `.` or white space at either
+    /// end.
     ///
     /// # Errors
-    /// [`InvalidText`], which says what is wanted.
+    /// [`InvalidText`] with the violated condition.
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidText> {
         let name = name.as_ref();
         let refuse = |reason| Err(InvalidText::new("the name of a file", name, reason));
@@ -69,10 +70,10 @@ impl FromStr for ArtifactName {
     }
 }
 
-/// Which component an update is for, as its manifest says: the only one that has all of what is named.
+/// Target component of an update in its manifest: the only component that matches all given members.
 ///
-/// A [`Selector`](crate::containment::Selector) is what a sender chooses by, and takes any one criterion; this type has the
-/// members that a manifest may have, all of which must match, and [`selector`](Self::selector) turns it into one.
+/// A [`Selector`](crate::containment::Selector) is chosen by a sender and takes any one criterion; this type has the
+/// members of a manifest, all of which must match, and [`selector`](Self::selector) converts it into one.
 ///
 /// ```
 /// use fhir_devices::nomenclature::Level;
@@ -82,15 +83,15 @@ impl FromStr for ArtifactName {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
-    /// Its level.
+    /// Level in the containment tree.
     pub level: Option<Level>,
-    /// Its code in ISO/IEEE 11073-10101, as a number.
+    /// ISO/IEEE 11073-10101 code.
     pub code: Option<u32>,
-    /// Its identifier, which tells several of a kind apart.
+    /// Identifier, which distinguishes several components of a kind.
     pub identifier: Option<IdentifierQuery>,
-    /// The software item that it has.
+    /// Software item of the component.
     pub item: Option<IdentifierQuery>,
-    /// Its logical id.
+    /// Logical id.
     pub component: Option<Id>,
 }
 
@@ -101,7 +102,7 @@ impl Target {
         *self == Self::default()
     }
 
-    /// The same as a selector.
+    /// Converts the target into a selector.
     #[must_use]
     pub fn selector(&self) -> Selector {
         let Self { level, code, identifier, item, component } = self;
@@ -116,7 +117,7 @@ impl Target {
     }
 }
 
-/// A version that a component reports as a production specification.
+/// Kind of version that a component reports as a production specification.
 ///
 /// ```
 /// use fhir_devices::manifest::ProductionSpec;
@@ -125,17 +126,17 @@ impl Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
 #[non_exhaustive]
 pub enum ProductionSpec {
-    /// The revision of its hardware.
+    /// Hardware revision.
     Hardware,
-    /// The revision of its software.
+    /// Software revision.
     Software,
-    /// The revision of its firmware.
+    /// Firmware revision.
     Firmware,
-    /// The revision of the protocol that it speaks.
+    /// Protocol revision.
     Protocol,
 }
 
-/// A text that names no version of a component.
+/// Error for text that is not the name of a [`ProductionSpec`].
 ///
 /// ```
 /// let error = "serial".parse::<fhir_devices::manifest::ProductionSpec>().unwrap_err();
@@ -155,10 +156,10 @@ impl FromStr for ProductionSpec {
 }
 
 impl ProductionSpec {
-    /// Every one.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Hardware, Self::Software, Self::Firmware, Self::Protocol];
 
-    /// Returns the name, as it stands in manifests.
+    /// Returns the name in manifests.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -169,7 +170,7 @@ impl ProductionSpec {
         }
     }
 
-    /// Returns the code of FHIR: `software-revision` for [`ProductionSpec::Software`].
+    /// Returns the FHIR code, such as `software-revision` for [`ProductionSpec::Software`].
     #[must_use]
     pub const fn specification_type(self) -> &'static str {
         self.spec_type().as_str()
@@ -184,8 +185,8 @@ impl ProductionSpec {
         }
     }
 
-    /// Returns what a component reports as this version: each `productionSpec` of the type, of one software item or of
-    /// all. A type without a code system is taken by its code, as the examples of FHIR have it.
+    /// Returns the values that a component reports for this kind: each `productionSpec` of the type, of one software
+    /// item or of all. A type without a code system matches by its code, as in the examples of FHIR.
     ///
     /// ```
     /// # use fhir_devices::{DeviceComponent, manifest::ProductionSpec};
@@ -230,7 +231,7 @@ impl fmt::Display for ProductionSpec {
     }
 }
 
-/// The components that a requirement is about, relative to the target.
+/// Components that a requirement is about, relative to the target.
 ///
 /// ```
 /// use fhir_devices::nomenclature::Level;
@@ -240,22 +241,22 @@ impl fmt::Display for ProductionSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RequirementScope {
-    /// Itself.
+    /// The target itself.
     Itself,
-    /// The one above.
+    /// The parent.
     Parent,
-    /// The nearest one above of a level.
+    /// The nearest ancestor of a level.
     Ancestor(Level),
-    /// The others below the one above.
+    /// The other children of the parent.
     Sibling,
-    /// Those directly below.
+    /// The direct children.
     Child,
-    /// The one at the top of its tree.
+    /// The root of the tree.
     DeviceRoot,
 }
 
 impl RequirementScope {
-    /// Returns the name, as it stands in manifests. The level of an ancestor stands beside it.
+    /// Returns the name in manifests. The level of an ancestor is a member of its own.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -282,7 +283,7 @@ impl fmt::Display for RequirementScope {
     }
 }
 
-/// How urgent an update is.
+/// Urgency of an update.
 ///
 /// ```
 /// use fhir_devices::manifest::Urgency;
@@ -292,7 +293,7 @@ impl fmt::Display for RequirementScope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Urgency {
-    /// At a convenient time.
+    /// Install at a convenient time.
     Routine,
     /// The update fixes a vulnerability.
     SecurityFix,
@@ -301,10 +302,10 @@ pub enum Urgency {
 }
 
 impl Urgency {
-    /// Every one, the most urgent last.
+    /// All urgencies, the most urgent last.
     pub const ALL: [Self; 3] = [Self::Routine, Self::SecurityFix, Self::SafetyCorrection];
 
-    /// Returns the name, as it stands in manifests.
+    /// Returns the name in manifests.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Checked short texts in updates and records. None may hold an address.
+//! Checked short texts of updates and records. None may hold a URL.
 
 use crate::store::InvalidText;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
@@ -6,18 +6,18 @@ use smol_str::SmolStr;
 use std::fmt;
 use std::str::FromStr;
 
-/// The most characters of a name, and of what a person says.
+/// Maximum number of characters of a name, and of a note.
 pub(crate) const LONGEST_LABEL: usize = 128;
 pub(crate) const LONGEST_NOTE: usize = 1_000;
 
-/// Returns whether a character cannot be seen, and breaks the line or turns the direction of what can be.
+/// Returns whether a character is a control character, a line separator or a bidirectional mark.
 pub(super) fn is_hidden(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// Returns the first character of a text that cannot be seen: a control, one that turns the direction, a separator of
-/// lines, or one that has no width. Two names that look alike are then the same, and none shows what it does not say.
+/// Returns the first invisible character of a text: a control character, bidirectional mark, line separator, or
+/// character without width. A text without any cannot look like another text and differ from it in these.
 ///
 /// ```
 /// use fhir_devices::manifest::hidden_character;
@@ -34,8 +34,8 @@ pub fn hidden_character(text: &str) -> Option<char> {
     text.chars().find(|c| is_hidden(*c) || has_no_width(*c))
 }
 
-/// Returns what every text of people keeps to: no hidden characters, no white space around it, and neither an address
-/// nor a reference to a patient in it.
+/// Checks a text: no control, line-separator or bidirectional characters, no white space at either end, no URL and no
+/// reference to a patient.
 fn check(what: &'static str, text: &str, longest: usize, too_long: &'static str) -> Result<(), InvalidText> {
     let refuse = |reason| Err(InvalidText::new(what, text, reason));
     if text.is_empty() {
@@ -59,12 +59,12 @@ fn check(what: &'static str, text: &str, longest: usize, too_long: &'static str)
     Ok(())
 }
 
-/// Returns whether a text keeps to that.
+/// Returns whether [`check`] accepts a text.
 pub(crate) fn fits(text: &str, longest: usize) -> bool {
     check("", text, longest, "").is_ok()
 }
 
-/// The same for the short ones.
+/// Checks a text of at most [`LONGEST_LABEL`] characters.
 fn check_label(what: &'static str, text: &str) -> Result<(), InvalidText> {
     check(what, text, LONGEST_LABEL, "at most 128 characters are wanted")
 }
@@ -80,10 +80,10 @@ macro_rules! texts {
         pub struct $Name(SmolStr);
 
         impl $Name {
-            /// Checks the text, and keeps it as it is.
+            /// Creates a checked text, stored unchanged.
             ///
             /// # Errors
-            /// [`InvalidText`], which says what is wanted.
+            /// [`InvalidText`] with the violated condition.
             pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidText> {
                 let text = text.as_ref();
                 $check($what, text)?;
@@ -126,10 +126,10 @@ macro_rules! texts {
 }
 
 texts! {
-    /// A comment of at most 1,000 characters.
+    /// Note of at most 1,000 characters.
     ///
-    /// It is kept for as long as the records are, so that no address (which may be signed) and no reference to a patient
-    /// may be in it. Who writes one leaves out whom the device was at.
+    /// A note is kept as long as the records, so it must not hold a URL (which may be signed) or a reference to a
+    /// patient. Authors must not name the patient who used the device.
     ///
     /// ```
     /// use fhir_devices::manifest::Note;
@@ -139,7 +139,7 @@ texts! {
     /// ```
     Note "a note" check_note;
 
-    /// The id of the provider of updates.
+    /// Id of a provider of updates.
     ///
     /// ```
     /// use fhir_devices::manifest::ProviderId;
@@ -147,7 +147,7 @@ texts! {
     /// ```
     ProviderId "a provider" check_label;
 
-    /// The name of an update, the same in every version.
+    /// Name of an update, the same in every version.
     ///
     /// ```
     /// use fhir_devices::manifest::UpdateName;
@@ -155,7 +155,7 @@ texts! {
     /// ```
     UpdateName "the name of an update" check_label;
 
-    /// A version as its maker writes it. The text has no order of its own.
+    /// Version as written by the manufacturer. The text has no order of its own.
     ///
     /// ```
     /// use fhir_devices::manifest::VersionLabel;
@@ -163,7 +163,7 @@ texts! {
     /// ```
     VersionLabel "a version" check_label;
 
-    /// The name of a key that signs manifests.
+    /// Id of a key that signs manifests.
     ///
     /// ```
     /// use fhir_devices::manifest::KeyId;
@@ -172,8 +172,8 @@ texts! {
     KeyId "the name of a key" check_label;
 }
 
-/// The text that is nearest to any: what may not be in one is left out, and what is too long is cut. None where nothing
-/// is left.
+/// Converts any text into an acceptable one: forbidden parts are removed, and the text is cut to `longest` characters.
+/// `None` where nothing is left.
 pub(crate) fn nearest(text: &str, longest: usize) -> Option<String> {
     let visible = |c: char| if is_hidden(c) { ' ' } else { c };
     let text: String = text.replace("://", " ").replace("Patient/", " ").chars().map(visible).take(longest).collect();
@@ -182,7 +182,7 @@ pub(crate) fn nearest(text: &str, longest: usize) -> Option<String> {
 }
 
 impl Note {
-    /// The note that is nearest to any text: what may not be in one is left out, and what is too long is cut. None where
+    /// Creates a note from any text: forbidden parts are removed, and the text is cut to 1,000 characters. `None` where
     /// nothing is left.
     ///
     /// ```

@@ -1,4 +1,4 @@
-//! Versions by their declared scheme. A version is never compared as a text.
+//! Version schemes. A version is never compared as text.
 
 use super::VersionLabel;
 use crate::primitive::{Date, Precision};
@@ -7,14 +7,14 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-/// The version scheme, which defines syntax and order.
+/// Version scheme, which defines syntax and order.
 ///
-/// | scheme | form | order |
+/// | scheme | syntax | order |
 /// | --- | --- | --- |
-/// | `semver` | Semantic Versioning 2.0.0 | its precedence: build metadata counts for nothing |
-/// | `dotted` | 2 to 4 numbers with dots between | number by number; a missing one is 0 |
-/// | `date` | `YYYY-MM-DD`, a day that there is | by day |
-/// | `opaque` | any | none: two are equal, or nothing is known |
+/// | `semver` | Semantic Versioning 2.0.0 | its precedence: build metadata is ignored |
+/// | `dotted` | 2 to 4 numbers separated by dots | number by number; a missing one is 0 |
+/// | `date` | `YYYY-MM-DD`, an existing day | by day |
+/// | `opaque` | any | none: two versions are equal or not comparable |
 ///
 /// ```
 /// use fhir_devices::manifest::VersionScheme;
@@ -30,17 +30,17 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
 #[non_exhaustive]
 pub enum VersionScheme {
-    /// Semantic Versioning.
+    /// Semantic Versioning 2.0.0.
     Semver,
-    /// Numbers with dots between.
+    /// Numbers separated by dots.
     Dotted,
-    /// Days.
+    /// Dates.
     Date,
-    /// Texts without an order.
+    /// Text without an order.
     Opaque,
 }
 
-/// A text that names no scheme.
+/// Error for text that is not the name of a scheme.
 ///
 /// ```
 /// let error = "calver".parse::<fhir_devices::manifest::VersionScheme>().unwrap_err();
@@ -55,7 +55,7 @@ impl VersionScheme {
     /// Every scheme.
     pub const ALL: [Self; 4] = [Self::Semver, Self::Dotted, Self::Date, Self::Opaque];
 
-    /// Returns the name, as it stands in manifests.
+    /// Returns the name in manifests.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -66,8 +66,8 @@ impl VersionScheme {
         }
     }
 
-    /// Returns the scheme whose form two versions have; [`None`] where they have none in common but that of any text.
-    /// Where both have two forms, as `1.2.3` has, their orders are the same.
+    /// Returns a scheme that two versions share; [`None`] where only [`Opaque`](Self::Opaque) fits both. Where two
+    /// schemes fit both versions, as for `1.2.3`, their orders are the same.
     ///
     /// ```
     /// use fhir_devices::manifest::VersionScheme;
@@ -80,7 +80,7 @@ impl VersionScheme {
         [Self::Semver, Self::Dotted, Self::Date].into_iter().find(|scheme| scheme.fits(one) && scheme.fits(other))
     }
 
-    /// Returns what a version of the scheme looks like, for a message.
+    /// Describes the syntax of a version, for a message.
     pub(crate) const fn shape(self) -> &'static str {
         match self {
             Self::Semver => "a semantic version such as 1.2.3 or 1.2.3-rc.1",
@@ -108,13 +108,13 @@ impl VersionScheme {
         }
     }
 
-    /// Returns which of two versions is the later; [`None`] where the scheme does not say.
+    /// Compares two versions; [`None`] where the scheme defines no order between them.
     #[must_use]
     pub fn compare(self, one: &VersionLabel, other: &VersionLabel) -> Option<Ordering> {
         self.compare_texts(one.as_str(), other.as_str())
     }
 
-    /// The same for what a device says of itself, which may be any text.
+    /// Compares two reported versions, which may be any text.
     pub(crate) fn compare_texts(self, one: &str, other: &str) -> Option<Ordering> {
         match self {
             Self::Semver => Some(Semver::read(one)?.compare(&Semver::read(other)?)),
@@ -139,25 +139,25 @@ impl FromStr for VersionScheme {
     }
 }
 
-/// Returns a whole number of any size, as its digits without leading zeros.
+/// Returns a whole number of any size as its digits without leading zeros.
 fn number(digits: &str) -> Option<&str> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.trim_start_matches('0'))
 }
 
-/// Returns which of two whole numbers is the greater, both without leading zeros.
+/// Compares two whole numbers without leading zeros.
 fn compare_numbers(one: &str, other: &str) -> Ordering {
     one.len().cmp(&other.len()).then_with(|| one.cmp(other))
 }
 
-/// Returns the same, as Semantic Versioning writes numbers: leading zeros are not allowed.
+/// Returns a whole number as in Semantic Versioning, where leading zeros are not allowed.
 fn strict_number(digits: &str) -> Option<&str> {
     if digits.len() > 1 && digits.starts_with('0') { None } else { number(digits) }
 }
 
 struct Semver<'v> {
     core: [&'v str; 3],
-    /// What stands after the hyphen, if anything does.
+    /// Pre-release version, after the hyphen.
     early: Option<&'v str>,
 }
 
@@ -191,7 +191,7 @@ impl<'v> Semver<'v> {
         let core = numbers.fold(Ordering::Equal, Ordering::then);
         core.then_with(|| match (self.early, other.early) {
             (None, None) => Ordering::Equal,
-            // A version comes after everything that led up to it.
+            // A release comes after its pre-releases.
             (None, Some(_)) => Ordering::Greater,
             (Some(_), None) => Ordering::Less,
             (Some(one), Some(other)) => compare_early(one, other),
@@ -199,8 +199,8 @@ impl<'v> Semver<'v> {
     }
 }
 
-/// Word by word: numbers by their value and before all other words, those by their bytes; the shorter of two that are
-/// alike comes first.
+/// Compares pre-releases identifier by identifier: numbers by value and before all other identifiers, those by their
+/// bytes; if one is a prefix of the other, the shorter comes first.
 fn compare_early(one: &str, other: &str) -> Ordering {
     let (mut ones, mut others) = (one.split('.'), other.split('.'));
     loop {

@@ -1,4 +1,4 @@
-//! Manifests as JSON.
+//! Serialization of manifests to JSON.
 
 use super::read::FORMAT;
 use super::{
@@ -53,7 +53,7 @@ fn objects<T>(w: &mut Writer, key: &'static str, items: &[T], members: impl Fn(&
 
 fn moment(w: &mut Writer, key: &'static str, moment: OffsetDateTime) {
     let utc = moment.checked_to_offset(UtcOffset::UTC).and_then(|utc| Instant::try_from(utc).ok());
-    // One that has no text is long past.
+    // A time without a text form is written as one long past.
     text(w, key, utc.as_ref().map_or("0001-01-01T00:00:00Z", Instant::as_str));
 }
 
