@@ -3,7 +3,7 @@
 use crate::manifest::{ActorId, KeyId, UpdateName};
 use crate::store::VersionId;
 
-/// The kind of actor.
+/// Kind of an actor.
 ///
 /// ```
 /// use fhir_devices::audit::ActorKind;
@@ -24,7 +24,7 @@ impl ActorKind {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::Human, Self::Service, Self::Device];
 
-    /// Returns the name, as it stands in records.
+    /// Returns the name in records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl ActorKind {
     }
 }
 
-/// The actor that carried out a transition.
+/// Actor that carried out a transition.
 ///
 /// ```
 /// use fhir_devices::audit::{Actor, ActorKind};
@@ -45,33 +45,33 @@ impl ActorKind {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Actor {
-    /// What sort of actor.
+    /// Kind of the actor.
     pub kind: ActorKind,
-    /// Which one.
+    /// Id of the actor.
     pub id: ActorId,
 }
 
 impl Actor {
-    /// Returns a person.
+    /// Creates a person.
     #[must_use]
     pub const fn human(id: ActorId) -> Self {
         Self { kind: ActorKind::Human, id }
     }
 
-    /// Returns a program.
+    /// Creates a program.
     #[must_use]
     pub const fn service(id: ActorId) -> Self {
         Self { kind: ActorKind::Service, id }
     }
 
-    /// Returns a device.
+    /// Creates a device.
     #[must_use]
     pub const fn device(id: ActorId) -> Self {
         Self { kind: ActorKind::Device, id }
     }
 }
 
-/// The result of a signature check.
+/// Result of a signature check.
 ///
 /// ```
 /// use fhir_devices::audit::Verdict;
@@ -80,9 +80,9 @@ impl Actor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// A key that is allowed has signed it.
+    /// A permitted key signed the manifest.
     Verified,
-    /// No key that is allowed has.
+    /// No permitted key signed the manifest.
     Refused,
     /// The upload came without a signature.
     Unsigned,
@@ -92,7 +92,7 @@ impl Verdict {
     /// Every verdict.
     pub const ALL: [Self; 3] = [Self::Verified, Self::Refused, Self::Unsigned];
 
-    /// Returns the name, as it stands in records.
+    /// Returns the name in records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -103,7 +103,7 @@ impl Verdict {
     }
 }
 
-/// The result of a signature verification.
+/// Result of a signature verification.
 ///
 /// ```
 /// use fhir_devices::audit::{Verdict, Verification};
@@ -112,13 +112,13 @@ impl Verdict {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verification {
-    /// What it came to.
+    /// Verdict of the check.
     pub verdict: Verdict,
-    /// The keys whose signatures were valid.
+    /// Keys with a valid signature.
     pub keys: Vec<KeyId>,
 }
 
-/// The facts about a transition that only the driver knows.
+/// Facts about a transition that only the driver knows.
 ///
 /// ```
 /// use fhir_devices::audit::{Actor, RecordContext};
@@ -130,20 +130,20 @@ pub struct Verification {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordContext {
-    /// The actor that carried it out.
+    /// Actor that carried out the transition.
     pub actor: Actor,
-    /// The version of the component before, where it was written to.
+    /// Version of the component before a write.
     pub before: Option<VersionId>,
-    /// The version that the write made, where the transition does not say it.
+    /// Version that the write made, where the transition does not give it.
     pub written: Option<VersionId>,
-    /// The name of the update, as its manifest says.
+    /// Name of the update in its manifest.
     pub update: Option<UpdateName>,
-    /// What was found out about the signature of the manifest.
+    /// Verification of the manifest's signatures.
     pub verification: Option<Verification>,
 }
 
 impl RecordContext {
-    /// Returns a context with the actor alone.
+    /// Creates a context with the actor only.
     #[must_use]
     pub const fn by(actor: Actor) -> Self {
         Self { actor, before: None, written: None, update: None, verification: None }

@@ -6,8 +6,8 @@ use crate::primitive::Text;
 use crate::store::{Sha256, Tenant};
 use serde::{Deserialize, Serialize};
 
-/// How long a chain was at some time, and what it ended with. Whoever signs one makes every later change of what came
-/// before it visible, also to those who do not trust the service that stores the records.
+/// Length and last digest of a chain at a point in time. A signed checkpoint makes every later change of the records
+/// before it detectable, also to readers who do not trust the service that stores the records.
 ///
 /// ```
 /// use fhir_devices::audit::{ChainHead, Checkpoint};
@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
-    /// The tenant whose chain it is.
+    /// Tenant of the chain.
     pub tenant: Tenant,
-    /// How many records it had.
+    /// Number of records.
     pub count: u64,
-    /// The digest of the last one; of a chain without records, that with which every chain of the tenant begins.
+    /// Digest of the last record; without records, the digest with which every chain of the tenant begins.
     pub root: Sha256,
 }
 
@@ -31,21 +31,21 @@ impl Checkpoint {
     /// order.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Texts and a number under fixed names: there is nothing in it that JSON cannot say.
+        // Strings and a number under fixed names always serialize.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) writes.
+    /// Parses the output of [`to_bytes`](Self::to_bytes).
     ///
     /// # Errors
-    /// [`NotARecord`] when it is not that verbatim.
+    /// [`NotARecord`] when the bytes differ from that output.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotARecord> {
         let read: Self = serde_json::from_slice(bytes).map_err(|_| NotARecord)?;
         if read.to_bytes() == bytes { Ok(read) } else { Err(NotARecord) }
     }
 }
 
-/// The head of a tenant's chain, kept with the states and written in the same commit.
+/// Head of a tenant's chain, kept with the states and written in the same commit.
 ///
 /// ```
 /// use fhir_devices::audit::ChainHead;
@@ -57,29 +57,29 @@ impl Checkpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainHead(Checkpoint);
 
-/// An appended record in each form that is needed.
+/// Appended record with its text and the new head of the chain.
 ///
 /// Returned by [`ChainHead::append`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Appended {
-    /// The record.
+    /// Appended record.
     pub record: AuditRecord,
-    /// Its canonical text, to be kept.
+    /// Canonical text of the record, to be stored.
     pub line: String,
-    /// The chain with it.
+    /// Head of the chain after the record.
     pub head: ChainHead,
 }
 
 impl ChainHead {
-    /// Creates the chain of a tenant before its first record.
+    /// Creates the empty chain of a tenant.
     #[must_use]
     pub fn start(tenant: Tenant) -> Self {
         let root = Sha256::of(format!("fhir-devices/audit/1/{tenant}").as_bytes());
         Self(Checkpoint { tenant, count: 0, root })
     }
 
-    /// Returns the chain of a lane of a rollout before its first record.
+    /// Creates the empty chain of a lane of a rollout.
     ///
     /// ```
     /// use fhir_devices::audit::ChainHead;
@@ -92,40 +92,40 @@ impl ChainHead {
         Self(Checkpoint { tenant, count: 0, root })
     }
 
-    /// Returns the chain as it was at a checkpoint.
+    /// Creates the chain at a checkpoint.
     #[must_use]
     pub const fn at(checkpoint: Checkpoint) -> Self {
         Self(checkpoint)
     }
 
-    /// The tenant whose chain it is.
+    /// Returns the tenant of the chain.
     #[must_use]
     pub const fn tenant(&self) -> &Tenant {
         &self.0.tenant
     }
 
-    /// Returns how many records it has.
+    /// Returns the number of records.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.0.count
     }
 
-    /// Returns the digest of the last one.
+    /// Returns the digest of the last record.
     #[must_use]
     pub const fn root(&self) -> Sha256 {
         self.0.root
     }
 
-    /// Returns what to sign.
+    /// Returns the checkpoint to sign.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
         self.0.clone()
     }
 
-    /// Returns the record of a transition. The chain continues from [`Appended::head`].
+    /// Creates the record of a transition. The chain continues from [`Appended::head`].
     ///
-    /// The texts of people become those that are nearest to them among such as a record takes: without an address, and
-    /// without a reference to a patient.
+    /// Free texts are converted into acceptable ones: URLs and references to patients are removed, and long texts are
+    /// cut.
     #[must_use]
     pub fn append(&self, mut draft: AuditDraft, context: RecordContext) -> Appended {
         clean(&mut draft.comment, LONGEST_NOTE);
@@ -135,7 +135,7 @@ impl ChainHead {
         if let Some(downgrade) = &mut draft.downgrade
             && let Some(reason) = cleaned(&downgrade.reason, LONGEST_NOTE)
         {
-            // A reason of which nothing is left is a hyphen: the authorisation has one, and it says nothing.
+            // A reason that is empty after cleaning becomes a hyphen, since an authorization must have one.
             downgrade.reason = reason.unwrap_or_else(|| Text::new("-").unwrap_or_else(|_| downgrade.reason.clone()));
         }
         let Checkpoint { tenant, count, root } = &self.0;
@@ -145,14 +145,14 @@ impl ChainHead {
         Appended { record, line, head }
     }
 
-    /// Returns the chain with one record more.
+    /// Returns the chain with one more record.
     pub(super) fn after(&self, digest: Sha256) -> Self {
         let count = self.0.count.saturating_add(1);
         Self(Checkpoint { tenant: self.0.tenant.clone(), count, root: digest })
     }
 }
 
-/// Returns the text that a record takes in the place of one that it does not take.
+/// Returns the replacement of a text that a record does not accept; `None` where the text is acceptable.
 fn cleaned(text: &Text, longest: usize) -> Option<Option<Text>> {
     if fits(text.as_str(), longest) {
         return None;

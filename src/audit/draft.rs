@@ -1,4 +1,4 @@
-//! The draft of an audit record.
+//! Draft of an audit record.
 
 use super::{EventText, Holder, UploadFailure};
 use crate::manifest::{ActorId, DowngradeAuthorization, IngestId};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 names! {
-    /// The action.
+    /// Action of an audit record.
     ///
     /// ```
     /// use fhir_devices::audit::Action;
@@ -20,37 +20,37 @@ names! {
         Opened = "opened",
         /// Bytes arrived, and the deadline was extended.
         Extended = "extended",
-        /// All bytes arrived, and the blob ledger holds them for it.
+        /// All bytes arrived, and the blob ledger holds them for the upload.
         Acquired = "acquired",
-        /// Its bytes are in the store.
+        /// The bytes of the upload are in the store.
         Stored = "stored",
         /// The target component was fixed, and the sequence number accepted.
         Targeted = "targeted",
-        /// The component was changed by others; the write is retried.
+        /// Another writer changed the component; the write is retried.
         Retried = "retried",
-        /// The component refers to it.
+        /// The component refers to the update.
         Attached = "attached",
-        /// A later update superseded it.
+        /// A later update superseded the update.
         Superseded = "superseded",
         /// The upload was withdrawn.
         Withdrawn = "withdrawn",
-        /// An actor asked to make it current again.
+        /// An actor asked to make the update current again.
         Restored = "restored",
-        /// The component shows it as current again.
+        /// The component shows the update as current again.
         MadeCurrent = "made-current",
         /// The component has no reference that could be made current again.
         NotRestored = "not-restored",
-        /// The component shows it as withdrawn.
+        /// The component shows the update as withdrawn.
         Marked = "marked",
-        /// The update is retired, as a later one superseded it.
+        /// The update is retired after a later one superseded it.
         Retired = "retired",
         /// The upload failed, with a reason.
         Failed = "failed",
-        /// The component no longer refers to it.
+        /// The component no longer refers to the update.
         Detached = "detached",
         /// Nothing is held for the upload.
         Closed = "closed",
-        /// A holder needs the bytes.
+        /// A holder for the bytes was added.
         Held = "held",
         /// The bytes are readable.
         Committed = "committed",
@@ -66,33 +66,33 @@ names! {
         Readmitted = "readmitted",
         /// A file that the ledger does not know was deleted after its quarantine.
         Swept = "swept",
-        /// A file was found to be missing, or not to be what its digest says.
+        /// A file is missing, or its bytes do not match its digest.
         Damaged = "damaged",
         /// An upload was moved from a damaged copy of its bytes to another copy.
         Repaired = "repaired",
-        /// A damaged file is no longer needed, or was found to be whole.
+        /// A damaged file is no longer needed, or was found to be intact.
         DamageCleared = "damage-cleared",
-        /// The ledger was given a store of update files that belonged to another ledger or to none.
+        /// The ledger was paired with a store of update files that belonged to another ledger or to none.
         StoreAdopted = "store-adopted",
-        /// The component was found without its reference, or with a changed one, and it is written again.
+        /// The component lost its reference or has a changed one, and is written again.
         Reattached = "reattached",
-        /// The component was found without its reference, and the upload is given up.
+        /// The component lost its reference, and the upload is given up.
         Lost = "lost",
-        /// A reference that belongs to no upload of the component is taken out of it.
+        /// A reference without an upload is removed from the component.
         ReferenceRemoved = "reference-removed",
-        /// The record of an upload that ended, or of bytes that are deleted, was kept for its time and is removed.
+        /// The record of a finished upload or of deleted bytes is removed after its retention time.
         Forgotten = "forgotten",
         /// The highest sequence number that a component accepted was lowered.
         SequenceLowered = "sequence-lowered",
-        /// A release, a rollout, a lane or a deployment took the step that the event of the record tells.
+        /// A release, rollout, lane or deployment made the step described by the event.
         Distributed = "distributed",
-        /// The chain of a lane was as long at this time, and ended with this digest, as the event of the record tells.
+        /// The chain of a lane was recorded with its length and last digest, given by the event.
         LaneSealed = "lane-sealed",
     }
 }
 
 names! {
-    /// The name of a state, of an upload, of a blob, or of what a component accepted.
+    /// State of an upload, a blob, a file, or an accepted update in an audit record.
     ///
     /// ```
     /// use fhir_devices::audit::StateName;
@@ -123,23 +123,23 @@ names! {
         Condemned = "condemned",
         /// [`blob::State::Gone`](crate::update::blob::State::Gone).
         Gone = "gone",
-        /// A file that the ledger does not know waits for its deletion.
+        /// An unknown file is waiting for its deletion.
         Quarantined = "quarantined",
-        /// A file is not what its digest says.
+        /// The bytes of a file do not match its digest.
         Damaged = "damaged",
-        /// The store of update files and the ledger have a common id.
+        /// The store of update files and the ledger share an id.
         Paired = "paired",
-        /// What [`Accepted`](crate::update::Accepted) says of a component and a provider.
+        /// State of [`Accepted`](crate::update::Accepted) for a component and a provider.
         Accepted = "accepted",
-        /// The state that the event of the record tells.
+        /// The state is described by the event.
         Told = "told",
     }
 }
 
-/// The draft of an audit record: plain data without secrets, addresses or patient data.
+/// Draft of an audit record: plain data without secrets, URLs or patient data.
 ///
-/// The one who writes the record adds what belongs to the chain. The fields tell the state that the transition leads to,
-/// so that the records of an upload or a blob, read in their order, rebuild it.
+/// The writer of the record adds the members of the chain. The fields describe the state after the transition, so that
+/// the records of an upload or a blob, read in order, rebuild it.
 ///
 /// ```
 /// use fhir_devices::audit::{Action, AuditDraft, StateName};
@@ -150,35 +150,35 @@ names! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AuditDraft {
-    /// When, by the clock of the service.
+    /// Time by the clock of the service.
     #[serde(with = "moment")]
     pub at: OffsetDateTime,
-    /// The action.
+    /// Action that was carried out.
     pub action: Action,
-    /// The actor; `None` where the service acted by itself.
+    /// Actor that asked for the action; `None` where the service acted by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<ActorId>,
-    /// The state before; `None` at the beginning.
+    /// State before; `None` for the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<StateName>,
-    /// The state after.
+    /// State after.
     pub to: StateName,
-    /// Why it failed or fails.
+    /// Reason of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<UploadFailure>,
-    /// The comment of the actor.
+    /// Comment of the actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<Text>,
-    /// The upload; `None` for what happens to a blob by itself.
+    /// Upload; `None` where the record is about a blob only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingest: Option<IngestId>,
-    /// The device.
+    /// Device of the component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Id>,
-    /// The component.
+    /// Target component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<Id>,
-    /// The version of the component that was the first to refer to the update.
+    /// First version of the component that refers to the update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component_version: Option<VersionId>,
     /// The bytes: digest and size.
@@ -187,49 +187,49 @@ pub struct AuditDraft {
     /// The generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
-    /// The holder of the bytes, or the former one.
+    /// Current or former holder of the bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
-    /// The provider of the update.
+    /// Provider of the update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Text>,
-    /// The version of the update, as its provider names it.
+    /// Version of the update, as named by its provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Text>,
-    /// Its place among the updates of the component.
+    /// Sequence number of the update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
-    /// The digest of its manifest.
+    /// Digest of the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Sha256>,
-    /// The leave by which a sequence number was accepted that is not higher.
+    /// Authorization by which a sequence number was accepted that is not higher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downgrade: Option<Box<DowngradeAuthorization>>,
-    /// The digest of the bytes for which the version stood before.
+    /// Digest of the bytes that had this version before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Sha256>,
-    /// The version that the component reported, where that of the update is lower.
+    /// Version that the component reported, where the update's is lower.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported: Option<Text>,
-    /// The update that took its place.
+    /// Update that superseded this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<IngestId>,
-    /// How often it was made current again, where it was.
+    /// How often the update was made current again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored: Option<u32>,
-    /// How often the component was written to by others meanwhile.
+    /// Number of write conflicts on the component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u16>,
-    /// Until when the state may last.
+    /// Deadline of the state.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
     pub deadline: Option<OffsetDateTime>,
-    /// What a release, a rollout, a lane or a deployment did.
+    /// Event of a release, rollout, lane or deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventText>,
 }
 
 impl AuditDraft {
-    /// A draft that says no more than this.
+    /// Creates a draft with these fields only.
     #[must_use]
     pub const fn new(at: OffsetDateTime, action: Action, from: Option<StateName>, to: StateName) -> Self {
         Self {

@@ -1,11 +1,11 @@
-//! The text of an event, which a higher module reads.
+//! JSON text of an event, parsed by a higher module.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// What a release, a rollout, a lane or a deployment did: one JSON object without white space between its tokens.
+/// Event of a release, rollout, lane or deployment: one JSON object without white space between its tokens.
 ///
-/// [`update::rollout::Event`](crate::update::rollout::Event) reads it.
+/// [`update::rollout::Event`](crate::update::rollout::Event) parses it.
 ///
 /// ```
 /// use fhir_devices::audit::EventText;
@@ -17,14 +17,15 @@ use serde_json::value::RawValue;
 pub struct EventText(Box<str>);
 
 impl EventText {
-    /// Returns the event of a text; `None` where it is not one JSON object, or has white space between its tokens.
+    /// Creates an event from its text; `None` unless the text is one JSON object without white space between its
+    /// tokens.
     #[must_use]
     pub fn new(json: &str) -> Option<Self> {
         let raw: &RawValue = serde_json::from_str(json).ok()?;
         (raw.get() == json && json.starts_with('{') && is_compact(json)).then(|| Self(json.into()))
     }
 
-    /// Returns the text of a value that is written as an object.
+    /// Serializes a value as an event; `None` unless the value serializes as an object.
     pub(crate) fn of(value: &impl Serialize) -> Option<Self> {
         serde_json::to_string(value).ok().filter(|json| json.starts_with('{')).map(|json| Self(json.into()))
     }
@@ -36,7 +37,7 @@ impl EventText {
     }
 }
 
-/// Returns whether JSON has no white space outside of its strings.
+/// Returns whether JSON has no white space outside strings.
 fn is_compact(json: &str) -> bool {
     let (mut quoted, mut escaped) = (false, false);
     for byte in json.bytes() {

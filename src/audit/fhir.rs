@@ -1,4 +1,4 @@
-//! Audit records as FHIR resources: AuditEvent and Provenance of STU3, of which only what is written here is modelled.
+//! Audit records as FHIR STU3 AuditEvent and Provenance, with only the elements that are written here.
 
 use super::{Action, ActorKind, AuditDraft, AuditRecord, StateName, UploadFailure, write};
 use crate::manifest::UpdateName;
@@ -17,7 +17,7 @@ const OBJECT_ROLES: &str = "http://hl7.org/fhir/object-role";
 const SOURCE_TYPES: &str = "http://hl7.org/fhir/security-source-type";
 const DATA_OPERATIONS: &str = "http://hl7.org/fhir/v3/DataOperation";
 
-/// The systems of our own codes and identifiers, under one base.
+/// Systems of this crate's codes and identifiers, under one base URL.
 struct Systems {
     actions: Cow<'static, str>,
     reasons: Cow<'static, str>,
@@ -45,7 +45,7 @@ impl Systems {
         our_code(&self.kinds, kind.as_str())
     }
 
-    /// An agent acting for another is not the requestor.
+    /// An agent that acts for another is not the requestor.
     fn event_agents<'r>(&'r self, record: &'r AuditRecord) -> Vec<EventAgent<'r>> {
         let user = |id| Identifier { system: &self.actors, value: id };
         let (actor, principal) = (&record.context.actor, record.draft.actor.as_ref());
@@ -194,11 +194,10 @@ const fn logical(identifier: Identifier<'_>) -> Reference<'_> {
     Reference { reference: None, identifier: Some(identifier) }
 }
 
-/// Returns the record as an AuditEvent of FHIR STU3, in JSON: a security alert of the subtype *Software Configuration*
-/// (DICOM).
+/// Writes a record as a FHIR STU3 AuditEvent in JSON: a security alert of the subtype *Software Configuration* (DICOM).
 ///
-/// Its id is the digest of the record. The device, the component in the version that was made, and the upload are its entities;
-/// what else the record says stands beside the upload as details.
+/// The id is the digest of the record. The entities are the device, the component in the version made, and the upload,
+/// or without one the digest of the bytes; the other members of the record are details of that last entity.
 ///
 /// ```
 /// # use fhir_devices::audit::{*, Action, AuditDraft, StateName};
@@ -215,7 +214,7 @@ pub fn audit_event(record: &AuditRecord) -> String {
     audit_event_under(record, &CanonicalBase::default())
 }
 
-/// As [`audit_event`], with the crate's own code and identifier systems under this base.
+/// Writes a record like [`audit_event`], with the crate's own code and identifier systems under this base.
 ///
 /// ```
 /// # use fhir_devices::audit::{*, Action, AuditDraft, StateName};
@@ -262,7 +261,7 @@ pub fn audit_event_under(record: &AuditRecord, base: &CanonicalBase) -> String {
         },
         entity,
     };
-    // Texts under fixed names: there is nothing in it that JSON cannot say.
+    // Strings under fixed names always serialize.
     serde_json::to_string(&event).unwrap_or_default()
 }
 
@@ -282,7 +281,7 @@ fn subjects<'r>(draft: &AuditDraft, written: Option<VersionId>) -> Vec<EventEnti
     device.into_iter().chain(component).collect()
 }
 
-/// Returns what an AuditEvent has no element for.
+/// Returns the members of a record for which AuditEvent has no element.
 fn details(record: &AuditRecord) -> Vec<Detail> {
     let AuditRecord { context, draft, .. } = record;
     let mut details = Vec::new();
@@ -316,8 +315,8 @@ fn details(record: &AuditRecord) -> Vec<Detail> {
     details
 }
 
-/// Returns the record as a Provenance of FHIR STU3, in JSON, where it says that a version of a component was made: the
-/// target is that version, the one before it is its revision, and the file, by its digest, its source.
+/// Writes a record that made a version of a component as a FHIR STU3 Provenance in JSON: the target is that version,
+/// the previous version its revision, and the digests of file and manifest its sources. `None` for any other record.
 ///
 /// ```
 /// # use fhir_devices::audit::{*, Action, AuditDraft, StateName};
@@ -337,7 +336,7 @@ pub fn provenance(record: &AuditRecord) -> Option<String> {
     provenance_under(record, &CanonicalBase::default())
 }
 
-/// As [`provenance`], with the crate's own code and identifier systems under this base.
+/// Writes a record like [`provenance`], with the crate's own code and identifier systems under this base.
 ///
 /// ```
 /// # use fhir_devices::audit::{*, Action, AuditDraft, StateName};
@@ -357,7 +356,7 @@ pub fn provenance(record: &AuditRecord) -> Option<String> {
 pub fn provenance_under(record: &AuditRecord, base: &CanonicalBase) -> Option<String> {
     let systems = Systems::under(base);
     let AuditRecord { context, draft, .. } = record;
-    // Later records repeat which version it was that first had the update; this one made it.
+    // Later records repeat the first version with the update; only this record made it.
     let attached = draft.component_version.filter(|_| matches!(draft.action, Action::Attached | Action::Reattached));
     let (component, after) = (draft.component.as_ref()?, context.written.or(attached)?);
     let (id, recorded) = (record.digest().to_string(), write::moment(draft.at));
@@ -394,6 +393,6 @@ pub fn provenance_under(record: &AuditRecord, base: &CanonicalBase) -> Option<St
         }],
         entity: before.into_iter().chain(sources).collect(),
     };
-    // Texts under fixed names: there is nothing in it that JSON cannot say.
+    // Strings under fixed names always serialize.
     serde_json::to_string(&provenance).ok()
 }

@@ -5,7 +5,7 @@ use crate::primitive::moment;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// Holders of blobs.
+/// Holder of a blob: the blob is kept while it has one.
 ///
 /// ```
 /// use fhir_devices::audit::Holder;
@@ -17,15 +17,15 @@ use time::OffsetDateTime;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Holder {
-    /// An upload: until it is closed.
+    /// An upload, until it is closed.
     Ingest(IngestId),
-    /// A release: until it is withdrawn.
+    /// A release, until it is withdrawn.
     Release(ReleaseId),
-    /// A rule that keeps them for a time.
+    /// A retention rule, until a given time.
     Retention {
-        /// Which rule.
+        /// Name of the rule.
         pin: PinId,
-        /// The end.
+        /// End of the retention.
         #[serde(with = "moment")]
         until: OffsetDateTime,
     },
@@ -34,7 +34,7 @@ pub enum Holder {
 }
 
 impl Holder {
-    /// Returns whether it still counts. A retention ends by itself.
+    /// Returns whether the holder still needs the blob. Only a retention ends by itself.
     #[must_use]
     pub fn counts(&self, now: OffsetDateTime) -> bool {
         match self {

@@ -1,8 +1,9 @@
-//! Audit records: one per transition, each chained to the one before it.
+//! Audit records: one per transition, each chained to the previous one.
 //!
-//! A machine says what a transition was (an [`AuditDraft`]); the [head](ChainHead) of the tenant's chain
-//! makes a record of it, which is written in the same step as the state. [`verify`] finds the first place where a chain was
-//! changed, and [`replay`](crate::update::replay) rebuilds every state from the records alone. Nothing here does I/O or asks a clock.
+//! A state machine describes a transition by an [`AuditDraft`]; the [head](ChainHead) of the tenant's chain turns it
+//! into a record, which is written in the same step as the state. [`verify`] finds the first change of a chain, and
+//! [`replay`](crate::update::replay) rebuilds every state from the records alone. Nothing here does I/O or reads a
+//! clock.
 //!
 //! ```
 //! use fhir_devices::audit::{Actor, ChainHead, RecordContext, verify};
@@ -29,49 +30,49 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # The canonical text
+//! # Canonical text
 //!
-//! The digest that binds a record is SHA-256 over its canonical text, in UTF-8: one JSON object without white space between
-//! tokens, of these members in this order, and none that has no value:
+//! A record is bound by the SHA-256 digest of its canonical text in UTF-8: one JSON object without white space between
+//! tokens, with these members in this order, without those that have no value:
 //!
-//! | member | what it is |
+//! | member | meaning |
 //! | --- | --- |
-//! | `schema` | the number of this form: 1; of a record with `event` or the holder `release`, 2 |
-//! | `tenant`, `index` | whose chain, and the place in it from 0 |
-//! | `prev` | the digest of the record before; of the first, the digest of `fhir-devices/audit/1/` and the tenant, and in the chain of a lane that of `fhir-devices/audit/2/`, the tenant, `/`, the rollout, `/` and the lane |
-//! | `recorded` | when it was done and recorded, by the clock of the service, in UTC |
-//! | `actor` | who carried it out: `kind` (`human`, `service`, `device`), `id` |
-//! | `onBehalfOf` | who wanted it, where that is somebody else |
-//! | `ingest` | the upload; without it, the record is of what is known of some bytes |
-//! | `action`, `from`, `to` | what was done, the state before, the state after |
-//! | `reason`, `comment` | why: from a closed set, and in the words of a person |
-//! | `device`, `component` | what it is for |
-//! | `before`, `after`, `written` | versions of the component: before a write, the first with the update, and the one that any other write made |
-//! | `sha256`, `size`, `generation` | the bytes, and which writing of them |
-//! | `holder` | who needs the bytes: `ingest`, or `release`, or `retention` and `until`, or `legalHold` |
-//! | `provider`, `update`, `version`, `sequence` | the identity of the update |
-//! | `manifest` | the digest of its manifest |
-//! | `downgrade` | the permission to go back: `from`, `to`, `reason`, `approvedBy`, `notAfter` |
-//! | `replaces` | the digest of the bytes for which the version stood before |
-//! | `reported` | the version that the component reported, where that of the update is lower |
-//! | `verification` | what was found out about the signature: `verdict` (`verified`, `refused`, `unsigned`), `keys` |
-//! | `supersededBy`, `attempts`, `deadline` | what else the state after has |
-//! | `event` | what a release, a rollout, a lane or a deployment did: an object without white space between its tokens |
+//! | `schema` | version of this format: 1; for a record with `event` or the holder `release`, 2 |
+//! | `tenant`, `index` | tenant of the chain, and place in it from 0 |
+//! | `prev` | digest of the previous record; for the first, the digest of `fhir-devices/audit/1/` and the tenant, and in the chain of a lane that of `fhir-devices/audit/2/`, the tenant, `/`, the rollout, `/` and the lane |
+//! | `recorded` | time of the transition and of the record, by the clock of the service, in UTC |
+//! | `actor` | actor that carried it out: `kind` (`human`, `service`, `device`), `id` |
+//! | `onBehalfOf` | actor that asked for it, if another |
+//! | `ingest` | upload; without it, the record is about a blob |
+//! | `action`, `from`, `to` | action, state before, state after |
+//! | `reason`, `comment` | reason from a closed set, and a person's comment |
+//! | `device`, `component` | target of the update |
+//! | `before`, `after`, `written` | versions of the component: before a write, the first with the update, and the one made by any other write |
+//! | `sha256`, `size`, `generation` | digest and size of the bytes, and generation of their blob |
+//! | `holder` | holder of the bytes: `ingest`, or `release`, or `retention` and `until`, or `legalHold` |
+//! | `provider`, `update`, `version`, `sequence` | identity of the update |
+//! | `manifest` | digest of the manifest |
+//! | `downgrade` | permission for a downgrade: `from`, `to`, `reason`, `approvedBy`, `notAfter` |
+//! | `replaces` | digest of the bytes that had the version before |
+//! | `reported` | version that the component reported, where the update's is lower |
+//! | `verification` | result of the signature check: `verdict` (`verified`, `refused`, `unsigned`), `keys` |
+//! | `supersededBy`, `restored`, `attempts`, `deadline` | other facts of the state after |
+//! | `event` | event of a release, rollout, lane or deployment: an object without white space between its tokens |
 //!
-//! Numbers are whole, without sign or leading zeros; there are no floats. Digests are 64, ids and generations 32 hexadecimal
-//! digits in lower case; moments are in UTC with as many digits of the second as they have. In a string, `"`, `\` and the
-//! characters below U+0020 are escaped and nothing else is: by `\"`, `\\`, `\n`, `\r`, `\t`, `\b`, `\f`, else by `\u00` and
-//! two digits in lower case. A text in any other form is no record, so that a record has one text. Members are added under
-//! another number of the form, and a record of form 1 stays as it is.
+//! Numbers are integers without sign or leading zeros; there are no floats. Digests are 64, ids and generations 32
+//! hexadecimal digits in lower case; times are in UTC with as many fractional digits as they need. In a string, only
+//! `"`, `\` and the characters below U+0020 are escaped: by `\"`, `\\`, `\n`, `\r`, `\t`, `\b`, `\f`, otherwise by
+//! `\u00` and two digits in lower case. A text in any other form is not a record, so that a record has exactly one
+//! text. New members get a new version of the format, and a record of format 1 stays as it is.
 //!
-//! Each lane of a rollout has a chain of its own, so that lanes do not wait for each other. From time to time a record of the
-//! tenant's chain says how long it was and what it ended with.
+//! Each lane of a rollout has a chain of its own, so that lanes do not wait for each other. From time to time the
+//! tenant's chain records the length and last digest of a lane's chain.
 //!
-//! # What is not in it
+//! # Data that records exclude
 //!
-//! No member takes an address, so that no signed one can be in a record, and none names a patient: devices and components
-//! are named by their ids, and from the texts of people addresses and references to patients are taken out. What has to be
-//! forgotten later does not belong into a comment.
+//! No member accepts a URL, so that no signed URL can be in a record, and none names a patient: devices and components
+//! are named by their ids, and URLs and references to patients are removed from free texts. Comments must not hold
+//! anything that has to be erased later.
 
 mod actor;
 mod chain;
@@ -95,8 +96,8 @@ pub use record::{AuditRecord, NotARecord, read_lines};
 pub use upload_failure::UploadFailure;
 pub use verify::{ChainBreak, ChainFault, verify};
 
-/// The number of the form of records that say nothing of releases, rollouts, lanes and deployments.
+/// Format version of records about uploads and blobs.
 const SCHEMA: u64 = 1;
 
-/// The number of the form of those that do.
+/// Format version of records about releases, rollouts, lanes and deployments.
 const SCHEMA_OF_EVENTS: u64 = 2;

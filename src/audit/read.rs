@@ -1,4 +1,4 @@
-//! Reading records from their canonical text.
+//! Parsing of records from their canonical text.
 
 use super::{
     Action, Actor, ActorKind, AuditDraft, AuditRecord, EventText, Holder, RecordContext, StateName, UploadFailure,
@@ -87,7 +87,7 @@ struct VerificationMembers {
     keys: Vec<KeyId>,
 }
 
-/// What each member of a record may be, and nothing of it where some member is something else.
+/// Converts an optional member; `None` where the conversion of a present member fails.
 trait Each<T, U> {
     fn each(self, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>>;
 }
@@ -101,8 +101,7 @@ impl<T, U> Each<T, U> for Option<T> {
     }
 }
 
-/// Returns the record of a text, as far as its members say; whether the text is its canonical one is for the caller to
-/// see.
+/// Parses the members of a record; the caller checks that the text is canonical.
 pub(super) fn record(line: &str) -> Option<AuditRecord> {
     let line: Line = serde_json::from_str(line).ok()?;
     let text = |text: &str| Text::new(text).ok();

@@ -1,9 +1,9 @@
-//! One record, and many of them as lines.
+//! Audit records, and their export as lines.
 
 use super::{AuditDraft, RecordContext, read, write};
 use crate::store::{Sha256, Tenant};
 
-/// One transition in the chain of a tenant.
+/// Record of one transition in the chain of a tenant.
 ///
 /// ```
 /// # use fhir_devices::audit::{Action, Actor, AuditDraft, ChainHead, RecordContext, StateName};
@@ -19,19 +19,19 @@ use crate::store::{Sha256, Tenant};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditRecord {
-    /// The tenant whose chain it is.
+    /// Tenant of the chain.
     pub tenant: Tenant,
-    /// Its place in the chain, from 0.
+    /// Place in the chain, from 0.
     pub index: u64,
-    /// The digest of the record before.
+    /// Digest of the previous record.
     pub prev: Sha256,
-    /// The actor, and what else the machine does not know.
+    /// Actor, and other facts that the state machine does not know.
     pub context: RecordContext,
-    /// The action.
+    /// Transition.
     pub draft: AuditDraft,
 }
 
-/// A text that is not the canonical text of a record, or one of a later version of this crate.
+/// Error for text that is not the canonical text of a record, or of a record of a later version of this crate.
 ///
 /// ```
 /// use fhir_devices::audit::AuditRecord;
@@ -44,28 +44,28 @@ pub struct AuditRecord {
 pub struct NotARecord;
 
 impl AuditRecord {
-    /// Returns the canonical text: one line without its end.
+    /// Returns the canonical text: one line without its line break.
     #[must_use]
     pub fn to_line(&self) -> String {
         write::record(self)
     }
 
-    /// Returns the digest of the canonical text, which the next record carries.
+    /// Returns the digest of the canonical text, which the next record holds.
     #[must_use]
     pub fn digest(&self) -> Sha256 {
         Sha256::of(self.to_line().as_bytes())
     }
 
-    /// Reads the canonical text.
+    /// Parses the canonical text.
     ///
     /// # Errors
-    /// [`NotARecord`] when it is none, or not verbatim what [`to_line`](Self::to_line) writes.
+    /// [`NotARecord`] when the text is not a record, or differs from the output of [`to_line`](Self::to_line).
     pub fn from_line(line: &str) -> Result<Self, NotARecord> {
         read::record(line).filter(|record| record.to_line() == line).ok_or(NotARecord)
     }
 }
 
-/// Reads an export, one record a line; empty lines are passed over. The number of the line, from 0, comes with each.
+/// Parses an export of one record a line, skipping empty lines. Each record comes with its line number, from 0.
 ///
 /// ```
 /// use fhir_devices::audit::read_lines;

@@ -1,9 +1,9 @@
-//! Why an upload failed.
+//! Failure reasons of uploads.
 
 use crate::support::names;
 
 names! {
-    /// Why an upload failed.
+    /// Reason of the failure of an upload.
     ///
     /// ```
     /// use fhir_devices::audit::UploadFailure;
@@ -11,41 +11,42 @@ names! {
     /// assert!(UploadFailure::TooLarge.is_fault() && !UploadFailure::Withdrawn.is_fault());
     /// ```
     UploadFailure {
-        /// The bytes have not the digest that was declared.
+        /// The bytes do not match the declared digest.
         DigestMismatch = "digest-mismatch",
-        /// The bytes are not as many as were declared.
+        /// The number of bytes differs from the declared size.
         SizeMismatch = "size-mismatch",
         /// The file exceeds the maximum size.
         TooLarge = "too-large",
         /// The file is empty.
         Empty = "empty",
-        /// The bytes did not come, or not to their end, while there was time.
+        /// The bytes did not arrive completely in time.
         UploadLost = "upload-lost",
-        /// The component that was meant is no longer there, or no longer the only one.
+        /// The target component no longer exists, or is no longer the only match.
         TargetLost = "target-lost",
-        /// Its manifest does not fit the device as it is, its signatures are not good, or the tenant takes no such upload.
+        /// The manifest does not fit the device, its signatures are not valid, or the tenant does not admit such an
+        /// upload.
         NotAdmitted = "not-admitted",
-        /// Others wrote to the component each time.
+        /// Another writer changed the component at each attempt.
         Contended = "contended",
-        /// The sequence number is not above what was accepted before.
+        /// The sequence number is not above the last accepted one.
         NotHigher = "not-higher",
-        /// The update has no sequence number, and the component accepted an update that has one.
+        /// The update has no sequence number, but the component accepted an update that has one.
         Unsequenced = "unsequenced",
-        /// Its version stands for other bytes.
+        /// The version belongs to other bytes already.
         VersionTaken = "version-taken",
-        /// Its version is lower than the one that the component reports.
+        /// The version is lower than the one that the component reports.
         LowerVersion = "lower-version",
-        /// A later update superseded it.
+        /// A later update superseded the update.
         Superseded = "superseded",
         /// The upload was withdrawn.
         Withdrawn = "withdrawn",
-        /// Another writer removed its reference from the component, or deleted the component.
+        /// Another writer removed the reference from the component, or deleted the component.
         Lost = "lost",
     }
 }
 
 impl UploadFailure {
-    /// Returns what happened, as a clause for messages.
+    /// Explains the failure, as a clause for messages.
     ///
     /// ```
     /// use fhir_devices::audit::UploadFailure;
@@ -72,7 +73,7 @@ impl UploadFailure {
         }
     }
 
-    /// Returns whether the bytes are at fault.
+    /// Returns whether the uploaded bytes caused the failure.
     #[must_use]
     pub const fn is_fault(self) -> bool {
         match self {

@@ -1,10 +1,10 @@
-//! Verifying audit chains.
+//! Verification of audit chains.
 
 use super::{AuditRecord, ChainHead, Checkpoint};
 use crate::store::Tenant;
 use std::collections::BTreeSet;
 
-/// The first break in a chain.
+/// First break in a chain.
 ///
 /// ```
 /// use fhir_devices::audit::{ChainBreak, ChainFault};
@@ -15,21 +15,21 @@ use std::collections::BTreeSet;
 #[error("the chain breaks at record {at}: {fault}")]
 #[non_exhaustive]
 pub struct ChainBreak {
-    /// The place in the chain.
+    /// Place in the chain, from 0.
     pub at: u64,
-    /// What is wrong there.
+    /// Fault at this place.
     pub fault: ChainFault,
 }
 
 impl ChainBreak {
-    /// Returns a break at a place in the chain.
+    /// Creates a break at a place in the chain.
     #[must_use]
     pub fn new(at: u64, fault: ChainFault) -> Self {
         Self { at, fault }
     }
 }
 
-/// The fault at a break in a chain.
+/// Fault at a break in a chain.
 ///
 /// ```
 /// assert_eq!(fhir_devices::audit::ChainFault::Changed.to_string(), "it is not what the record after it was bound to");
@@ -37,57 +37,57 @@ impl ChainBreak {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainFault {
-    /// A record of another tenant.
+    /// The record belongs to another tenant.
     #[error("it belongs to the tenant `{found}`")]
     OtherTenant {
-        /// The tenant of the record.
+        /// Tenant of the record.
         found: Tenant,
     },
-    /// The next record, or the checkpoint at this place, was made over other bytes.
+    /// The record does not match the digest in the next record.
     #[error("it is not what the record after it was bound to")]
     Changed,
-    /// The record is bound to another beginning than the one that was given.
+    /// The first record is not bound to the given start.
     #[error("it is bound to another beginning")]
     OtherStart,
-    /// The record of this place does not come, and later ones do.
+    /// The record of this place is missing, and later ones exist.
     #[error("it is not there")]
     Removed,
     /// The record of this place comes later.
     #[error("it stands in another place")]
     Moved,
-    /// A record comes after that of this place that has a place before it.
+    /// A record with a lower index stands at this place.
     #[error("a record with the number {index} is inserted before it")]
     Inserted {
-        /// What the record says.
+        /// Index of that record.
         index: u64,
     },
-    /// The records end here, and a checkpoint says that there were more.
+    /// The records end before the count of a checkpoint.
     #[error("the records end, and a checkpoint knows {count} of them")]
     Truncated {
-        /// How many there were.
+        /// Count of the checkpoint.
         count: u64,
     },
-    /// The record before this place is not that of the checkpoint.
+    /// The record before this place does not match the digest of the checkpoint.
     #[error("the checkpoint of {count} records was made of others")]
     OtherRoot {
-        /// How many records the checkpoint is over.
+        /// Count of the checkpoint.
         count: u64,
     },
-    /// The checkpoint is of another tenant.
+    /// The checkpoint belongs to another tenant.
     #[error("a checkpoint of the tenant `{found}` says nothing of it")]
     OtherCheckpoint {
-        /// The tenant of the record.
+        /// Tenant of the checkpoint.
         found: Tenant,
     },
 }
 
 /// Verifies that the records continue the chain from `start`, and returns its new head.
 ///
-/// What the last record says is certain only as far as the checkpoints reach: whoever can write all of the records can
-/// make another chain of them, and a checkpoint that they could not write tells.
+/// The last record is certain only as far as the checkpoints reach: a writer of all records can make another chain of
+/// them, which a checkpoint out of their reach reveals.
 ///
 /// # Errors
-/// The first [`ChainBreak`], by the place in the chain.
+/// The first [`ChainBreak`] in the order of the chain.
 ///
 /// ```
 /// # use fhir_devices::audit::{*, Action, AuditDraft, StateName};
@@ -140,7 +140,7 @@ pub fn verify<'r>(
     }
 }
 
-/// Returns what is wrong with the next record, if anything is.
+/// Returns the fault of the next record, if any.
 fn fault<'r>(
     start: &ChainHead,
     head: &ChainHead,

@@ -1,4 +1,4 @@
-//! The canonical text of a record.
+//! Canonical text of a record.
 
 use super::{AuditDraft, AuditRecord, Holder, RecordContext, SCHEMA, SCHEMA_OF_EVENTS, StateName, UploadFailure};
 use crate::element::Writer;
@@ -7,7 +7,7 @@ use crate::primitive::{Id, Instant, Text};
 use crate::store::{Generation, Sha256, VersionId, hex};
 use time::{OffsetDateTime, UtcOffset};
 
-/// Writes the members of one object, in the order of the calls.
+/// Writer of the members of one object, in the order of the calls.
 struct Line(Writer);
 
 impl Line {
@@ -46,7 +46,7 @@ impl Line {
         }
     }
 
-    /// Bytes as hexadecimal digits; at most 32 of them.
+    /// Writes at most 32 bytes as hexadecimal digits.
     fn hex(&mut self, key: &'static str, bytes: &[u8]) {
         self.0.key(key);
         self.0.raw("\"");
@@ -58,7 +58,7 @@ impl Line {
         self.hex(key, &digest.0);
     }
 
-    /// A number of 128 bits, in the text form of ids and generations.
+    /// Writes a 128-bit number in the text form of ids and generations.
     fn id(&mut self, key: &'static str, id: u128) {
         self.hex(key, &id.to_be_bytes());
     }
@@ -81,13 +81,13 @@ impl Line {
     }
 }
 
-/// Returns a moment in UTC. One that has no text stands for all that are long past, as in the records of the machines.
+/// Formats a time in UTC. A time without a text form is written as one long past, as in the records of the machines.
 pub(super) fn moment(moment: OffsetDateTime) -> String {
     let utc = moment.checked_to_offset(UtcOffset::UTC).and_then(|utc| Instant::try_from(utc).ok());
     utc.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), |text| text.as_str().to_owned())
 }
 
-/// Returns the number of the form of a record.
+/// Returns the format version of a record.
 pub(super) const fn schema(draft: &AuditDraft) -> u64 {
     if draft.event.is_some() || matches!(draft.holder, Some(Holder::Release(_))) { SCHEMA_OF_EVENTS } else { SCHEMA }
 }
