@@ -1,4 +1,4 @@
-//! Building a containment tree from resources.
+//! Construction of a containment tree from resources.
 
 use super::check;
 use super::content::{component_content, metric_content};
@@ -12,12 +12,12 @@ use crate::reference::item::{self, Item, ReferenceValue, token};
 use crate::reference::{OwnBase, decoded};
 use crate::resource::{Bundle, DeviceComponent, Resource};
 
-/// Builds a [`Tree`] from resources in any order.
+/// Builder of a [`Tree`] from resources in any order.
 ///
-/// A Bundle gives each resource the address of its entry, and references follow it by the rules of FHIR; resources that
-/// are given alone have no address but their type and id. Resources that have no place in a tree are passed over.
+/// A Bundle gives each resource the URL of its entry, and references are resolved by the rules of FHIR; resources added
+/// without a Bundle have only their type and id. Resources of types that have no place in a tree are ignored.
 ///
-/// It takes time and memory in proportion to what is given, whatever the links between the resources are.
+/// Time and memory are linear in the input, whatever the links between the resources.
 ///
 /// ```
 /// use fhir_devices::{Resource, containment::TreeBuilder};
@@ -33,7 +33,7 @@ use crate::resource::{Bundle, DeviceComponent, Resource};
 pub struct TreeBuilder<'a> {
     nodes: Nodes<'a>,
     keys: Vec<ResourceKeys>,
-    /// The keys of the identifiers.
+    /// Keys of the identifiers.
     labels: Vec<HashKey>,
     names: ReferenceIndex<'a>,
     documents: u32,
@@ -46,7 +46,7 @@ impl<'a> TreeBuilder<'a> {
         Self::default()
     }
 
-    /// Creates a builder with room for a number of resources.
+    /// Creates a builder with capacity for a number of resources.
     #[must_use]
     pub fn with_capacity(count: usize) -> Self {
         let mut gather = Self::default();
@@ -54,7 +54,7 @@ impl<'a> TreeBuilder<'a> {
         gather
     }
 
-    /// Reads absolute references to this base, where there is one, for references to what has no address of its own.
+    /// Sets the base URL of the service: absolute references to it resolve to resources that have no URL of their own.
     #[must_use]
     pub fn at(mut self, own: Option<OwnBase>) -> Self {
         self.names.own = own;
@@ -76,7 +76,7 @@ impl<'a> TreeBuilder<'a> {
         self
     }
 
-    /// Adds the resources of a Bundle. A Bundle within it is a document of its own, and is left out.
+    /// Adds the resources of a Bundle. A Bundle inside it is a separate document, and is ignored.
     #[must_use]
     pub fn with_bundle(mut self, bundle: &'a Bundle) -> Self {
         self.reserve(bundle.entry.len());
@@ -100,7 +100,7 @@ impl<'a> TreeBuilder<'a> {
         self
     }
 
-    /// Adds many resources.
+    /// Adds resources, each as a document of its own.
     #[must_use]
     pub fn with_items<I: Into<Item<'a>>>(mut self, items: impl IntoIterator<Item = I>) -> Self {
         let items = items.into_iter();
@@ -121,7 +121,7 @@ impl<'a> TreeBuilder<'a> {
     fn put(&mut self, item: Item<'a>, entry: u32, url: Option<&'a str>) {
         let at = self.nodes.count();
         if at == MOST {
-            // Beyond two thousand millions nothing could be numbered, nor held in memory.
+            // More than 2^31 resources can be neither numbered nor held in memory.
             return;
         }
         let put = self.names.add(item, at, url);
@@ -138,7 +138,7 @@ impl<'a> TreeBuilder<'a> {
         }
     }
 
-    /// Takes from a resource what the tree is built from, so that it is read once, while it is at hand.
+    /// Extracts everything that the tree needs from a resource, so that the resource is read only once.
     fn push(&mut self, item: Item<'a>, origin: Origin, id: HashKey) {
         let mut marks = NodeFlags::of(Target::of(item));
         let mut label = NO_KEY;
@@ -150,7 +150,7 @@ impl<'a> TreeBuilder<'a> {
                 marks.set_by_name(said.by_name);
                 marks.set_part(said.part);
                 marks.set_void(component.operational_status.iter().any(|one| item::says(one, "entered-in-error")));
-                // What is wrong is looked at again when the places are known.
+                // Suspect content is checked again when the places are known.
                 component_content(component, marks, &mut |_, _, _| marks.set_suspect(true));
                 if let Some((system, value)) = token(&component.identifier) {
                     label = self.names.key_of_all([system.unwrap_or_default(), value]);
@@ -175,7 +175,7 @@ impl<'a> TreeBuilder<'a> {
         }
     }
 
-    /// Builds the tree and its findings.
+    /// Builds the tree with its findings.
     #[must_use]
     pub fn build(self) -> Tree<'a> {
         let Self { mut nodes, keys, labels, mut names, .. } = self;
@@ -198,7 +198,7 @@ impl std::fmt::Debug for TreeBuilder<'_> {
     }
 }
 
-/// Follows the parent and the source of each.
+/// Resolves the parent and the source of each node.
 fn link<'a>(nodes: &mut Nodes<'a>, all: &[ResourceKeys], names: &mut ReferenceIndex<'a>) {
     for (at, keys) in (0..).zip(all) {
         if (at as usize).is_multiple_of(BATCH) {
@@ -237,7 +237,7 @@ const fn tied(found: Result<u32, LinkState>) -> (LinkState, u32) {
     }
 }
 
-/// Follows a reference that is more, or less, than `Type/id`.
+/// Resolves a reference in any form but a plain `Type/id`.
 fn follow<'a>(
     nodes: &Nodes<'a>,
     keys: &[ResourceKeys],
@@ -273,7 +273,7 @@ fn follow<'a>(
     })
 }
 
-/// Builds a tree of components only.
+/// Builds a tree from components only.
 ///
 /// ```
 /// assert_eq!(fhir_devices::containment::components(&[]).members().len(), 0);

@@ -1,4 +1,4 @@
-//! Checking the rules on a linked tree.
+//! Checks of the rules on a linked tree.
 
 use super::content::{component_content, metric_content};
 use super::finding::{Finding, FindingElement};
@@ -14,7 +14,7 @@ use crate::resource::{Device, DeviceComponent};
 use crate::udi::{ParseMode, Udi};
 use std::collections::HashMap;
 
-/// Returns the rules about several nodes at once, in the order of the nodes.
+/// Checks the rules that compare several nodes; the findings are in the order of the nodes.
 pub(super) fn across(
     nodes: &Nodes<'_>,
     labels: &[HashKey],
@@ -30,7 +30,7 @@ pub(super) fn across(
     found
 }
 
-/// Returns every rule, in the order of the nodes.
+/// Checks every rule; the findings are in the order of the nodes.
 pub(super) fn check(nodes: &Nodes<'_>, across: &[Finding]) -> Vec<Finding> {
     let mut check = Check { nodes, found: Vec::new(), parts: HashMap::new() };
     let mut across = across.iter().peekable();
@@ -68,13 +68,13 @@ pub(super) fn check(nodes: &Nodes<'_>, across: &[Finding]) -> Vec<Finding> {
 struct Check<'n, 'a> {
     nodes: &'n Nodes<'a>,
     found: Vec<Finding>,
-    /// The first part of each kind below a component, of the kinds that it may have one of.
+    /// First part of each kind below a component, for the kinds of which it may have only one.
     parts: HashMap<(u32, DevicePart), u32>,
 }
 
 impl Check<'_, '_> {
     fn push(&mut self, finding: Finding) {
-        // By a quarter and not by half, as there may be as many findings as nodes, and more.
+        // Capacity grows by a quarter rather than doubling, as there may be more findings than nodes.
         if self.found.len() == self.found.capacity() {
             self.found.reserve_exact((self.found.len() / 4).max(64));
         }
@@ -85,7 +85,7 @@ impl Check<'_, '_> {
         self.push(Finding::about(node, rule, spot, detail));
     }
 
-    /// CT-02 to CT-04 and CT-11 to CT-15: what became of parent and source.
+    /// Checks CT-02 to CT-04 and CT-11 to CT-15: the resolution of parent and source.
     fn references(&mut self, at: u32, record: &NodeRecord) {
         let marks = record.marks;
         let is_metric = !marks.is_component();
@@ -115,7 +115,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// CT-05 to CT-09, CT-16 to CT-19 and CT-31: the levels of a component and of its neighbours.
+    /// Checks CT-05 to CT-09, CT-16 to CT-19 and CT-31: the levels of a component and of its neighbours.
     fn place_of_component(&mut self, at: u32, record: &NodeRecord) {
         let marks = record.marks;
         let absent = marks.parent_state() == LinkState::Absent;
@@ -160,12 +160,12 @@ impl Check<'_, '_> {
         below.find(|(_, child)| child.marks.is_component()).map(|(at, _)| at)
     }
 
-    /// CT-31: where a part stands, and that it is alone of its kind there.
+    /// Checks CT-31: the place of a part, and that it is the only one of its kind there.
     fn part(&mut self, at: u32, record: &NodeRecord, part: DevicePart) {
         let above = record.marks.above_level();
         let fits = above == Some(Level::Mds) || (part == DevicePart::Sco && above == Some(Level::Vmd));
         let is_below = self.nodes.kind(record.up) == Target::Component && record.up != NONE;
-        // Of what is above, and says no level, nothing is known; without a parent it is below no MDS.
+        // A parent without a stated level gives no finding; without a parent the part is below no MDS.
         if (above.is_some() && !fits) || record.marks.parent_state() == LinkState::Absent {
             self.add(
                 at,
@@ -182,7 +182,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// What a component says of itself, and CT-35: of its device.
+    /// Checks the content of a component, and CT-35 against its device.
     fn content(&mut self, at: u32, record: &NodeRecord, component: &DeviceComponent) {
         let mut serial = None;
         component_content(component, record.marks, &mut |rule, spot, index| match rule {
@@ -195,13 +195,13 @@ impl Check<'_, '_> {
         };
         let said = component.production_specification.get(index as usize).and_then(|one| one.production_spec.as_ref());
         let Some(said) = said.and_then(|text| text.value.as_ref()) else { return };
-        // The identifiers and the UDI each have to agree: another device may share the one or the other.
+        // Identifiers and UDI must each agree: another device may share one of them.
         if differs(serial_numbers(device), said.as_str()) || differs(udi_serials(device), said.as_str()) {
             self.add(at, ContainmentRule::SerialNumber, FindingElement::SpecificationText, index);
         }
     }
 
-    /// CT-10 and CT-11: where a metric stands.
+    /// Checks CT-10 and CT-11: the place of a metric.
     fn place_of_metric(&mut self, at: u32, record: &NodeRecord) {
         if record.marks.parent_state() == LinkState::Absent {
             self.add(at, ContainmentRule::MetricHasParent, FindingElement::Parent, NONE);
@@ -213,7 +213,7 @@ impl Check<'_, '_> {
     }
 }
 
-/// A resource that is given twice, in the same version.
+/// Finds resources that appear twice in the same version.
 fn duplicate(nodes: &Nodes<'_>, names: &ReferenceIndex<'_>, found: &mut Vec<Finding>) {
     let mut firsts = HashIndex::default();
     for (at, _) in (0..).zip(nodes.records()).filter(|(_, record)| record.marks.is_doubled()) {
@@ -227,7 +227,7 @@ fn duplicate(nodes: &Nodes<'_>, names: &ReferenceIndex<'_>, found: &mut Vec<Find
     }
 }
 
-/// CT-27: the components of a device, or of a tree without one, by their identifiers.
+/// Checks CT-27: unique identifiers among the components of a device, or of a tree without one.
 fn identifiers(nodes: &Nodes<'_>, labels: &[HashKey], found: &mut Vec<Finding>) {
     let mut firsts = HashIndex::with_capacity(labels.iter().filter(|label| **label != NO_KEY).count());
     let batches = nodes.records().chunks(BATCH).zip(labels.chunks(BATCH));
@@ -249,9 +249,9 @@ fn identifiers(nodes: &Nodes<'_>, labels: &[HashKey], found: &mut Vec<Finding>) 
     }
 }
 
-/// The components at the top of the same device.
+/// Finds several root components of the same device.
 fn roots(nodes: &Nodes<'_>, found: &mut Vec<Finding>) {
-    // By the device, or by the first that names it: no node is both.
+    // Indexed by the device, or by the first node that names an external device: no node is both.
     let mut firsts = vec![NONE; nodes.len()];
     for (at, record) in (0..).zip(nodes.records()) {
         let is_root = record.marks.is_component() && record.marks.parent_state() == LinkState::Absent;
@@ -267,22 +267,22 @@ fn roots(nodes: &Nodes<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// Returns whether some serial numbers are known, and this is none of them.
+/// Returns whether serial numbers are known and this is none of them.
 fn differs(mut known: impl Iterator<Item = impl AsRef<str>>, said: &str) -> bool {
     let is_other = |number: &_| AsRef::<str>::as_ref(number) != said;
     known.next().is_some_and(|first| is_other(&first) && known.all(|one| is_other(&one)))
 }
 
-/// Returns the identifiers of a device that are its serial number.
+/// Returns the serial numbers among the identifiers of a device.
 fn serial_numbers(device: &Device) -> impl Iterator<Item = &str> {
     let is_serial = |kind: &CodeableConcept| says(kind, "SNO");
     let numbers = device.identifier.iter().filter(move |one| one.r#type.as_ref().is_some_and(is_serial));
     numbers.filter_map(token).map(|(_, value)| value)
 }
 
-/// Returns the serial number that the UDI of a device says, in either of its forms.
+/// Returns the serial numbers in the UDI of a device, from both carrier forms.
 fn udi_serials(device: &Device) -> impl Iterator<Item = String> {
-    // The year only tells the century of a day, which is not asked for.
+    // The year only resolves the century of dates, which are not used here.
     const YEAR: u16 = 2_020;
     let udi = device.udi.as_ref();
     let hrf = udi.and_then(|udi| udi.carrier_hrf.as_ref()).and_then(|text| text.value.as_ref());

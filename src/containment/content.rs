@@ -1,4 +1,4 @@
-//! The rules about one resource alone.
+//! Rules about the content of one resource.
 
 use super::finding::FindingElement;
 use super::node_record::NodeFlags;
@@ -9,11 +9,11 @@ use crate::nomenclature::{Level, Term};
 use crate::reference::item::{code, display, mdc, says, term};
 use crate::resource::{DeviceComponent, DeviceMetric};
 
-/// Takes a rule that is broken, the element, and the number of an item where that repeats.
+/// Receiver of a broken rule: the rule, the element, and the index of an item where the element repeats.
 pub(super) type Sink<'s> = dyn FnMut(ContainmentRule, FindingElement, u32) + 's;
 
-/// CT-20 to CT-24 and CT-28 to CT-30: what a component says of itself. It also tells the sink of a serial number that is
-/// to be compared with that of the device: of a component that may be an MDS.
+/// Checks CT-20 to CT-24 and CT-28 to CT-30 on a component. The sink also receives a serial number of a possible MDS,
+/// to be compared with that of the device.
 pub(super) fn component_content(component: &DeviceComponent, marks: NodeFlags, add: &mut Sink<'_>) {
     let mut has_mdc = false;
     for (index, coding) in mdc(&component.r#type) {
@@ -71,7 +71,7 @@ pub(super) fn component_content(component: &DeviceComponent, marks: NodeFlags, a
     }
 }
 
-/// CT-21, CT-25, CT-26 and CT-34: what a metric says of itself.
+/// Checks CT-21, CT-25, CT-26 and CT-34 on a metric.
 pub(super) fn metric_content(metric: &DeviceMetric, add: &mut Sink<'_>) {
     for (index, coding) in mdc(&metric.r#type) {
         match term(coding) {
@@ -95,7 +95,7 @@ pub(super) fn metric_content(metric: &DeviceMetric, add: &mut Sink<'_>) {
     }
 }
 
-/// Returns whether a type of specification is that of a serial number, by the code of FHIR or of ISO/IEEE 11073-10101.
+/// Returns whether a specification type is a serial number, by its code in FHIR or ISO/IEEE 11073-10101.
 fn is_serial_number(kind: &CodeableConcept) -> bool {
     says(kind, "serial-number") || mdc(kind).any(|(_, coding)| code(coding) == Some("531972"))
 }

@@ -1,4 +1,4 @@
-//! The trees as text: a line for each node, below what it is part of.
+//! Trees as text: one indented line for each node.
 
 use super::tree::{Node, Tree};
 use crate::datatype::CodeableConcept;
@@ -8,8 +8,8 @@ use crate::resource::DeviceComponent;
 use std::fmt;
 
 impl Node<'_, '_> {
-    /// Returns what it is: `Device`, `MDS`, `VMD`, `channel`, `metric`, or for a component without a level what its code
-    /// says that it is.
+    /// Returns the kind of the node: `Device`, `MDS`, `VMD`, `channel`, `metric`, or for a component without a level
+    /// the part that its code names, else `component`.
     #[must_use]
     pub fn level_name(self) -> &'static str {
         match (self.item(), self.level()) {
@@ -22,7 +22,7 @@ impl Node<'_, '_> {
         }
     }
 
-    /// Returns the first code of its type, with `MDC` before one of ISO/IEEE 11073-10101.
+    /// Returns the first code of the type, prefixed with `MDC` if it is from ISO/IEEE 11073-10101.
     #[must_use]
     pub fn type_code(self) -> Option<String> {
         let coding = self.item().kind()?.coding.iter().find(|coding| coding.code.is_some())?;
@@ -32,7 +32,7 @@ impl Node<'_, '_> {
         Some(format!("{}{}", if is_mdc { "MDC " } else { "" }, one_line(code.as_str())))
     }
 
-    /// Returns the statuses that it has: `on`, `standby`.
+    /// Returns the statuses, separated by commas: `on, standby`.
     #[must_use]
     pub fn status(self) -> Option<String> {
         let statuses: Vec<String> = match self.item() {
@@ -50,14 +50,14 @@ impl Node<'_, '_> {
         (!statuses.is_empty()).then(|| statuses.join(", "))
     }
 
-    /// Returns the software and firmware that a component reports, one text for each: `software 4.2.0`.
+    /// Returns the software and firmware revisions of a component, one text for each: `software 4.2.0`.
     #[must_use]
     pub fn revisions(self) -> Vec<String> {
         self.component().map(revisions).unwrap_or_default()
     }
 }
 
-/// One line: the level, the name, the label, the code, the statuses and the revisions.
+/// Writes one line: level, name, label, code, statuses and revisions.
 impl fmt::Display for Node<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.level_name())?;
@@ -77,7 +77,7 @@ impl fmt::Display for Node<'_, '_> {
     }
 }
 
-/// Each tree from its top-level node down, a line for each node.
+/// Writes each tree from its top-level node down, one line for each node.
 ///
 /// ```
 /// # use fhir_devices::{Bundle, containment::TreeBuilder};
@@ -97,17 +97,17 @@ impl fmt::Display for Tree<'_> {
 }
 
 impl Node<'_, '_> {
-    /// Writes a line for this node and each one below it, and below a node the lines that `notes` returns for it.
+    /// Writes a line for this node and for each descendant, each followed by the lines that `notes` returns for it.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// Errors of `out`.
     pub fn write_subtree<N>(self, out: &mut impl fmt::Write, notes: impl Fn(Self) -> N) -> fmt::Result
     where
         N: IntoIterator<Item = String>,
     {
-        // A node that is deeper than this is moved no further to the right.
+        // Maximum indentation; deeper nodes show their depth instead.
         const DEEPEST: usize = 40;
-        // For each node above: whether another one follows below the same parent.
+        // For each ancestor, whether it has a later sibling.
         let mut open: Vec<bool> = Vec::new();
         for (depth, node) in self.subtree() {
             open.truncate(depth.saturating_sub(1));
@@ -161,7 +161,7 @@ fn revisions(component: &DeviceComponent) -> Vec<String> {
     all.collect()
 }
 
-/// Returns a text on one line, without the characters that control a terminal or the direction of writing.
+/// Returns a text on one line, with control and bidirectional characters replaced by spaces.
 fn one_line(text: &str) -> String {
     let is_shown = |c: char| {
         !c.is_control() && !matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,4 +1,4 @@
-//! Plans for changing a tree: the resources to write and their conditions.
+//! Plans of changes to a tree: the resources to write and their preconditions.
 
 use super::node_record::NONE;
 use super::tree::{Node, Tree};
@@ -7,10 +7,10 @@ use crate::nomenclature::Level;
 use crate::reference::item::Item;
 use crate::resource::{DeviceComponent, DeviceMetric, Resource};
 
-/// One resource of a plan, and the condition for carrying it out.
+/// One resource of a plan, with the precondition of its change.
 ///
-/// A plan is carried out as a whole or not at all. It holds what is changed, and what must not change meanwhile: so two
-/// plans that would make a circle together, or an orphan, cannot both be carried out.
+/// A plan is carried out as a whole or not at all. It includes resources that must not change meanwhile, so that two
+/// plans that together would make a cycle or an orphan cannot both be carried out.
 ///
 /// ```
 /// use fhir_devices::{DeviceComponent, containment::{ChangeAction, ChangeCondition, components, remove}};
@@ -26,13 +26,13 @@ use crate::resource::{DeviceComponent, DeviceMetric, Resource};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PlannedChange {
-    /// The effect.
+    /// Change of the resource.
     pub action: ChangeAction,
-    /// The condition.
+    /// Precondition of the change.
     pub condition: ChangeCondition,
 }
 
-/// What to do with a resource.
+/// Change of a resource.
 ///
 /// ```
 /// use fhir_devices::{Device, containment::ChangeAction};
@@ -41,17 +41,17 @@ pub struct PlannedChange {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChangeAction {
-    /// The resource is written as it is here.
+    /// Writes this resource.
     Write(Resource),
-    /// The resource stays as it is here, and must not change meanwhile: a store that knows no such condition writes it
-    /// again.
+    /// Keeps the resource, which must not change meanwhile: a store without such a precondition writes it again
+    /// unchanged.
     Keep(Resource),
-    /// The resource is deleted.
+    /// Deletes the resource.
     Delete(Resource),
 }
 
 impl ChangeAction {
-    /// Returns the resource.
+    /// Returns the resource of the change.
     #[must_use]
     pub const fn resource(&self) -> &Resource {
         match self {
@@ -60,7 +60,7 @@ impl ChangeAction {
     }
 }
 
-/// The condition of a change.
+/// Precondition of a change.
 ///
 /// ```
 /// assert_ne!(fhir_devices::containment::ChangeCondition::Absent, fhir_devices::containment::ChangeCondition::Exists);
@@ -69,13 +69,13 @@ impl ChangeAction {
 pub enum ChangeCondition {
     /// No such resource exists.
     Absent,
-    /// The resource has this version.
+    /// The resource has this `meta.versionId`.
     Version(String),
-    /// The resource exists; the version that the tree was built from is not known.
+    /// The resource exists; the tree was built from an unknown version.
     Exists,
 }
 
-/// Why a plan is refused.
+/// Reason why a plan is refused.
 ///
 /// ```
 /// let error = fhir_devices::containment::EditError::OwnAncestor;
@@ -90,41 +90,41 @@ pub enum EditError {
     /// The resource is a device, is contained in another resource, or has no id: it cannot be written alone.
     #[error("`{label}` is not a component or metric that can be written alone")]
     NotWritable {
-        /// What was named.
+        /// Label of the resource.
         label: String,
     },
-    /// What it is to be put below is no component, or one of another service.
+    /// The new parent is not a component, or belongs to another service.
     #[error("nothing can be put below `{label}`")]
     InvalidParent {
-        /// What was named.
+        /// Label of the new parent.
         label: String,
     },
-    /// The parents of the place do not lead to a top.
+    /// The ancestors of the new parent do not lead to a root.
     #[error("the parents of `{label}` lead to no top, so that the place is not known")]
     BrokenAncestry {
-        /// The component where the way ends.
+        /// Label of the component whose parent is missing or cyclic.
         label: String,
     },
-    /// Levels descend from MDS to VMD to channel; only an MDS may be below its like.
+    /// Levels descend from MDS to VMD to channel; only an MDS may be below a component of its own level.
     #[error("a component of level `{own}` was to be put below one of level `{above}`")]
     Level {
-        /// The level of what is put somewhere.
+        /// Level of the component to be placed.
         own: Level,
-        /// The level of the place.
+        /// Level of the new parent.
         above: Level,
     },
     /// A resource of this type and id exists already.
     #[error("the id `{id}` is taken")]
     IdTaken {
-        /// The id.
+        /// Logical id.
         id: String,
     },
-    /// The resource has others below it, which would be orphans.
+    /// The resource has children, which would become orphans.
     #[error("`{label}` has {count} resources directly below it")]
     HasChildren {
-        /// What was named.
+        /// Label of the resource.
         label: String,
-        /// How many.
+        /// Number of children.
         count: usize,
     },
 }
@@ -149,7 +149,7 @@ fn writable(node: Node<'_, '_>) -> Result<(), EditError> {
     Err(EditError::NotWritable { label: node.label().to_owned() })
 }
 
-/// Returns the components from the place up to its top, which must stay as they are.
+/// Returns `place` and its ancestors, which must not change.
 fn kept(place: Node<'_, '_>) -> Result<Vec<PlannedChange>, EditError> {
     let refuse = |node: Node<'_, '_>| EditError::InvalidParent { label: node.label().to_owned() };
     let mut kept = Vec::new();
@@ -174,7 +174,7 @@ fn fits(own: Option<Level>, place: Node<'_, '_>) -> Result<(), EditError> {
     }
 }
 
-/// The source that counts at a node, as it is written there or above.
+/// Returns the source reference that applies to a node: its own, or the nearest ancestor's.
 fn source(node: Node<'_, '_>) -> Option<Reference<target::Device>> {
     let own = |node: Node<'_, '_>| match node.item() {
         Item::Component(component) => component.source.clone(),
@@ -188,13 +188,13 @@ fn parent(place: Node<'_, '_>) -> Option<Reference<target::DeviceComponent>> {
     Reference::to(&format!("DeviceComponent/{}", place.id()?)).ok()
 }
 
-/// Moves a component or metric with its descendants to another parent, or to the top.
+/// Moves a component or metric with its descendants below another component, or to the top.
 ///
-/// Where the source of the new place is another one, it becomes the source of all that moves; an MDS within that has a
-/// source of its own keeps it.
+/// If the new parent belongs to another device, its source replaces that of everything moved; an MDS among the
+/// descendants with a source of its own keeps it.
 ///
 /// # Errors
-/// [`EditError`]: never is a circle or an orphan made, nor a level put below a deeper one.
+/// [`EditError`]: a move never makes a cycle or an orphan, and never puts a level below a deeper one.
 pub fn move_to(node: Node<'_, '_>, place: Option<Node<'_, '_>>) -> Result<Vec<PlannedChange>, EditError> {
     writable(node)?;
     let mut plan = Vec::new();
@@ -246,10 +246,10 @@ pub fn move_to(node: Node<'_, '_>, place: Option<Node<'_, '_>>) -> Result<Vec<Pl
     Ok(plan)
 }
 
-/// Adds a component below another one; its parent and, where it has none, its source are set.
+/// Adds a component below another one, setting its parent and, if it has none, its source.
 ///
 /// # Errors
-/// [`EditError`]: an id that is taken or missing, a place that is none, a level below a deeper one.
+/// [`EditError`]: an id that is missing or taken, an invalid parent, or a level below a deeper one.
 pub fn add_component(
     tree: &Tree<'_>,
     mut new: DeviceComponent,
@@ -264,10 +264,10 @@ pub fn add_component(
     Ok(plan)
 }
 
-/// Adds a metric below a component; its parent and, where it has none, its source are set.
+/// Adds a metric below a component, setting its parent and, if it has none, its source.
 ///
 /// # Errors
-/// [`EditError`]: an id that is taken or missing, a place that is none.
+/// [`EditError`]: an id that is missing or taken, or an invalid parent.
 pub fn add_metric(
     tree: &Tree<'_>,
     mut new: DeviceMetric,
@@ -292,10 +292,10 @@ fn room(tree: &Tree<'_>, new: Item<'_>, place: Node<'_, '_>) -> Result<Vec<Plann
     kept(place)
 }
 
-/// Removes a component or a metric; what is below it too, if `all` says so, the deepest first.
+/// Removes a component or metric, and with `all` its descendants, deepest first.
 ///
 /// # Errors
-/// [`EditError::HasChildren`] where something is below it and `all` is false; [`EditError::NotWritable`].
+/// [`EditError::HasChildren`] if it has children and `all` is false; [`EditError::NotWritable`].
 pub fn remove(node: Node<'_, '_>, all: bool) -> Result<Vec<PlannedChange>, EditError> {
     let count = node.children().count();
     if count > 0 && !all {

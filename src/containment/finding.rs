@@ -1,4 +1,4 @@
-//! A broken rule at a node, and its message.
+//! Findings of broken rules, and their messages.
 
 use super::rule::{ContainmentRule, Profile};
 use super::tree::{Node, Tree};
@@ -6,8 +6,8 @@ use crate::issue::{Issue, Severity};
 use crate::nomenclature::{DevicePart, Level};
 use crate::reference::item::{ReferenceValue, code, display};
 
-/// A rule that is broken at one node of a [`Tree`]: small, as a tree may have as many as nodes. It becomes an
-/// [`Issue`] when somebody asks for the words.
+/// Rule broken at one node of a [`Tree`]: small, as a tree may have as many findings as nodes. The message is made on
+/// demand, by conversion to an [`Issue`].
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, containment::{ContainmentRule, components}};
@@ -21,14 +21,14 @@ use crate::reference::item::{ReferenceValue, code, display};
 #[non_exhaustive]
 pub struct Finding {
     pub(super) node: u32,
-    /// The rule.
+    /// Broken rule.
     pub rule: ContainmentRule,
     pub(super) spot: FindingElement,
-    /// The number of an item, where the spot repeats; else the other node that it is about.
+    /// Index of an item where the element repeats; otherwise the number of the other node.
     detail: u32,
 }
 
-/// The element of the resource that a finding is about.
+/// Element of the resource that a finding is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FindingElement {
     Whole,
@@ -47,7 +47,7 @@ pub(super) enum FindingElement {
 }
 
 impl FindingElement {
-    /// Returns whether it names one item of several.
+    /// Returns whether the element is one item of a repeating element.
     const fn repeats(self) -> bool {
         match self {
             Self::Whole | Self::Identifier | Self::Type | Self::Source | Self::Parent | Self::Status => false,
@@ -67,7 +67,7 @@ impl Finding {
         Self { node, rule, spot, detail }
     }
 
-    /// Returns the other node that it is about.
+    /// Returns the other node of the finding.
     fn other<'t, 'a>(&self, node: Node<'t, 'a>, tree: &'t Tree<'a>) -> Option<Node<'t, 'a>> {
         match self.rule {
             ContainmentRule::SerialNumber => node.device(),
@@ -76,13 +76,13 @@ impl Finding {
         }
     }
 
-    /// Returns the place in the order given of the node where it is.
+    /// Returns the index of the node in input order.
     #[must_use]
     pub fn index(&self) -> usize {
         self.node as usize
     }
 
-    /// Returns whether it makes the place of its node doubtful.
+    /// Returns whether the finding makes the place of its node uncertain.
     pub(super) fn is_about_place(&self) -> bool {
         match self.rule {
             ContainmentRule::Acyclic
@@ -100,7 +100,7 @@ impl Finding {
         }
     }
 
-    /// Returns the finding in words, as grave as the profile says; `None` where the profile does not have the rule.
+    /// Converts the finding into an issue with the profile's severity; `None` where the profile does not have the rule.
     #[must_use]
     pub fn issue(&self, tree: &Tree<'_>, profile: Profile) -> Option<Issue> {
         let severity: Severity = self.rule.severity(profile)?;
@@ -133,7 +133,7 @@ impl Finding {
         at
     }
 
-    /// Returns what was found.
+    /// Describes the value found.
     fn found(&self, node: Node<'_, '_>, other: Option<Node<'_, '_>>) -> String {
         let own = named(node);
         let its = |what: &str| match other {
@@ -237,7 +237,7 @@ const fn title(level: Level) -> &'static str {
     }
 }
 
-/// Returns what a node is called in a message: its level and its label.
+/// Returns the name of a node in messages: its kind and label.
 fn named(node: Node<'_, '_>) -> String {
     let kind = match node.item() {
         crate::reference::Item::Device(_) => "Device",
@@ -263,7 +263,7 @@ fn pointed(pointer: Option<ReferenceValue<'_>>) -> String {
     }
 }
 
-/// Returns the members of a circle from the top down; of a large one the first and the last.
+/// Formats the members of a cycle from the top down; of a large one the first and the last.
 fn circle(root: Node<'_, '_>, last: Option<Node<'_, '_>>) -> String {
     const SHOWN: usize = 6;
     let chain = |last| std::iter::successors(Some(last), |node: &Node<'_, '_>| node.parent());

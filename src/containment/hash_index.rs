@@ -1,41 +1,41 @@
-//! A hash index from keys to node numbers, 16 bytes an entry.
+//! Hash index from keys to node numbers, 16 bytes an entry.
 
 use super::node_record::NONE;
 
-/// What a text is known by: 96 bits of a hash with a secret key.
+/// Key of a text: 96 bits of a hash with a secret seed.
 ///
-/// Two texts are taken for the same where their keys are: that they are not so all the same happens to one pair in 10^28,
-/// which is to one tree of a million nodes in 10^16, and nobody can choose texts for it, as nobody knows the secret. So a text
-/// is read once, when its resource is at hand, and never again to compare it.
+/// Texts with equal keys count as equal. The chance of a collision is 10^-28 for a pair, thus 10^-16 for a tree of a
+/// million nodes, and nobody can construct one without the secret. So each text is read once, with its resource, and
+/// never again for a comparison.
 pub(super) type HashKey = [u32; 3];
 
-/// So many are fetched at once: as many as a processor waits for side by side.
+/// Number of keys prefetched at once: as many memory accesses as a processor has in flight.
 pub(super) const BATCH: usize = 16;
 
-/// The key of no text.
+/// Key that stands for no text.
 pub(super) const NO_KEY: HashKey = [0; 3];
 
-/// Returns the key of the same text with a number: in a space, of a type, of a device.
+/// Combines the key of a text with a number, such as that of an id space or a device.
 pub(super) const fn mixed([a, b, c]: HashKey, number: u32) -> HashKey {
     [a.wrapping_add(number.wrapping_mul(0x9E37_79B1)), b ^ number, c]
 }
 
-/// A table of numbers by key.
+/// Hash table from keys to numbers.
 #[derive(Debug, Default)]
 pub(super) struct HashIndex {
-    /// [`NONE`] is no number. At least one slot is free.
+    /// Slots, free where the number is [`NONE`]. At least one slot is free.
     slots: Vec<(HashKey, u32)>,
     used: usize,
 }
 
 impl HashIndex {
-    /// Room for so many numbers, with a third of the slots free.
+    /// Creates a table for this many numbers, with a third of the slots free.
     pub(super) fn with_capacity(count: usize) -> Self {
         let slots = if count == 0 { 0 } else { count + count / 2 + 1 };
         Self { slots: vec![(NO_KEY, NONE); slots], used: 0 }
     }
 
-    /// Returns the number of a key, else the free slot where it belongs.
+    /// Returns the number of a key, or the free slot for it.
     fn look(&self, key: HashKey) -> Result<u32, usize> {
         let mut at = self.start(key);
         loop {
@@ -51,20 +51,19 @@ impl HashIndex {
         self.look(key).ok()
     }
 
-    /// Returns where the search for a key begins.
+    /// Returns the first slot to probe for a key.
     fn start(&self, key: HashKey) -> usize {
-        // A product of 32 bits and the length, of which the upper part is less than the length.
+        // The upper half of a 32-bit number times the length is less than the length.
         ((u64::from(key[0]) * self.slots.len() as u64) >> 32) as usize
     }
 
-    /// Brings to hand the slots of the keys that are looked for next, all at once: one after the other, each would be
-    /// waited for, as what is done next depends on what is there.
+    /// Prefetches the slots of the next keys together, so that their cache misses overlap.
     pub(super) fn fetch(&self, keys: impl Iterator<Item = HashKey>) {
         let at = |key| self.slots.get(self.start(key)).map_or(0, |(_, number)| *number);
         std::hint::black_box(keys.fold(0, |all, key| all ^ at(key)));
     }
 
-    /// The number that is there already, else this one, which is there from now on.
+    /// Returns the number stored for the key, or stores and returns this one.
     pub(super) fn insert(&mut self, key: HashKey, number: u32) -> u32 {
         if (self.used + 1) * 4 > self.slots.len() * 3 {
             self.grow();

@@ -1,8 +1,8 @@
-//! The containment tree of a device: MDS > VMD > channel > metric, its findings, and the one component that is meant.
+//! Containment tree of a device: MDS > VMD > channel > metric, with its findings, selectors and edits.
 //!
-//! [`components`] and [`TreeBuilder`] build a [`Tree`] from resources in any order, with every [`Finding`] of its structure;
-//! [`select`] finds the one component that a [`Selector`] names; [`move_to`], [`add_component`], [`add_metric`] and
-//! [`remove`] plan changes of the tree.
+//! [`components`] and [`TreeBuilder`] build a [`Tree`] from resources in any order, with every [`Finding`] about its
+//! structure; [`select`] finds the one component that matches a [`Selector`]; [`move_to`], [`add_component`],
+//! [`add_metric`] and [`remove`] plan changes of the tree.
 //!
 //! ```
 //! use fhir_devices::DeviceComponent;

@@ -1,31 +1,31 @@
-//! The data of each node: 64 bytes, with the part used for walking kept apart.
+//! Data of each node: 64 bytes, with the links for walking the tree kept apart.
 
 use crate::nomenclature::{DevicePart, Level};
 use crate::reference::item::Item;
 
-/// No node.
+/// Number that stands for no node.
 pub(super) const NONE: u32 = u32::MAX;
-/// The most nodes that there can be: a bit is left for other uses of a number.
+/// Maximum number of nodes: one bit of a number is reserved.
 pub(super) const MOST: u32 = 1 << 31;
 
-/// The result of resolving a reference.
+/// State of a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinkState {
-    /// No link.
+    /// No reference.
     Absent,
-    /// `Type/id` and of the right type, not followed yet.
+    /// `Type/id` of the right type, not resolved yet.
     Plain,
-    /// Anything else, not followed yet.
+    /// Any other form, not resolved yet.
     Open,
     Linked,
     Missing,
     Ambiguous,
     WrongType,
-    /// The link closes a circle, and is not followed.
+    /// The link closes a cycle and is ignored.
     Cut,
 }
 
-/// What kind of resource a node is.
+/// Resource type of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Target {
     Device,
@@ -53,30 +53,31 @@ impl Target {
     }
 }
 
-/// Where a node came from.
+/// Origin of a node.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin {
     pub(super) document: u32,
-    /// The number of its entry in a Bundle, or of a contained resource in its container.
+    /// Index of the entry in its Bundle, or of a contained resource in its container.
     pub(super) entry: u32,
-    /// The node that contains it.
+    /// Node of the container.
     pub(super) container: u32,
-    /// The space of its relative references.
+    /// Id space of relative references.
     pub(super) space: u32,
 }
 
-/// The links of a node: 32 bytes, half a cache line.
+/// Links of a node: 32 bytes, half a cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
 pub(super) struct NodeRecord {
     pub(super) up: u32,
     pub(super) first: u32,
     pub(super) next: u32,
-    /// The node of its own source, or a number for one that is not among the resources.
+    /// Node of the node's own source, or an [`EXTERNAL`](super::reference_index::EXTERNAL) number for a source that is
+    /// not among the resources.
     pub(super) source: u32,
-    /// The source that counts for it: its own, else that of what is above.
+    /// Source that applies to the node: its own, or its parent's.
     pub(super) device: u32,
-    /// The component at the top of its tree.
+    /// Root component of the node's tree; the node itself where no component is above it.
     pub(super) top: u32,
     pub(super) depth: u32,
     pub(super) marks: NodeFlags,
@@ -96,7 +97,7 @@ impl NodeRecord {
     }
 }
 
-/// The flags of a node, in 32 bits.
+/// Flags of a node, in 32 bits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct NodeFlags(u32);
 
@@ -188,7 +189,7 @@ impl NodeFlags {
         matches!(self.kind(), Target::Component)
     }
 
-    /// Returns the part of an MDS that it is, beside the levels.
+    /// Returns the part of an MDS that the component is, outside the levels.
     pub(super) const fn part(self) -> Option<DevicePart> {
         match self.bits(18, 2) {
             1 => Some(DevicePart::Battery),
@@ -229,7 +230,7 @@ impl NodeFlags {
     }
 }
 
-/// The nodes of a tree, in the order given.
+/// Nodes of a tree, in input order.
 #[derive(Default)]
 pub(super) struct Nodes<'a> {
     items: Vec<Item<'a>>,

@@ -1,17 +1,17 @@
-//! Placing nodes once their parents are known.
+//! Placement of nodes once their parents are known.
 
 use super::hash_index::BATCH;
 use super::node_record::{LinkState, NONE, Nodes, Target};
 use crate::nomenclature::Level;
 
-/// That a node is on the way that is being walked.
+/// Marks a node on the path being walked.
 const WALKED: u32 = NONE;
 
-/// Puts each node in its place below what is above it, and lists the children of each in the order given. Of a circle it
-/// cuts the link above that member which was given first, so that every component is below a root; it gives these
-/// members, each with the one that was above it.
+/// Sets the place of each node and lists children in input order. A cycle is cut above its first member in input order,
+/// so that every component is below a root; the result lists these members, each with its former parent.
 ///
-/// It walks up from each node to what is placed already: most nodes have none below, and what is above them is at hand.
+/// The walk goes from each node up to the first placed one: most nodes have no children, and their ancestors are
+/// cached.
 pub(super) fn place(nodes: &mut Nodes<'_>) -> Vec<(u32, u32)> {
     let mut cuts = Vec::new();
     let mut way: Vec<u32> = Vec::new();
@@ -55,13 +55,13 @@ pub(super) fn place(nodes: &mut Nodes<'_>) -> Vec<(u32, u32)> {
     cuts
 }
 
-/// Brings to hand the nodes that are looked at next, all at once.
+/// Prefetches the next nodes together.
 fn fetch(nodes: &Nodes<'_>, next: impl Iterator<Item = u32>) {
     std::hint::black_box(next.fold(0, |all, at| all ^ nodes.record(at).map_or(0, |record| record.depth)));
 }
 
-/// Cuts the circle that the end of a way is, which came back to `at`; and turns that end, so that the way leads on from
-/// the member that is the root now.
+/// Cuts the cycle at the end of a path, which came back to `at`, and rotates that end so that the path continues from
+/// the new root of the cycle.
 fn cut(nodes: &mut Nodes<'_>, way: &mut [u32], at: u32) -> (u32, u32) {
     let circle = way.iter().rposition(|one| *one == at).and_then(|from| way.get_mut(from..)).unwrap_or_default();
     let first = circle.iter().copied().min().unwrap_or(at);
@@ -74,7 +74,7 @@ fn cut(nodes: &mut Nodes<'_>, way: &mut [u32], at: u32) -> (u32, u32) {
     (first, std::mem::replace(&mut record.up, device))
 }
 
-/// What a place says depends on what is above, which is placed.
+/// Sets the place of one node, whose parent is placed already.
 fn place_one(nodes: &mut Nodes<'_>, at: u32) {
     let Some(mut record) = nodes.record(at).copied() else { return };
     let is_component = record.marks.is_component();
@@ -86,7 +86,7 @@ fn place_one(nodes: &mut Nodes<'_>, at: u32) {
     };
     let above_level = above.and_then(|above| above.level());
     let is_nested = record.stated() == Some(Level::Mds) && above_level == Some(Level::Mds);
-    // Where both say a source, whether they differ; a metric may have that of the top.
+    // The own source differs from the parent's; a metric may also have that of the root component.
     let is_above = |source: u32| {
         let top = || above.and_then(|above| nodes.record(above.top)).map(|top| top.device);
         above.is_none_or(|above| above.device == NONE || above.device == source)
@@ -98,7 +98,7 @@ fn place_one(nodes: &mut Nodes<'_>, at: u32) {
     record.marks.set_above_level(above_level);
     record.marks.set_nested(is_nested);
     record.marks.set_composite(is_nested || above.is_some_and(|above| above.marks.is_composite()));
-    // The device that counts: its own, else that of what is above.
+    // The applicable device: the node's own source, or its parent's device.
     record.device = match (record.source, above) {
         (NONE, Some(above)) => above.device,
         (source, _) => source,

@@ -1,4 +1,4 @@
-//! The index of ids, URLs and identifiers by which references are resolved.
+//! Index of ids, URLs and identifiers for resolving references.
 
 use super::hash_index::{BATCH, HashIndex, HashKey, NO_KEY, mixed};
 use super::node_record::{LinkState, MOST, NONE, Nodes, Target};
@@ -10,25 +10,25 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
-/// Where ids are unique: at the base of a service, or in a container; 0 where no base is known.
+/// Scope in which ids are unique: the base URL of a service, or a container; 0 where no base is known.
 type IdSpace = u32;
 
 pub(super) const NO_SPACE: IdSpace = 0;
-/// The spaces of containers have this bit; the rest is the node of the container.
+/// Bit of the spaces of containers; the other bits are the node of the container.
 const CONTAINER: IdSpace = MOST;
-/// Sources that are not among the resources have this bit; the rest is the first node that names them.
+/// Bit of sources that are not among the resources; the other bits are the first node that names the source.
 pub(super) const EXTERNAL: u32 = MOST;
-/// More than one.
+/// Several nodes match.
 const AMBIGUOUS: u32 = NONE;
-/// A resource that has no place in a tree.
+/// Resource of a type that has no place in a tree.
 const FOREIGN: u32 = NONE - 1;
 
-/// The names and references of a resource, as [keys](HashKey): a tree is built from these.
+/// [Keys](HashKey) of the id and the references of a resource, from which a tree is built.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ResourceKeys {
-    /// Of its id.
+    /// Key of the id.
     pub(super) id: HashKey,
-    /// Of the ids in its references, where these are plain.
+    /// Keys of the ids in the references, where these are plain.
     pub(super) parent: HashKey,
     pub(super) source: HashKey,
 }
@@ -39,35 +39,35 @@ type Named<'a> = (IdSpace, Target, &'a str);
 #[derive(Debug, Default)]
 pub(super) struct ReferenceIndex<'a> {
     keys: RandomState,
-    /// The base of the service that the resources without an address are of.
+    /// Base URL of the service to which resources without a URL belong.
     pub(super) own: Option<OwnBase>,
-    /// The first node of each name: type, id, and the space where it is unique.
+    /// First node of each name: type, id, and id space.
     names: HashIndex,
-    /// The bases, from 1.
+    /// Base URLs, numbered from 1.
     bases: HashMap<&'a str, IdSpace>,
-    /// Mostly that of the next one too.
+    /// Cache of the last base, which the next resource mostly shares.
     last_base: Option<(&'a str, IdSpace)>,
     urls: HashMap<&'a str, u32>,
     far: HashIndex,
-    /// Whether some name is of several nodes.
+    /// Whether several nodes share a name.
     has_duplicates: bool,
-    /// Whether some resource is known by its type and id alone, and whether some is contained in another.
+    /// Whether a resource has only its type and id, and whether one is contained in another.
     has_alone: bool,
     has_contained: bool,
-    /// The three below are made when the first reference needs them.
+    /// The following three are built when the first reference needs them.
     versions: Option<HashMap<(Named<'a>, &'a str), u32>>,
     anywhere: Option<Anywhere>,
     identifiers: Option<HashMap<Identified<'a>, u32>>,
 }
 
-/// The names without their spaces, and those of them that are in several.
+/// Names without their id spaces, and those that occur in several.
 #[derive(Debug)]
 struct Anywhere {
     all: HashIndex,
     several: HashIndex,
 }
 
-/// Where a resource was inserted: its space, the key of its id there, and the first that has its address.
+/// Result of adding a resource: its id space, the key of its id, and the first node with the same URL.
 pub(super) struct Inserted {
     pub(super) space: IdSpace,
     pub(super) id: HashKey,
@@ -85,7 +85,7 @@ impl<'a> ReferenceIndex<'a> {
         self.key_of_all([text])
     }
 
-    /// The key of several texts in their order.
+    /// Returns the key of several texts in order.
     pub(super) fn key_of_all<const N: usize>(&self, texts: [&str; N]) -> HashKey {
         let mut hasher = self.keys.build_hasher();
         for text in texts {
@@ -93,7 +93,7 @@ impl<'a> ReferenceIndex<'a> {
             hasher.write_u8(0xFF);
         }
         let first = hasher.finish();
-        // A state of four words says more than one: what it says next is as good as another hash.
+        // The hasher's state has four words, so that a second output is as good as another hash.
         hasher.write_u8(0xEE);
         let key = [(first >> 32) as u32, first as u32, hasher.finish() as u32];
         if key == NO_KEY { [1; 3] } else { key }
@@ -115,11 +115,12 @@ impl<'a> ReferenceIndex<'a> {
         localize(self.own.as_ref(), literal)
     }
 
-    /// Returns whether a reference to a device that is not here is to one of this id, at the service of the resources.
+    /// Returns whether a reference to a device that is not among the resources is to this id at the service of the
+    /// resources.
     pub(super) fn is_device(&self, literal: Literal<'_>, device: &str) -> bool {
         let decoded = decoded(literal);
         let literal = self.localize(decoded.as_deref().map_or(literal, Literal::parse));
-        // Without an own base, documents tell by their addresses where they are from.
+        // Without an own base, the URLs of the documents tell their service.
         let is_here = match literal {
             Literal::Absolute { .. } => self.own.is_none() && !self.bases.is_empty(),
             _ => true,
@@ -127,7 +128,7 @@ impl<'a> ReferenceIndex<'a> {
         is_here && literal.resource_type() == Some("Device") && literal.id() == Some(device)
     }
 
-    /// Takes in a resource under the address of its entry, or under its type and id alone.
+    /// Adds a resource with the URL of its entry, or with its type and id only.
     pub(super) fn add(&mut self, item: Item<'a>, at: u32, url: Option<&'a str>) -> Inserted {
         let own = item.id().map(|id| id.as_str());
         let (space, id) = match url.map(|url| (url, Literal::parse(url))) {
@@ -138,7 +139,7 @@ impl<'a> ReferenceIndex<'a> {
             Some((_, Literal::Absolute { base, id, .. })) => (self.base(base), Some(id)),
             Some((url, _)) => {
                 let first = *self.urls.entry(url).and_modify(|there| *there = AMBIGUOUS).or_insert(at);
-                // Nothing relative leads to it.
+                // No relative reference leads to this resource.
                 let first = if first == AMBIGUOUS { at } else { first };
                 self.has_duplicates |= first != at;
                 return Inserted { space: NO_SPACE, id: NO_KEY, first };
@@ -147,7 +148,7 @@ impl<'a> ReferenceIndex<'a> {
         Inserted { space, id: id.map_or(NO_KEY, |id| self.key(id)), first: at }
     }
 
-    /// Returns the key of the id of a contained resource.
+    /// Adds a contained resource and returns the key of its id.
     pub(super) fn add_contained(&mut self, item: Item<'a>) -> HashKey {
         self.has_contained = true;
         item.id().map_or(NO_KEY, |id| self.key(id.as_str()))
@@ -159,7 +160,7 @@ impl<'a> ReferenceIndex<'a> {
         }
     }
 
-    /// Numbers the names of all nodes. Those that share one are marked.
+    /// Indexes the names of all nodes, and marks nodes that share one.
     pub(super) fn number(&mut self, nodes: &mut Nodes<'a>, keys: &[ResourceKeys]) {
         self.names = HashIndex::with_capacity(nodes.len());
         for (batch, from) in keys.chunks(BATCH).zip((0..).step_by(BATCH)) {
@@ -177,7 +178,7 @@ impl<'a> ReferenceIndex<'a> {
         }
     }
 
-    /// Forgets what only following needs.
+    /// Drops the data that only the resolution needs.
     pub(super) fn settle(&mut self) {
         self.far = HashIndex::default();
         (self.versions, self.anywhere, self.identifiers) = (None, None, None);
@@ -185,7 +186,7 @@ impl<'a> ReferenceIndex<'a> {
 
     /// Returns the space in which the id of a node is unique.
     pub(super) fn space(&self, nodes: &Nodes<'a>, at: u32) -> IdSpace {
-        // Mostly there is one space alone, and no need to look.
+        // Fast path: there is mostly one space only.
         if self.bases.is_empty() && !self.has_contained {
             return NO_SPACE;
         }
@@ -196,12 +197,12 @@ impl<'a> ReferenceIndex<'a> {
         }
     }
 
-    /// Returns the space from which the relative references of a node count.
+    /// Returns the space of the relative references of a node.
     pub(super) fn base_of(&self, nodes: &Nodes<'a>, at: u32) -> IdSpace {
         if self.bases.is_empty() { NO_SPACE } else { nodes.origin(at).map_or(NO_SPACE, |origin| origin.space) }
     }
 
-    /// Brings to hand what [`plain`](Self::plain) looks at for these nodes.
+    /// Prefetches the slots that [`plain`](Self::plain) reads for these nodes.
     pub(super) fn fetch(&self, nodes: &Nodes<'a>, batch: &[ResourceKeys], from: u32) {
         let at_base = |(at, keys): (u32, &ResourceKeys)| {
             let space = self.base_of(nodes, at);
@@ -215,12 +216,12 @@ impl<'a> ReferenceIndex<'a> {
         self.names.find(within(id, space, target))
     }
 
-    /// Returns the first resource of this type and id, wherever it is.
+    /// Returns the first resource of this type and id in any space.
     pub(super) fn find(&self, nodes: &Nodes<'a>, target: Target, id: &str) -> Option<u32> {
         let key = self.key(id);
         let spaces = std::iter::once(NO_SPACE).chain(self.bases.values().copied());
         let named = spaces.filter_map(|space| self.named(key, space, target)).min();
-        // Those that have a urn for an address, and those that are contained, are found by looking.
+        // Resources with a URN, and contained ones, are found by a scan.
         named.or_else(|| {
             let is = |item: Item<'_>| Target::of(item) == target && item.id().is_some_and(|own| own.as_str() == id);
             (self.has_contained || !self.urls.is_empty())
@@ -255,7 +256,7 @@ impl<'a> ReferenceIndex<'a> {
         }
     }
 
-    /// Follows `Type/id` of the type that is wanted, by the key of the id.
+    /// Resolves `Type/id` of the wanted type, by the key of the id.
     pub(super) fn plain(
         &mut self,
         nodes: &Nodes<'a>,
@@ -276,7 +277,7 @@ impl<'a> ReferenceIndex<'a> {
         if from == NO_SPACE || !self.has_alone {
             return Ok(here);
         }
-        // A resource without an address may be what a relative reference means.
+        // A relative reference may also mean a resource without a URL.
         match (here, self.named(id, NO_SPACE, wanted)) {
             (Some(_), Some(_)) => Err(LinkState::Ambiguous),
             (here, alone) => Ok(here.or(alone)),
@@ -316,7 +317,7 @@ impl<'a> ReferenceIndex<'a> {
         }
     }
 
-    /// By the rule for an entry whose own address has no base: the only resource of that type and id at any base.
+    /// Resolves a reference from an entry whose URL has no base: to the only resource of that type and id at any base.
     fn anywhere(
         &mut self,
         nodes: &Nodes<'a>,
@@ -328,7 +329,7 @@ impl<'a> ReferenceIndex<'a> {
             let (mut all, mut several) = (HashIndex::default(), HashIndex::default());
             for (at, keys) in (0..).zip(keys) {
                 let space = self.space(nodes, at);
-                // Of a name that several have, the first one stands for all.
+                // Of resources that share a name, the first stands for all.
                 if keys.id == NO_KEY || space & CONTAINER != 0 || self.named(keys.id, space, nodes.kind(at)) != Some(at)
                 {
                     continue;
@@ -391,8 +392,8 @@ impl<'a> ReferenceIndex<'a> {
         }
     }
 
-    /// Returns a number for a source that is not among the resources, the same wherever the same is meant. The key is
-    /// that of a plain reference.
+    /// Returns a number for a source that is not among the resources, equal for equal sources. `plain` is the key of a
+    /// plain reference.
     pub(super) fn far(&mut self, nodes: &Nodes<'a>, at: u32, from: IdSpace, plain: HashKey) -> u32 {
         let key =
             if plain == NO_KEY { self.far_key(nodes, at, from) } else { Some(within(plain, from, Target::Device)) };
@@ -415,7 +416,7 @@ impl<'a> ReferenceIndex<'a> {
         })
     }
 
-    /// Returns the resource of a name, if the name is of one alone.
+    /// Returns the resource of a name, unless several share it.
     fn sole(&self, nodes: &Nodes<'_>, at: u32) -> Result<u32, LinkState> {
         match nodes.record(at).filter(|_| self.has_duplicates) {
             Some(record) if record.marks.is_doubled() => Err(LinkState::Ambiguous),
@@ -424,12 +425,12 @@ impl<'a> ReferenceIndex<'a> {
     }
 }
 
-/// Returns whether a resource says that it is of another version than the one that a reference names.
+/// Returns whether a resource states another version than the reference.
 fn is_other_version(nodes: &Nodes<'_>, at: u32, version: &str) -> bool {
     nodes.item(at).and_then(Item::version).is_some_and(|own| *own != version)
 }
 
-/// Returns the address of a source at a base that none of the resources has, without the version.
+/// Returns a source reference without its version, for a base URL that none of the resources has.
 fn literal_text(item: Item<'_>) -> Option<&str> {
     let text = item.source_text()?;
     Some(text.split_once("/_history/").map_or(text, |(address, _)| address))

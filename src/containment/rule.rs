@@ -1,11 +1,11 @@
-//! The containment rules and their severity by profile.
+//! Containment rules, and their severity in each profile.
 
 use crate::issue::{IssueType, Severity};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
 use std::str::FromStr;
 
-/// The profile by which a tree is checked.
+/// Profile by which a tree is checked.
 ///
 /// ```
 /// use fhir_devices::containment::{Profile, ContainmentRule};
@@ -17,7 +17,7 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
 #[non_exhaustive]
 pub enum Profile {
-    /// FHIR STU3 alone, which says little: most findings are warnings.
+    /// FHIR STU3 only, which requires little: most findings are warnings.
     #[default]
     Base,
     /// Point-of-care devices: the levels, sources and parents that the profiles of Devices on FHIR require.
@@ -41,7 +41,7 @@ impl fmt::Display for Profile {
     }
 }
 
-/// A text that names no profile.
+/// Error for text that is not the name of a profile.
 ///
 /// ```
 /// let error = "phd".parse::<fhir_devices::containment::Profile>().unwrap_err();
@@ -62,8 +62,8 @@ impl FromStr for Profile {
 
 macro_rules! rules {
     ($( $Name:ident $key:literal $base:ident $pocd:ident $kind:ident $text:literal; )*) => {
-        /// A rule that a containment tree is held to. `CT-01` and so on are the keys of the rules that are drawn from
-        /// ISO/IEEE 11073-10201, its successors and the FHIR profiles for point-of-care devices; the others are ours.
+        /// Rule for a containment tree. Keys such as `CT-01` belong to rules drawn from ISO/IEEE 11073-10201, its
+        /// successors and the FHIR profiles for point-of-care devices; the other rules are this crate's.
         ///
         /// ```
         /// use fhir_devices::containment::ContainmentRule;
@@ -80,19 +80,19 @@ macro_rules! rules {
             /// Every rule that is checked.
             pub const ALL: &'static [Self] = &[$(Self::$Name),*];
 
-            /// Returns the key, as it stands in a finding.
+            /// Returns the key of the rule in findings.
             #[must_use]
             pub const fn key(self) -> &'static str {
                 match self { $(Self::$Name => $key),* }
             }
 
-            /// Returns what the rule requires.
+            /// Returns the requirement of the rule.
             #[must_use]
             pub const fn text(self) -> &'static str {
                 match self { $(Self::$Name => $text),* }
             }
 
-            /// How grave it is that the rule is broken; `None` where the profile does not have it.
+            /// Returns the severity of a violation; `None` where the profile does not have the rule.
             #[must_use]
             pub const fn severity(self, profile: Profile) -> Option<Severity> {
                 match (self, profile) {
@@ -103,7 +103,7 @@ macro_rules! rules {
                 }
             }
 
-            /// FHIR's type of the finding.
+            /// Returns the FHIR issue type of a violation.
             #[must_use]
             pub const fn kind(self) -> IssueType {
                 match self { $(Self::$Name => IssueType::$kind),* }

@@ -1,4 +1,4 @@
-//! Selecting exactly one component of a device.
+//! Selection of exactly one component of a device.
 
 use super::tree::{Node, Tree};
 use crate::datatype::Identifier;
@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A criterion that selects one component of a device, as for an upload.
+/// Criterion that selects one component of a device, as for an upload.
 ///
-/// What a signed manifest says of its component is a `manifest::Target`, and which components of all devices a release is for,
+/// The target in a signed manifest is a `manifest::Target`, and the components of all devices that a release covers are
 /// an `update::release::Target`.
 ///
 /// ```
@@ -24,25 +24,25 @@ use std::str::FromStr;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Selector {
-    /// The component of this id.
+    /// The component with this id.
     Component(Id),
     /// The only component of this level.
     Level(Level),
-    /// The component of this id; where there is none and the text is a level, the only component of that level.
+    /// The component with this id; without one, if the text is a level, the only component of that level.
     Named(Id),
-    /// The only component that there is.
+    /// The only component of the device.
     Any,
-    /// The component of this identifier: its handle.
+    /// The component with this identifier, its handle.
     Identifier(IdentifierQuery),
-    /// The only component whose type has this code of ISO/IEEE 11073-10101, as a number.
+    /// The only component whose type has this ISO/IEEE 11073-10101 code.
     Code(u32),
-    /// The component that has this software item: a `componentId` of its production specifications.
+    /// The component with this software item: a `componentId` of its production specifications.
     Item(IdentifierQuery),
-    /// The component that all of these fit.
+    /// The component that matches all of these.
     All(Vec<Self>),
 }
 
-/// A text that says no component. Its message says the forms.
+/// Error for text that is not a selector; its message lists the forms.
 ///
 /// ```
 /// use fhir_devices::containment::Selector;
@@ -56,12 +56,12 @@ pub enum Selector {
 )]
 #[non_exhaustive]
 pub struct NotASelector {
-    /// The text, cut where it is long.
+    /// Text, truncated if long.
     pub text: String,
 }
 
-/// `*` is any, a plain text an id or a level; `id=`, `level=`, `identifier=SYSTEM|VALUE`, `code=` and `item=SYSTEM|VALUE` say one
-/// form, whose system may be left out.
+/// Parses `*` as [`Any`](Self::Any) and plain text as an id or a level; `id=`, `level=`, `identifier=SYSTEM|VALUE`,
+/// `code=` and `item=SYSTEM|VALUE` select one form, whose system may be left out.
 ///
 /// ```
 /// use fhir_devices::containment::Selector;
@@ -89,7 +89,7 @@ impl FromStr for Selector {
     }
 }
 
-/// An identifier to match: a value, and optionally its system.
+/// Identifier to match: a value, and optionally its system.
 ///
 /// ```
 /// use fhir_devices::containment::IdentifierQuery;
@@ -98,15 +98,15 @@ impl FromStr for Selector {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentifierQuery {
-    /// The system; any or none where it is left out.
+    /// System; `None` matches any system and none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
-    /// The value, compared exactly.
+    /// Value, compared exactly.
     pub value: String,
 }
 
 impl IdentifierQuery {
-    /// Reads `SYSTEM|VALUE` or `VALUE`.
+    /// Parses `SYSTEM|VALUE` or `VALUE`.
     fn read(text: &str) -> Option<Self> {
         let (system, value) = match text.rsplit_once('|') {
             Some((system, value)) => (Some(system.to_owned()).filter(|system| !system.is_empty()), value),
@@ -115,7 +115,7 @@ impl IdentifierQuery {
         (!value.is_empty()).then(|| Self { system, value: value.to_owned() })
     }
 
-    /// Returns whether an identifier is the one that is asked for.
+    /// Returns whether an identifier matches.
     #[must_use]
     pub fn fits(&self, identifier: &Identifier) -> bool {
         token(identifier).is_some_and(|(system, value)| {
@@ -134,10 +134,10 @@ impl fmt::Display for IdentifierQuery {
 }
 
 impl Selector {
-    /// Returns whether a node of the tree is one that is meant. Whether it is the only one is for [`select`] to say.
+    /// Returns whether a node of the tree matches. [`select`] checks that it is the only one.
     #[must_use]
     pub fn fits(&self, tree: &Tree<'_>, node: Node<'_, '_>) -> bool {
-        // A list of lists is taken apart without a call for each.
+        // Nested lists are flattened without recursion.
         let mut wanted = vec![self];
         while let Some(one) = wanted.pop() {
             let fits = match one {
@@ -191,7 +191,7 @@ impl fmt::Display for Selector {
     }
 }
 
-/// A component that matches a selector.
+/// Component that a selector could name.
 ///
 /// ```
 /// use fhir_devices::{nomenclature::Level, containment::Candidate};
@@ -202,13 +202,13 @@ impl fmt::Display for Selector {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// Its logical id.
+    /// Logical id.
     pub id: Id,
-    /// Its level, where anything says it.
+    /// Level, if known.
     pub level: Option<Level>,
-    /// The ids from the top down to it.
+    /// Labels from the root down to the component.
     pub path: String,
-    /// Its name.
+    /// Display name.
     pub name: Option<String>,
 }
 
@@ -226,7 +226,7 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// Why a selection failed.
+/// Failure of a selection.
 ///
 /// ```
 /// use fhir_devices::containment::{SelectError, Selector, components, select};
@@ -239,23 +239,23 @@ pub enum SelectError {
     /// No component matches.
     #[error("{}", none(.wanted, .components))]
     None {
-        /// What was asked for.
+        /// Selector.
         wanted: Selector,
-        /// The components that there are, without void ones.
+        /// Components of the device, except void ones.
         components: Vec<Candidate>,
     },
     /// Several components match.
     #[error("{} components match, wanted one of {}", .candidates.len(), list(.candidates))]
     Ambiguous {
-        /// What was asked for.
+        /// Selector.
         wanted: Selector,
-        /// The components that it fits.
+        /// Matching components.
         candidates: Vec<Candidate>,
     },
 }
 
 impl SelectError {
-    /// Returns the components of which one could be named instead.
+    /// Returns the components that the caller could name instead.
     #[must_use]
     pub fn candidates(&self) -> &[Candidate] {
         match self {
@@ -272,7 +272,7 @@ fn none(wanted: &Selector, components: &[Candidate]) -> String {
     }
 }
 
-/// Returns the first ones; a message is no place for more.
+/// Formats the first candidates, and the number of the others.
 fn list(candidates: &[Candidate]) -> String {
     const SHOWN: usize = 12;
     let mut shown: Vec<String> = candidates.iter().take(SHOWN).map(ToString::to_string).collect();
@@ -282,17 +282,18 @@ fn list(candidates: &[Candidate]) -> String {
     shown.join(", ")
 }
 
-/// Selects the one component that matches. Components entered in error are never meant, and there is no default: where several
-/// fit, none is chosen, also where one of them has no id and could not be named.
+/// Selects the one component that matches. Components entered in error are ignored, and there is no default: of several
+/// matches none is selected, even if one of them has no id to select it by.
 ///
 /// # Errors
-/// [`SelectError::None`] when none fits, [`SelectError::Ambiguous`] when several do.
+/// [`SelectError::None`] when none matches, [`SelectError::Ambiguous`] when several do.
 pub fn select<'t, 'a>(tree: &'t Tree<'a>, wanted: &Selector) -> Result<Node<'t, 'a>, SelectError> {
     select_among(tree, wanted, |_| true)
 }
 
-/// Returns the one component of a device that is meant, where the tree may hold others too: what is above an MDS of
-/// another device, say. A component belongs to the device of its source, else to that of what is above; where nothing
+/// Selects the one component of a device that matches, in a tree that may also hold others, such as an MDS of another
+/// device above it. A component belongs to the device of its source, or else of its parent; without any source, to the
+/// given device.
 /// says a source, to the one that is asked for.
 ///
 /// ```
@@ -311,7 +312,7 @@ pub fn select<'t, 'a>(tree: &'t Tree<'a>, wanted: &Selector) -> Result<Node<'t, 
 /// ```
 ///
 /// # Errors
-/// As [`select`], with the components of the device alone.
+/// As [`select`], with the components of the device only.
 pub fn select_of<'t, 'a>(tree: &'t Tree<'a>, wanted: &Selector, device: &str) -> Result<Node<'t, 'a>, SelectError> {
     select_among(tree, wanted, |node| node.is_of(device))
 }

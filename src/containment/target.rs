@@ -1,11 +1,11 @@
-//! Whether a component may be the target of an update.
+//! Check whether a component may be the target of an update.
 
 use super::node_record::LinkState;
 use super::tree::Node;
 use crate::nomenclature::Level;
 use std::fmt;
 
-/// Why the selected component cannot be the target of an update.
+/// Reason why the selected component cannot be the target of an update.
 ///
 /// ```
 /// use fhir_devices::DeviceComponent;
@@ -22,15 +22,15 @@ use std::fmt;
 #[error("the component `{path}` cannot be a target: {}", self.why())]
 #[non_exhaustive]
 pub struct UnfitTarget {
-    /// The ids from the top down to the component.
+    /// Labels from the root down to the component.
     pub path: String,
-    /// The same to where the problem is: the component, or one above it.
+    /// Labels from the root down to the component with the problem: the component itself or an ancestor.
     pub at: String,
-    /// What the problem is.
+    /// Kind of problem.
     pub reason: UnfitTargetReason,
 }
 
-/// The reason why a component cannot be a target.
+/// Kind of problem that excludes a component as a target.
 ///
 /// ```
 /// use fhir_devices::containment::UnfitTargetReason;
@@ -41,23 +41,23 @@ pub struct UnfitTarget {
 pub enum UnfitTargetReason {
     /// The resource is a device or a metric.
     NoComponent,
-    /// Its record was made by mistake, or that of what is above it.
+    /// The component or an ancestor was entered in error.
     EnteredInError,
-    /// Several resources have its address.
+    /// Several resources have its URL or id.
     DuplicateId,
-    /// Its chain of parents is not closed: one of them is missing, of another type, or may be one of several.
+    /// A parent in its chain is missing, of another type, or ambiguous.
     NoParent,
-    /// Its parents lead in a circle.
+    /// Its parents form a cycle.
     Cycle,
-    /// The component, or one above it, has another source than what is above. An MDS below an MDS may have its own.
+    /// The component or an ancestor has a source other than its parent's. An MDS below an MDS may have its own.
     OtherSource,
-    /// The levels do not descend: a component is below one of its own level, or of a lower one. An MDS may be below an
+    /// The levels do not descend: a component is below one of its own level or of a deeper one. An MDS may be below an
     /// MDS, and a level may be left out.
     Levels,
 }
 
 impl UnfitTargetReason {
-    /// Returns the name, in kebab-case.
+    /// Returns the name in kebab-case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -94,15 +94,15 @@ impl UnfitTarget {
 }
 
 impl Node<'_, '_> {
-    /// Returns whether an update may be attached to it: it is a component that was not entered in error, and its
-    /// parents lead to the top, each of a higher level and of the same source; but an MDS may be below an MDS, with a
-    /// source of its own.
+    /// Checks that an update may be attached to the node: it is a component that was not entered in error, and its
+    /// ancestors lead to a root, each of a higher level and the same source; an MDS below an MDS may have a source of
+    /// its own.
     ///
-    /// What is not said forbids nothing: a component without a source has that of its parent, and a level that is
-    /// unknown is neither higher nor lower.
+    /// Missing data forbids nothing: a component without a source has that of its parent, and an unknown level is
+    /// neither higher nor lower.
     ///
     /// # Errors
-    /// [`UnfitTarget`], with the first problem on the way up.
+    /// [`UnfitTarget`] with the first problem on the way to the root.
     pub fn may_be_target(self) -> Result<(), UnfitTarget> {
         if self.component().is_none() {
             return Err(self.unfit(self, UnfitTargetReason::NoComponent));

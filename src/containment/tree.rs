@@ -13,10 +13,10 @@ use std::fmt;
 
 /// Devices with their components and metrics: Device > MDS > VMD > channel > metric.
 ///
-/// Every resource that was given is in it, in the order given, and every link that can be followed is followed. Where that is
-/// not so, the tree says it: a component whose parent is not among the resources, or may be one of several, is a root
-/// that [`is_orphan`](Node::is_orphan); of the members of a circle, the one that was given first is taken as its root.
-/// Resources are borrowed, and no operation recurses.
+/// The tree holds every resource in input order, and resolves every link that can be resolved. Other links remain
+/// visible: a component whose parent is missing or ambiguous is a root and [`is_orphan`](Node::is_orphan); of a cycle,
+/// the first member in input order becomes the root and [`is_cyclic`](Node::is_cyclic). Resources are borrowed, and no
+/// operation recurses.
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, nomenclature::Level, containment::components};
@@ -34,7 +34,7 @@ pub struct Tree<'a> {
     findings: Vec<Finding>,
 }
 
-/// One resource in a [`Tree`].
+/// Resource in a [`Tree`].
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, containment::components};
@@ -67,59 +67,59 @@ impl<'a> Tree<'a> {
         self.node(self.names.find(&self.nodes, target, id)?)
     }
 
-    /// Returns every resource, in the order given.
+    /// Returns every resource, in input order.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = Node<'_, 'a>> {
         let all = self.nodes.items().iter().zip(self.nodes.records()).enumerate();
-        // The arena never has more nodes than can be numbered.
+        // The tree never has more nodes than can be numbered.
         all.map(|(at, (item, record))| Node { tree: self, item: *item, record, at: at as u32 })
     }
 
-    /// Returns how many resources it has.
+    /// Returns the number of resources.
     #[must_use]
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Returns whether it has none.
+    /// Returns whether the tree has no resources.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.len() == 0
     }
 
-    /// Returns the components alone, in the order given.
+    /// Returns the components, in input order.
     pub fn members(&self) -> std::vec::IntoIter<Node<'_, 'a>> {
         self.nodes().filter(|node| node.component().is_some()).collect::<Vec<_>>().into_iter()
     }
 
-    /// Returns the component of this id; the first one, where several claim it.
+    /// Returns the component with this id; the first one if several have it.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<Node<'_, 'a>> {
         self.find(Target::Component, id)
     }
 
-    /// Returns the metric of this id; the first one, where several claim it.
+    /// Returns the metric with this id; the first one if several have it.
     #[must_use]
     pub fn metric(&self, id: &str) -> Option<Node<'_, 'a>> {
         self.find(Target::Metric, id)
     }
 
-    /// Returns the device of this id; the first one, where several claim it.
+    /// Returns the device with this id; the first one if several have it.
     #[must_use]
     pub fn device(&self, id: &str) -> Option<Node<'_, 'a>> {
         self.find(Target::Device, id)
     }
 
-    /// Returns the top-level nodes: the devices, and the components and metrics whose device is not here.
+    /// Returns the top-level nodes: devices, and components and metrics with neither parent nor device in the tree.
     pub fn top_level(&self) -> impl Iterator<Item = Node<'_, 'a>> {
         self.nodes().filter(|node| node.record.up == NONE)
     }
 
-    /// Returns the components that no component is above.
+    /// Returns the components without a parent component.
     pub fn root_components(&self) -> impl Iterator<Item = Node<'_, 'a>> {
         self.nodes().filter(|node| node.component().is_some() && node.parent().is_none())
     }
 
-    /// Returns the component that a path names, as [`Node::path`] writes it.
+    /// Returns the component at a path, as written by [`Node::path`].
     #[must_use]
     pub fn by_path(&self, path: &str) -> Option<Node<'_, 'a>> {
         let last = path.rsplit('/').next()?;
@@ -131,19 +131,19 @@ impl<'a> Tree<'a> {
         self.nodes().filter(move |node| node.component().is_some() && node.level() == Some(level))
     }
 
-    /// Returns the ids from the top down to a component: [`Node::path`].
+    /// Returns the labels from the root down to a component: [`Node::path`].
     #[must_use]
     pub fn path(&self, of: Node<'_, 'a>) -> String {
         of.path()
     }
 
-    /// Returns every rule that is broken, whatever the profile, in the order of the nodes.
+    /// Returns every finding, whatever the profile, in the order of the nodes.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// Returns what the profile finds wrong, in the order of the nodes.
+    /// Returns the issues of a profile, in the order of the nodes.
     ///
     /// ```
     /// # use fhir_devices::{DeviceComponent, containment::{Profile, components}};
@@ -162,10 +162,10 @@ impl<'a> Tree<'a> {
 }
 
 impl<'t, 'a> Node<'t, 'a> {
-    /// The maximum number of segments of a path. Devices have four levels; more are a mistake.
+    /// Maximum number of segments of a path. Devices have four levels; more are an error.
     const LONGEST: usize = 16;
 
-    /// Its number: the place in the order given.
+    /// Returns the index in input order.
     #[must_use]
     pub fn index(self) -> usize {
         self.at as usize
@@ -176,7 +176,7 @@ impl<'t, 'a> Node<'t, 'a> {
     }
 
     pub(super) fn origin(self) -> Origin {
-        // Every node has one.
+        // Every node has an origin.
         let none = Origin { document: 0, entry: NONE, container: NONE, space: 0 };
         self.tree.nodes.origin(self.at).copied().unwrap_or(none)
     }
@@ -187,7 +187,7 @@ impl<'t, 'a> Node<'t, 'a> {
         self.item
     }
 
-    /// Returns the resource, if it is a component.
+    /// Returns the resource if it is a component.
     #[must_use]
     pub fn component(self) -> Option<&'a DeviceComponent> {
         match self.item {
@@ -196,19 +196,19 @@ impl<'t, 'a> Node<'t, 'a> {
         }
     }
 
-    /// Its logical id.
+    /// Returns the logical id.
     #[must_use]
     pub fn id(self) -> Option<&'a Id> {
         self.item.id()
     }
 
-    /// Returns what people call it.
+    /// Returns the display name.
     #[must_use]
     pub fn name(self) -> Option<&'a str> {
         self.item.name()
     }
 
-    /// Returns its label in a path: its id, else its identifier, else `?`.
+    /// Returns the label in paths: the id, else an identifier, else `?`.
     #[must_use]
     pub fn label(self) -> &'a str {
         let identifier =
@@ -216,43 +216,43 @@ impl<'t, 'a> Node<'t, 'a> {
         self.id().map(|id| id.as_str()).or_else(identifier).unwrap_or("?")
     }
 
-    /// Returns the level of a component: what the code says, else what the reference id says, else what the place says.
+    /// Returns the level of a component: by its code, else by its reference id, else by its place.
     #[must_use]
     pub fn level(self) -> Option<Level> {
         self.record.level()
     }
 
-    /// Returns the level that the component states itself.
+    /// Returns the level by code or reference id, without the place.
     #[must_use]
     pub fn stated(self) -> Option<Level> {
         self.record.stated()
     }
 
-    /// Returns what a code of ISO/IEEE 11073-10101 says about its level.
+    /// Returns the level by the ISO/IEEE 11073-10101 code.
     #[must_use]
     pub fn by_code(self) -> Option<Level> {
         self.record.marks.by_code()
     }
 
-    /// Returns what the reference id beside such a code says about its level.
+    /// Returns the level by the reference id in the display of such a code.
     #[must_use]
     pub fn by_name(self) -> Option<Level> {
         self.record.marks.by_name()
     }
 
-    /// Returns what its place below its parent says about its level.
+    /// Returns the level by the place below the parent.
     #[must_use]
     pub fn by_place(self) -> Option<Level> {
         self.record.marks.by_place()
     }
 
-    /// Returns the part of a device that a component is beside its levels: a battery, a clock, an SCO.
+    /// Returns the part that a component outside the levels is: a battery, a clock, an SCO.
     #[must_use]
     pub fn part(self) -> Option<DevicePart> {
         self.record.marks.part()
     }
 
-    /// Returns whether what is said about the level differs. An MDS below an MDS is as it may be.
+    /// Returns whether code, reference id and place disagree about the level. An MDS below an MDS is no disagreement.
     #[must_use]
     pub fn is_disputed(self) -> bool {
         let differ = |a: Option<Level>, b: Option<Level>| a.is_some() && b.is_some() && a != b;
@@ -260,53 +260,53 @@ impl<'t, 'a> Node<'t, 'a> {
         differ(marks.by_code(), marks.by_name()) || (differ(record.stated(), marks.by_place()) && !marks.is_nested())
     }
 
-    /// Returns whether its record was made by mistake and is void.
+    /// Returns whether the component was entered in error.
     #[must_use]
     pub fn is_void(self) -> bool {
         self.record.marks.is_void()
     }
 
-    /// Returns whether it names a parent, and none or several of the resources are that.
+    /// Returns whether the node names a parent that is missing, of another type, or ambiguous.
     #[must_use]
     pub fn is_orphan(self) -> bool {
         matches!(self.record.marks.parent_state(), LinkState::Missing | LinkState::Ambiguous | LinkState::WrongType)
     }
 
-    /// Returns whether its parents lead in a circle, of which it is taken as the root.
+    /// Returns whether the node is a member of a cycle and was made its root.
     #[must_use]
     pub fn is_cyclic(self) -> bool {
         self.record.marks.parent_state() == LinkState::Cut
     }
 
-    /// Returns the depth in components, itself included: an MDS at the top has 1, a device 0.
+    /// Returns the depth in components, including the node: 1 for an MDS at the top, 0 for a device.
     #[must_use]
     pub fn depth(self) -> usize {
         self.record.depth as usize
     }
 
-    /// Returns what is directly above: a component, else the device.
+    /// Returns the node directly above: the parent component, else the device.
     #[must_use]
     pub fn above(self) -> Option<Self> {
         self.tree.node(self.record.up)
     }
 
-    /// Returns the component directly above.
+    /// Returns the parent component.
     #[must_use]
     pub fn parent(self) -> Option<Self> {
         self.above().filter(|above| above.component().is_some())
     }
 
-    /// Returns the device that it belongs to: that of its source, else of the components above.
+    /// Returns the device of the node: that of its own source, else of its ancestors.
     #[must_use]
     pub fn device(self) -> Option<Self> {
         self.tree.node(self.record.device)
     }
 
-    /// Returns whether it belongs to the device of this id, as far as a source is said.
+    /// Returns whether the node belongs to the device with this id; true where no source is stated.
     pub(super) fn is_of(self, device: &str) -> bool {
         match self.record.device {
             NONE => true,
-            // A device that is not here goes by the first node that names it.
+            // A device that is not in the tree is compared by the reference of the first node that names it.
             far if far & EXTERNAL != 0 => {
                 let source = self.tree.nodes.item(far & !EXTERNAL).and_then(Item::source);
                 let Some(ReferenceValue::Literal(literal)) = source else { return false };
@@ -316,18 +316,18 @@ impl<'t, 'a> Node<'t, 'a> {
         }
     }
 
-    /// Returns the components above, from the nearest.
+    /// Returns the ancestor components, nearest first.
     pub fn ancestors(self) -> impl Iterator<Item = Self> {
         std::iter::successors(self.parent(), |node| node.parent())
     }
 
-    /// Returns what is directly below, in the order given.
+    /// Returns the nodes directly below, in input order.
     pub fn children(self) -> impl Iterator<Item = Self> {
         let tree = self.tree;
         std::iter::successors(tree.node(self.record.first), move |child| tree.node(child.record.next))
     }
 
-    /// Returns whether more comes after it below the same node.
+    /// Returns whether the node has a later sibling.
     #[must_use]
     pub fn has_next(self) -> bool {
         self.record.next != NONE
@@ -350,8 +350,8 @@ impl<'t, 'a> Node<'t, 'a> {
         })
     }
 
-    /// Returns the ids from the top down to it, as `mds-1/vmd-2/chan-3`. Of a path of more than 16 the upper ones are
-    /// left out, and `…` stands for them.
+    /// Returns the labels from the root down to the node, such as `mds-1/vmd-2/chan-3`. Of more than 16 the upper ones
+    /// are replaced by `…`.
     #[must_use]
     pub fn path(self) -> String {
         let mut ids: Vec<&str> =
@@ -363,7 +363,7 @@ impl<'t, 'a> Node<'t, 'a> {
         ids.join("/")
     }
 
-    /// The rules that are broken here, whatever the profile.
+    /// Returns the findings at this node, whatever the profile.
     #[must_use]
     pub fn findings(self) -> &'t [Finding] {
         let all = &self.tree.findings;
@@ -372,8 +372,8 @@ impl<'t, 'a> Node<'t, 'a> {
         all.get(from..until).unwrap_or_default()
     }
 
-    /// Returns why its position in the device is not certain: the first finding on the way up from it that says so. A parent that is
-    /// missing, duplicate, of a wrong type or below itself, a source that differs, levels that do not descend.
+    /// Returns the first finding from the node upwards that makes its place uncertain: a parent that is missing,
+    /// duplicate, of a wrong type or part of a cycle, a source that differs, or levels that do not descend.
     ///
     /// ```
     /// # use fhir_devices::{DeviceComponent, containment::{ContainmentRule, components}};
@@ -390,13 +390,13 @@ impl<'t, 'a> Node<'t, 'a> {
         way.find_map(|node| node.findings().iter().find(|finding| finding.is_about_place()))
     }
 
-    /// Returns the index of its document, from 0.
+    /// Returns the index of the document, from 0.
     #[must_use]
     pub fn document(self) -> usize {
         self.origin().document as usize
     }
 
-    /// Its place in its document: `Bundle.entry[3].resource`, or the name of its type.
+    /// Returns the path in the document: `Bundle.entry[3].resource`, or the name of the type.
     #[must_use]
     pub fn place(self) -> String {
         let origin = self.origin();
