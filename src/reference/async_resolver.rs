@@ -1,10 +1,10 @@
-//! A resolver at hand, with an asynchronous one for the rest.
+//! Local resolver with an asynchronous one as fallback.
 
 use super::resolve::{AsyncResolver, ReferenceLookup, Resolution, ResolveFuture, Resolver};
 use std::borrow::Cow;
 use std::fmt;
 
-/// Resolves locally first, and the rest by another resolver in one call.
+/// Resolver that tries a local resolver first, and passes all unresolved references to another in one call.
 ///
 /// ```
 /// use fhir_devices::reference::{ResolverChain, ReferenceLookup, Resolution, AsyncResolver, ResolveFuture, LocalThenRemote};
@@ -23,9 +23,9 @@ use std::fmt;
 /// # let _ = both.resolve_all(&[]);
 /// ```
 pub struct LocalThenRemote<'r, F> {
-    /// The resolver that is asked first.
+    /// Local resolver.
     pub near: &'r (dyn Resolver + Sync),
-    /// The resolver for the rest, such as a store.
+    /// Fallback resolver, such as a store.
     pub far: F,
 }
 

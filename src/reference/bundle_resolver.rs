@@ -1,4 +1,4 @@
-//! Resolving references between Bundle entries, by the rules of FHIR STU3 for `fullUrl`.
+//! Resolution of references between Bundle entries, by the rules of FHIR STU3 for `fullUrl`.
 
 use super::item::{Item, token};
 use super::resolve::{ReferenceLookup, Resolution, Resolver};
@@ -7,13 +7,13 @@ use crate::resource::{Bundle, Resource};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// Resolves references within a Bundle. Building takes one pass; resolving is one look-up.
+/// Resolver of references within a Bundle. Construction takes one pass; each resolution is one look-up.
 ///
-/// - A relative reference counts from the base of the entry that it stands in ([`ReferenceLookup::from`]). Where that entry has no
-///   base (`urn:uuid:..`), any entry of that type and id answers, if there is one alone.
-/// - A reference with a version needs an entry of that version.
-/// - An entry without `fullUrl` is known by its type and id, for references that are relative.
-/// - A reference by identifier alone is answered among devices, components and metrics, if one has it alone.
+/// - A relative reference is resolved against the base URL of its own entry ([`ReferenceLookup::from`]). If that entry
+///   has no base (`urn:uuid:..`), the reference resolves to the only entry of that type and id, whatever its base.
+/// - A reference with a version needs an entry with that version.
+/// - An entry without `fullUrl` is found by relative references with its type and id.
+/// - A reference by identifier only resolves to the only device, component or metric with that identifier.
 ///
 /// ```
 /// use fhir_devices::{Bundle, datatype::{Reference, target}, reference::{BundleResolver, ReferenceLookup, Resolver}};
@@ -29,16 +29,16 @@ use std::collections::HashMap;
 /// ```
 #[derive(Debug)]
 pub struct BundleResolver<'b> {
-    /// By `fullUrl`, the same for several versions.
+    /// Entries by `fullUrl`, which several versions share.
     urls: HashMap<&'b str, Vec<&'b Resource>>,
-    /// By type and id, of those that have no base but that of the Bundle, and of all.
+    /// Entries by type and id: those without `fullUrl`, and all with a type and id.
     bare: HashMap<(&'b str, &'b str), Vec<&'b Resource>>,
     anywhere: HashMap<(&'b str, &'b str), Vec<&'b Resource>>,
     identifiers: HashMap<(Option<&'b str>, &'b str), Vec<&'b Resource>>,
 }
 
 impl<'b> BundleResolver<'b> {
-    /// Looks at every entry once.
+    /// Indexes every entry of a Bundle.
     #[must_use]
     pub fn new(bundle: &'b Bundle) -> Self {
         let mut new = Self {
@@ -108,7 +108,7 @@ impl Resolver for BundleResolver<'_> {
     }
 }
 
-/// Returns the only one, of a version if one is asked for.
+/// Returns the only resource found, restricted to `version` if given.
 fn one<'s>(
     mut found: Vec<&'s Resource>,
     version: Option<&str>,

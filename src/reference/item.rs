@@ -1,11 +1,11 @@
-//! The items of a containment tree: devices, components and metrics.
+//! Items of a containment tree: devices, components and metrics.
 
 use crate::datatype::{CodeableConcept, Coding, Identifier, Literal};
 use crate::nomenclature::{DevicePart, Level, Term, is_mdc};
 use crate::primitive::Id;
 use crate::resource::{Device, DeviceComponent, DeviceMetric, Resource};
 
-/// A borrowed Device, DeviceComponent or DeviceMetric of a containment tree.
+/// Borrowed Device, DeviceComponent or DeviceMetric of a containment tree.
 ///
 /// ```
 /// use fhir_devices::{Device, reference::Item};
@@ -18,12 +18,12 @@ pub enum Item<'a> {
     Device(&'a Device),
     /// An MDS, VMD or channel.
     Component(&'a DeviceComponent),
-    /// What is measured, calculated or set.
+    /// A measurement, calculation or setting.
     Metric(&'a DeviceMetric),
 }
 
 impl<'a> Item<'a> {
-    /// Returns the resource as an item; `None` for the types that have no place in a tree.
+    /// Returns the resource as an item; `None` for types that have no place in a tree.
     #[must_use]
     pub fn of(resource: &'a Resource) -> Option<Self> {
         match resource {
@@ -34,7 +34,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Returns the name of its type in FHIR.
+    /// Returns the FHIR name of the type.
     #[must_use]
     pub const fn resource_type(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Its logical id.
+    /// Returns the logical id.
     #[must_use]
     pub fn id(self) -> Option<&'a Id> {
         let id = match self {
@@ -55,7 +55,7 @@ impl<'a> Item<'a> {
         id.as_ref().and_then(|id| id.value.as_ref())
     }
 
-    /// Its version, where it says one.
+    /// Returns `meta.versionId`, if present.
     #[must_use]
     pub fn version(self) -> Option<&'a Id> {
         let meta = match self {
@@ -66,7 +66,7 @@ impl<'a> Item<'a> {
         meta.as_ref().and_then(|meta| meta.version_id.as_ref()).and_then(|id| id.value.as_ref())
     }
 
-    /// Its identifiers.
+    /// Returns the identifiers.
     pub fn identifiers(self) -> impl Iterator<Item = &'a Identifier> {
         let (several, one) = match self {
             Self::Device(device) => (device.identifier.as_slice(), None),
@@ -76,7 +76,7 @@ impl<'a> Item<'a> {
         several.iter().chain(one)
     }
 
-    /// Returns its type.
+    /// Returns the element `type`.
     #[must_use]
     pub fn kind(self) -> Option<&'a CodeableConcept> {
         match self {
@@ -86,7 +86,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Returns the display name: the text of its type, the display of a code, or a device's model.
+    /// Returns the display name: the model of a device, else the text of the type, else the display of a coding.
     #[must_use]
     pub fn name(self) -> Option<&'a str> {
         let model = match self {
@@ -104,7 +104,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Returns the reference to the component above: what it says, and whether there is one.
+    /// Returns the value of the reference to the parent component, if present.
     pub(crate) fn parent(self) -> Option<ReferenceValue<'a>> {
         match self {
             Self::Device(_) => None,
@@ -113,7 +113,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Returns the text of the reference to the component above.
+    /// Returns the literal text of the reference to the parent component.
     pub(crate) fn parent_text(self) -> Option<&'a str> {
         match self {
             Self::Device(_) => None,
@@ -122,7 +122,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Returns the text of the reference to the device.
+    /// Returns the literal text of the reference to the device.
     pub(crate) fn source_text(self) -> Option<&'a str> {
         match self {
             Self::Device(_) => None,
@@ -131,7 +131,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Returns the reference to the device.
+    /// Returns the value of the reference to the device, if present.
     pub(crate) fn source(self) -> Option<ReferenceValue<'a>> {
         match self {
             Self::Device(_) => None,
@@ -153,12 +153,12 @@ macro_rules! from {
 
 from!(Device Device, Component DeviceComponent, Metric DeviceMetric);
 
-/// The value of a reference of any target type: a literal is preferred to an identifier.
+/// Value of a reference of any target type: a literal takes precedence over an identifier.
 #[derive(Clone, Copy)]
 pub(crate) enum ReferenceValue<'a> {
     Literal(Literal<'a>),
     Logical(&'a Identifier),
-    /// Words alone.
+    /// Display text only.
     Words,
 }
 
@@ -189,7 +189,7 @@ fn name(concept: &CodeableConcept) -> Option<&str> {
     text.or_else(|| concept.coding.iter().find_map(display))
 }
 
-/// Returns the codings of ISO/IEEE 11073-10101, each with its number in the list.
+/// Returns the codings of ISO/IEEE 11073-10101, each with its index in the list.
 pub(crate) fn mdc(concept: &CodeableConcept) -> impl Iterator<Item = (u32, &Coding)> {
     (0..).zip(&concept.coding).filter(|(_, coding)| {
         let system = coding.system.as_ref().and_then(|system| system.value.as_ref());
@@ -201,7 +201,7 @@ pub(crate) fn term(coding: &Coding) -> Option<Term> {
     Term::parse(code(coding)?)
 }
 
-/// What the codings of ISO/IEEE 11073-10101 say, by their codes and by their reference ids.
+/// Level and part in the codings of ISO/IEEE 11073-10101, by code and by reference id.
 #[derive(Default)]
 pub(crate) struct StatedLevels {
     pub(crate) by_code: Option<Level>,
@@ -220,7 +220,7 @@ pub(crate) fn stated(concept: &CodeableConcept) -> StatedLevels {
     said
 }
 
-/// Returns whether some coding of the concept has this code, of whatever system.
+/// Returns whether a coding of the concept has this code, in any system.
 pub(crate) fn says(concept: &CodeableConcept, wanted: &str) -> bool {
     concept.coding.iter().any(|coding| code(coding) == Some(wanted))
 }

@@ -1,4 +1,4 @@
-//! Resolving all references of a resource.
+//! Resolution of all references of a resource.
 
 use super::item::token;
 use super::resolve::{AsyncResolver, Contained, ReferenceLookup, Resolution, Resolver};
@@ -12,7 +12,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// The resolved references of a resource, each of an allowed type.
+/// Resolved references of a resource, each with a target of an allowed type.
 ///
 /// ```
 /// use fhir_devices::{Bundle, DeviceComponent, Valid};
@@ -29,22 +29,22 @@ use std::collections::HashMap;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Links<'r> {
-    /// In document order.
+    /// Paths and targets, in document order.
     all: Vec<(String, Cow<'r, Resource>)>,
-    /// The references by where they are in memory, each with its number: what was asked is borrowed while this lives.
+    /// Index of each reference by its memory address: the resource is borrowed while this lives.
     by_address: HashMap<usize, usize>,
 }
 
 impl Links<'_> {
-    /// Returns the target of this reference, which must be borrowed from the resource itself: a copy, or a reference in words alone, was not
-    /// followed.
+    /// Returns the target of this reference, which must be borrowed from the resource itself: a copy is not found, nor
+    /// a reference with display text only.
     #[must_use]
     pub fn to<T: Typed>(&self, reference: &Reference<T>) -> Option<&T::Resource> {
         let number = self.by_address.get(&address(reference))?;
         self.all.get(*number).and_then(|(_, resource)| T::of(resource))
     }
 
-    /// Returns the target of the reference at a path: `DeviceComponent.parent`.
+    /// Returns the target of the reference at a path, such as `DeviceComponent.parent`.
     #[must_use]
     pub fn at(&self, place: &str) -> Option<&Resource> {
         self.iter().find(|(at, _)| *at == place).map(|(_, resource)| resource)
@@ -61,14 +61,14 @@ impl Links<'_> {
         self.all.len()
     }
 
-    /// Returns whether there is none.
+    /// Returns whether there are no resolved references.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 }
 
-/// The target type of a reference: the resource itself where the crate models the type, else any [`Resource`].
+/// Target type of a reference: the typed resource if the crate models the type, otherwise any [`Resource`].
 ///
 /// ```
 /// use fhir_devices::{Resource, datatype::target, reference::Typed};
@@ -78,7 +78,7 @@ impl Links<'_> {
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 pub trait Typed: Target {
-    /// The type of the resource.
+    /// Type of the target.
     type Resource;
 
     /// Returns the resource as that type.
@@ -115,13 +115,14 @@ typed!(Device DeviceComponent DeviceMetric; Any Location Organization Patient Pr
 
 /// Resolves every reference of a resource, including contained resources and Bundle entries.
 ///
-/// `#id` is answered from what the resource contains, all else by the resolver; a relative reference in a Bundle counts
-/// from the address of its entry. A reference in words alone leads nowhere and is passed over, and so is what
-/// stands in a resource of a type that the crate does not model.
+/// `#id` is resolved among the contained resources, everything else by the resolver; a relative reference in a Bundle
+/// is resolved against the URL of its entry. References with display text only are skipped, and so are those in
+/// resources of types that the crate does not model.
 ///
 /// # Errors
-/// A [`Report`] with an error at the place of each reference that does not lead to one resource of the right type, in
-/// document order: `reference-absent`, `reference-deleted`, `reference-target`, `reference-ambiguous`, `reference-refused`.
+/// A [`Report`] with an error at the path of each reference that does not resolve to one resource of the right type, in
+/// document order: `reference-absent`, `reference-deleted`, `reference-target`, `reference-ambiguous`,
+/// `reference-refused`.
 ///
 /// ```
 /// use fhir_devices::{DeviceComponent, Valid};
@@ -145,7 +146,7 @@ pub fn resolve<'r, T: Node>(valid: &'r Valid<T>, resolver: &'r (impl Resolver + 
 /// Resolves every reference of a resource by one call of an asynchronous resolver.
 ///
 /// # Errors
-/// The error of the resolver, where it could not ask; inside, the [`Report`] of [`resolve`].
+/// The error of the resolver, if it failed; inside, the [`Report`] of [`resolve`].
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -168,7 +169,7 @@ pub async fn resolve_async<'r, T: Node, R: AsyncResolver + ?Sized>(
     valid: &'r Valid<T>,
     resolver: &R,
 ) -> Result<Result<Links<'r>, Report>, R::Error> {
-    // What is asked borrows nodes, which need not be shared between threads; so it does not live across the wait.
+    // The look-ups borrow nodes, which need not be `Sync`, so that they must not live across the await.
     let wanted: Vec<ReferenceLookup<'r>> =
         asked(&**valid).into_iter().filter(|asked| !asked.is_within()).map(|asked| asked.link).collect();
     let mut far = if wanted.is_empty() { Vec::new() } else { resolver.resolve_all(&wanted).await? }.into_iter();
@@ -184,12 +185,12 @@ pub async fn resolve_async<'r, T: Node, R: AsyncResolver + ?Sized>(
     Ok(links(asked, answers))
 }
 
-/// One reference that is to be followed.
+/// Reference to be resolved.
 struct PendingReference<'n> {
     at: String,
     address: Option<usize>,
     link: ReferenceLookup<'n>,
-    /// What the resource contains that it stands in.
+    /// Contained resources of the resource that holds the reference.
     contained: &'n [Resource],
 }
 
@@ -200,7 +201,7 @@ impl<'n> PendingReference<'n> {
 
     fn within(&self) -> Resolution<Cow<'n, Resource>> {
         match Contained(self.contained).resolve(&self.link) {
-            // Only what is borrowed has the life of the resource.
+            // Only borrowed resources have the lifetime of the document.
             Resolution::Found(_) => {
                 let id = self.link.literal.and_then(|literal| literal.id());
                 let found = self.contained.iter().find(|resource| resource.id() == id);
@@ -211,7 +212,7 @@ impl<'n> PendingReference<'n> {
     }
 }
 
-/// The position of a walk.
+/// Context of a position in the walk.
 #[derive(Clone, Copy)]
 struct WalkScope<'n> {
     from: Option<&'n str>,
@@ -247,7 +248,7 @@ fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, scope: WalkScope<'n>, all: &mut V
     node.children(at, &mut |child, below| {
         let is_resource = matches!(below.facts(), Facts::Resource { .. } | Facts::Text { .. });
         let inner = match from {
-            // A resource has its own contained ones; what it contains refers to its siblings.
+            // A resource has its own contained resources; a contained resource refers to its siblings.
             Some(from) if is_resource => WalkScope { from, contained: contained(below) },
             _ if is_resource && child.name() != "contained" => WalkScope { contained: contained(below), ..scope },
             _ => scope,
@@ -256,7 +257,7 @@ fn walk<'n>(node: &'n dyn Node, at: &Path<'_>, scope: WalkScope<'n>, all: &mut V
     });
 }
 
-/// Returns what a resource contains.
+/// Returns the contained resources of a node.
 fn contained(node: &dyn Node) -> &[Resource] {
     let Some(any) = node.as_any() else { return &[] };
     None.or_else(|| any.downcast_ref::<Device>().map(|one| &*one.contained))

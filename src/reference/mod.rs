@@ -1,7 +1,8 @@
-//! References: from the literal text, by the place that it names, to the resource.
+//! References: parsing of literals, and resolution to resources.
 //!
-//! [`resolve`] follows every reference of a valid resource; who answers is a [`Resolver`]: a Bundle ([`BundleResolver`]), what a
-//! resource contains, several in order, one of your own. [`resolve_async`] asks a store, once for all.
+//! [`resolve`] resolves every reference of a valid resource by a [`Resolver`]: a Bundle ([`BundleResolver`]), the
+//! contained resources of a resource, a chain of resolvers, or the caller's own. [`resolve_async`] resolves them from a
+//! store in one call.
 //!
 //! ```
 //! use fhir_devices::reference::{BundleResolver, ReferenceLookup, Resolver};

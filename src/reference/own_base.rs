@@ -1,16 +1,15 @@
-//! The base URL of a service, and which references are local to it.
+//! Base URL of a service, and recognition of references to it.
 
 use crate::datatype::Literal;
 use std::fmt;
 use std::sync::Arc;
 use url::Url;
 
-/// The base URL of a service, by which it knows the references to its own resources.
+/// Base URL of a service, by which it recognises references to its own resources.
 ///
-/// Everything that has to tell them from those to other services asks here: the search and its index, the resolver, the
-/// containment tree and the update service. Two URLs are the same base where they differ in nothing but `http` or `https`,
-/// the case of the host, the port that the scheme has anyway, slashes at the end, and characters that are percent-encoded
-/// without need.
+/// All modules recognise local references by this type: the search and its index, the resolver, the containment tree
+/// and the update service. Two URLs are the same base if they differ only in `http` or `https`, the case of the host,
+/// an explicit default port, trailing slashes, and characters that are percent-encoded without need.
 ///
 /// ```
 /// use fhir_devices::datatype::Literal;
@@ -29,27 +28,27 @@ pub struct OwnBase {
 }
 
 impl OwnBase {
-    /// Creates the base of a service, with or without a slash at its end. A text that is no `http` or `https` URL is
+    /// Creates a base from a URL with or without a trailing slash. A text that is not an `http` or `https` URL is
     /// compared character by character.
     #[must_use]
     pub fn new(base: &str) -> Self {
         Self { given: base.trim_end_matches('/').into(), place: place(base).map(Into::into) }
     }
 
-    /// Returns the base as it was given, without a slash at its end.
+    /// Returns the base as given, without a trailing slash.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.given
     }
 
-    /// Returns whether `base` is this one.
+    /// Returns whether `base` is the same base.
     #[must_use]
     pub fn is(&self, base: &str) -> bool {
         *self.given == *base || self.place.as_ref().is_some_and(|own| place(base).is_some_and(|place| place == **own))
     }
 
-    /// Returns the reference as a relative one, where it is to this service; else as it is. Of a URL whose type or id
-    /// is percent-encoded, [`normal`](Self::normal) gives the form that is meant.
+    /// Converts a reference to this service into a relative one; any other stays as it is. If type or id of the URL are
+    /// percent-encoded, use [`normal`](Self::normal).
     #[must_use]
     pub fn localize<'t>(&self, literal: Literal<'t>) -> Literal<'t> {
         match without_slash(literal) {
@@ -60,7 +59,7 @@ impl OwnBase {
         }
     }
 
-    /// Returns what a URL has after this base, without the slash between them; nothing where it is not below this base.
+    /// Returns the rest of a URL after this base and its slash; `None` if the URL is not below this base.
     ///
     /// ```
     /// use fhir_devices::reference::OwnBase;
@@ -70,15 +69,15 @@ impl OwnBase {
     /// ```
     #[must_use]
     pub fn below<'u>(&self, url: &'u str) -> Option<&'u str> {
-        // Another spelling of the base has as many slashes.
+        // Another spelling of the base has the same number of slashes.
         let slashes = self.given.matches('/').count();
         let end = url.match_indices('/').nth(slashes).map_or(url.len(), |(at, _)| at);
         let (base, rest) = (url.get(..end)?, url.get(end..)?);
         self.is(base).then(|| rest.trim_start_matches('/'))
     }
 
-    /// Returns the text of a reference in the one form in which references are compared: relative where it is to this
-    /// service, in the form of the index otherwise, and without a version.
+    /// Normalises the text of a reference for comparison: relative if it points to this service, otherwise in the form
+    /// of the index, and without a version.
     #[must_use]
     pub fn normal(&self, text: &str) -> String {
         let literal = Literal::parse(text);
@@ -86,8 +85,8 @@ impl OwnBase {
         indexed(self.localize(decoded.as_deref().map_or(literal, Literal::parse)))
     }
 
-    /// Returns every form in which the index may hold a reference to `relative`, as in `Device/pump`: relative, and
-    /// absolute by this base.
+    /// Returns every form in which the index may hold a reference to `relative`, such as `Device/pump`: relative, and
+    /// absolute with this base.
     #[must_use]
     pub fn forms(&self, relative: &str) -> Vec<String> {
         let mut forms = vec![relative.to_owned(), format!("{}/{relative}", self.given)];
@@ -112,13 +111,12 @@ impl fmt::Debug for OwnBase {
     }
 }
 
-/// Returns the reference as the own-base of a store says; without one, only what is relative is to the store itself.
+/// Localizes a reference by the base of a store; without one, only relative references point to the store itself.
 pub(crate) fn localize<'t>(own: Option<&OwnBase>, literal: Literal<'t>) -> Literal<'t> {
     own.map_or(literal, |own| own.localize(literal))
 }
 
-/// Returns a URL whose type or id is percent-encoded without need, as it is without that; nothing for any other
-/// reference.
+/// Removes needless percent-encoding of type or id from a URL; `None` for any other reference.
 pub(crate) fn decoded(literal: Literal<'_>) -> Option<String> {
     let Literal::Other(text) = literal else { return None };
     if !text.contains('%') || !(text.starts_with("http://") || text.starts_with("https://")) {
@@ -129,8 +127,7 @@ pub(crate) fn decoded(literal: Literal<'_>) -> Option<String> {
     is_restful.then_some(text)
 }
 
-/// Returns the form in which the index holds a reference: without a version, and absolute URLs with their base in one
-/// spelling.
+/// Returns the form of a reference in the index: without a version, and absolute URLs with a normalised base.
 pub(crate) fn indexed(literal: Literal<'_>) -> String {
     let decoded = decoded(literal);
     match without_slash(decoded.as_deref().map_or(literal, Literal::parse)) {
@@ -145,7 +142,7 @@ pub(crate) fn indexed(literal: Literal<'_>) -> String {
     }
 }
 
-/// A URL that ends with slashes, read without them.
+/// Parses a URL without its trailing slashes.
 fn without_slash(literal: Literal<'_>) -> Literal<'_> {
     match literal {
         Literal::Other(text) if text.ends_with('/') => match Literal::parse(text.trim_end_matches('/')) {
@@ -156,7 +153,7 @@ fn without_slash(literal: Literal<'_>) -> Literal<'_> {
     }
 }
 
-/// Returns the host, the port unless it is that of the scheme, and the path of a base, in one spelling.
+/// Returns host, port (unless the default of the scheme) and path of a base, normalised.
 fn place(base: &str) -> Option<String> {
     let url = Url::parse(base).ok()?;
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
@@ -167,8 +164,7 @@ fn place(base: &str) -> Option<String> {
     Some(format!("{}{port}{}", url.host_str()?, unescaped(url.path().trim_end_matches('/'))))
 }
 
-/// Returns the path with what need not be percent-encoded as it is, and what is encoded in upper case (RFC 3986,
-/// 6.2.2).
+/// Decodes needless percent-encoding in a path, and writes the rest in upper case (RFC 3986, 6.2.2).
 fn unescaped(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     let mut rest = path;

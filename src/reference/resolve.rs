@@ -1,4 +1,4 @@
-//! The contract of resolvers.
+//! Contract of resolvers.
 
 use crate::datatype::{Identifier, Literal, Reference, Target};
 use crate::resource::Resource;
@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 
-/// A reference to resolve, with its allowed types and its context.
+/// Reference to resolve, with its allowed types and its context.
 ///
 /// ```
 /// use fhir_devices::datatype::{Reference, target};
@@ -21,18 +21,18 @@ use std::pin::Pin;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ReferenceLookup<'l> {
-    /// The address; it is preferred to the identifier.
+    /// Literal reference; it takes precedence over the identifier.
     pub literal: Option<Literal<'l>>,
-    /// The identifier of the target, where it has no address.
+    /// Identifier of the target, for a reference without a literal.
     pub identifier: Option<&'l Identifier>,
-    /// The types that it may lead to; empty for any.
+    /// Allowed target types; empty for any.
     pub targets: &'static [&'static str],
-    /// The address of the resource that it stands in, where that is known: `fullUrl`.
+    /// `fullUrl` of the resource that holds the reference, if known.
     pub from: Option<&'l str>,
 }
 
 impl<'l> ReferenceLookup<'l> {
-    /// Returns what a reference says.
+    /// Creates a look-up from a reference.
     #[must_use]
     pub fn of<T: Target>(reference: &'l Reference<T>) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl<'l> ReferenceLookup<'l> {
         }
     }
 
-    /// The same from a resource of this address.
+    /// Sets the `fullUrl` of the resource that holds the reference.
     #[must_use]
     pub const fn from(mut self, full_url: Option<&'l str>) -> Self {
         self.from = full_url;
@@ -54,8 +54,7 @@ impl<'l> ReferenceLookup<'l> {
         self.targets.is_empty() || self.targets.contains(&found)
     }
 
-    /// Returns the base of the service that a relative reference counts from, where the address of its resource tells
-    /// it.
+    /// Returns the base URL for a relative reference, if the URL of its resource has one.
     #[must_use]
     pub fn base(&self) -> Option<&'l str> {
         match Literal::parse(self.from?) {
@@ -65,7 +64,7 @@ impl<'l> ReferenceLookup<'l> {
     }
 }
 
-/// The result of resolving a reference.
+/// Result of resolving a reference.
 ///
 /// ```
 /// use fhir_devices::reference::Resolution;
@@ -77,32 +76,32 @@ impl<'l> ReferenceLookup<'l> {
 pub enum Resolution<R> {
     /// The resource.
     Found(R),
-    /// The resolver does not know it; another one may.
+    /// The resolver does not have the target; another one may.
     Absent,
     /// The resource was deleted.
     Deleted {
-        /// The version that stands for the deletion, where that is known.
+        /// Version of the deletion, if known.
         version: Option<String>,
     },
     /// The target has a type that the reference does not allow.
     WrongType {
-        /// Its type.
+        /// Type of the target.
         found: String,
     },
     /// Several resources match.
     Ambiguous {
-        /// How many.
+        /// Number of matching resources.
         count: usize,
     },
-    /// The resolver does not handle it: another service, or another form of reference.
+    /// The resolver does not handle the reference: it points to another service, or has another form.
     NotAllowed {
-        /// The reason.
+        /// Reason, as a clause for a message.
         reason: &'static str,
     },
 }
 
 impl<R> Resolution<R> {
-    /// Returns the resource, if there is one.
+    /// Returns the resource, if found.
     pub fn found(self) -> Option<R> {
         match self {
             Self::Found(resource) => Some(resource),
@@ -110,7 +109,7 @@ impl<R> Resolution<R> {
         }
     }
 
-    /// The same with what was found changed.
+    /// Converts the resource, if found.
     pub fn map<Q>(self, change: impl FnOnce(R) -> Q) -> Resolution<Q> {
         match self {
             Self::Found(resource) => Resolution::Found(change(resource)),
@@ -130,7 +129,7 @@ impl<R> Resolution<R> {
 }
 
 impl<'r> Resolution<Cow<'r, Resource>> {
-    /// Returns the same, with a resource of another type than the link allows refused.
+    /// Replaces a resource of a type that the link does not allow by [`WrongType`](Self::WrongType).
     #[must_use]
     pub fn restricted_to(self, link: &ReferenceLookup<'_>) -> Self {
         match self {
@@ -142,7 +141,7 @@ impl<'r> Resolution<Cow<'r, Resource>> {
     }
 }
 
-/// Resolves references synchronously. The caller may implement it.
+/// Resolver of references. The caller may implement it.
 ///
 /// ```
 /// use fhir_devices::{Resource, datatype::{Reference, target}};
@@ -164,29 +163,29 @@ impl<'r> Resolution<Cow<'r, Resource>> {
 /// assert!(one.resolve(&ReferenceLookup::of(&reference)).found().is_some());
 /// ```
 pub trait Resolver {
-    /// Resolves one reference in the time of one look-up, without following what it finds.
+    /// Resolves one reference by one look-up, without resolving the references of its target.
     fn resolve<'s>(&'s self, link: &ReferenceLookup<'_>) -> Resolution<Cow<'s, Resource>>;
 }
 
-/// The answers of a [`AsyncResolver`], in the order of the links.
+/// Future of the results of an [`AsyncResolver`], in the order of the links.
 pub type ResolveFuture<'a, E> = Pin<Box<dyn Future<Output = Result<Vec<Resolution<Resource>>, E>> + Send + 'a>>;
 
-/// Resolves many references asynchronously. The caller may implement it.
+/// Asynchronous resolver of many references at once. The caller may implement it.
 ///
-/// A trouble on the way is an error; that a resource is not there is an answer.
+/// Failing to look up is an error; a missing target is a result.
 pub trait AsyncResolver: Send + Sync {
-    /// What can go wrong on the way.
+    /// Failure of a look-up.
     type Error;
 
-    /// Returns what became of the references, one answer a link, in order. However many links there are, it takes one
-    /// round trip.
+    /// Resolves references; there is one result for each link, in order. The number of round trips should not grow with
+    /// the number of links.
     fn resolve_all<'a>(&'a self, links: &'a [ReferenceLookup<'a>]) -> ResolveFuture<'a, Self::Error>;
 }
 
-/// Asks several resolvers in order until one knows the target.
+/// Resolver that asks several resolvers in order until one knows the target.
 ///
-/// What one does not have, or may not look for, the next is asked for; that something is deleted, of a wrong type or
-/// ambiguous is an answer.
+/// The next resolver is asked if one lacks the target or does not handle the reference; a deleted, ambiguous or wrongly
+/// typed target is a final result.
 ///
 /// ```
 /// use fhir_devices::{Bundle, code::BundleType, datatype::{Reference, target}};
@@ -220,7 +219,7 @@ impl Resolver for ResolverChain<'_> {
     }
 }
 
-/// Resolves `#id` to the contained resources of a resource.
+/// Resolver of `#id` among the contained resources of a resource.
 ///
 /// ```
 /// use fhir_devices::{Device, datatype::{Reference, target}, reference::{Contained, ReferenceLookup, Resolver}};
@@ -245,7 +244,7 @@ impl Resolver for Contained<'_> {
     }
 }
 
-/// How a chain of ancestors ended.
+/// End of a chain of ancestors.
 ///
 /// ```
 /// use fhir_devices::{DeviceComponent, reference::{ResolverChain, AncestorsEnd, ancestors}};
@@ -255,15 +254,15 @@ impl Resolver for Contained<'_> {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AncestorsEnd {
-    /// The last one has no parent.
+    /// The last component has no parent.
     Top,
-    /// The last one has a parent that is already in the chain.
+    /// The parent of the last component is already in the chain.
     Cycle,
-    /// The parent of the last one could not be found.
+    /// The parent of the last component could not be resolved.
     Open(Resolution<()>),
 }
 
-/// Returns the components above one, from the nearest. It ends in cycles too.
+/// Returns the ancestors of a component, nearest first, and how the chain ends. Cycles end the chain too.
 #[must_use]
 pub fn ancestors<'r>(
     resolver: &'r dyn Resolver,
@@ -271,7 +270,7 @@ pub fn ancestors<'r>(
     from: Option<&str>,
 ) -> (Vec<Cow<'r, Resource>>, AncestorsEnd) {
     let mut above: Vec<Cow<'r, Resource>> = Vec::new();
-    // A circle is known by an address that comes again.
+    // A reference that repeats marks a cycle.
     let mut seen = HashSet::new();
     if let Some(id) = component.id.as_ref().and_then(|id| id.value.as_ref()) {
         seen.insert(format!("DeviceComponent/{id}"));
