@@ -1,22 +1,22 @@
-//! Severity and issue type of a finding.
+//! Severity and type of an issue.
 
 use crate::support::UnknownName;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
 use std::str::FromStr;
 
-/// The severity of a finding. Orders from the most to the least severe.
+/// Severity of an issue, ordered from the most to the least severe.
 ///
 /// The value set is `http://hl7.org/fhir/ValueSet/issue-severity` (FHIR 3.0.2, required).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub enum Severity {
     /// `fatal`: The document could not be read to its end.
     Fatal,
-    /// `error`: The content must not be used as it stands.
+    /// `error`: The content must not be used as it is.
     Error,
-    /// `warning`: The content may be used, but its author should look at it.
+    /// `warning`: The content may be used, but its author should check it.
     Warning,
-    /// `information`: Nothing is wrong.
+    /// `information`: Not a fault.
     Information,
 }
 
@@ -24,7 +24,7 @@ impl Severity {
     /// Every code, in the order of the value set.
     pub const ALL: &'static [Self] = &[Self::Fatal, Self::Error, Self::Warning, Self::Information];
 
-    /// Returns the code as it is written.
+    /// Returns the code.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl Severity {
         }
     }
 
-    /// Returns the value that a code stands for.
+    /// Returns the severity with this code.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|one| one.as_str() == code)
@@ -48,12 +48,12 @@ impl fmt::Display for Severity {
     }
 }
 
-/// FHIR's issue type.
+/// FHIR issue type.
 ///
 /// The value set is `http://hl7.org/fhir/ValueSet/issue-type` (FHIR 3.0.2, required).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub enum IssueType {
-    /// `invalid`: Content against the specification.
+    /// `invalid`: The content violates the specification.
     Invalid,
     /// `structure`: The structure is wrong: an unknown member, a wrong JSON type.
     Structure,
@@ -61,7 +61,7 @@ pub enum IssueType {
     Required,
     /// `value`: An element has a value that its type does not allow.
     Value,
-    /// `invariant`: A rule over several elements is broken.
+    /// `invariant`: A rule over several elements is violated.
     Invariant,
     /// `security`: An authentication or authorisation fault.
     Security,
@@ -79,9 +79,9 @@ pub enum IssueType {
     Processing,
     /// `not-supported`: The interaction or content is not supported.
     NotSupported,
-    /// `duplicate`: There is a record of this already.
+    /// `duplicate`: A record of this exists already.
     Duplicate,
-    /// `not-found`: The thing referred to was not found.
+    /// `not-found`: The target of a reference was not found.
     NotFound,
     /// `too-long`: The content is too long or too deep.
     TooLong,
@@ -89,23 +89,23 @@ pub enum IssueType {
     CodeInvalid,
     /// `extension`: An extension was not understood or is not allowed here.
     Extension,
-    /// `too-costly`: The work asked for is too much.
+    /// `too-costly`: The requested work exceeds a limit.
     TooCostly,
-    /// `business-rule`: A rule of the business was broken.
+    /// `business-rule`: A business rule is violated.
     BusinessRule,
     /// `conflict`: The content has changed in the meantime.
     Conflict,
-    /// `incomplete`: The answer is not complete.
+    /// `incomplete`: The answer is incomplete.
     Incomplete,
-    /// `transient`: A fault that may pass.
+    /// `transient`: A temporary fault.
     Transient,
-    /// `lock-error`: A lock could not be had.
+    /// `lock-error`: A lock could not be acquired.
     LockError,
     /// `no-store`: The store is not available.
     NoStore,
-    /// `exception`: An unexpected fault of the server.
+    /// `exception`: An unexpected server fault.
     Exception,
-    /// `timeout`: The time ran out.
+    /// `timeout`: A time limit was exceeded.
     Timeout,
     /// `throttled`: Too many requests.
     Throttled,
@@ -147,7 +147,7 @@ impl IssueType {
         Self::Informational,
     ];
 
-    /// Returns the code as it is written.
+    /// Returns the code.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -183,7 +183,7 @@ impl IssueType {
         }
     }
 
-    /// Returns the value that a code stands for.
+    /// Returns the issue type with this code.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|one| one.as_str() == code)

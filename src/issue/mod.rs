@@ -1,7 +1,7 @@
 //! Issues found in a document, each with its path.
 //!
-//! Wrong data is a value, never thrown: an [`Issue`] for each finding, in a flat [`Report`] in the order of the
-//! document. What could not be *done* is an error of the operation, and another type.
+//! Invalid data is reported as a value: an [`Issue`] for each finding, in a flat [`Report`] in document order. An
+//! operation that fails returns an error, which is another type.
 
 mod issue_type;
 mod path;

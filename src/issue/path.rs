@@ -4,8 +4,8 @@ use std::fmt;
 
 /// A path in a document, in FHIR's names: `DeviceMetric.calibration[1].state`.
 ///
-/// A path borrows from its parent and is built on the stack while a document is walked, so that a place that nobody
-/// asks for costs nothing. [`Display`](fmt::Display) writes it as a FHIRPath expression.
+/// A path borrows from its parent and is built on the stack while a document is walked, so that an unused path costs
+/// nothing. [`Display`](fmt::Display) writes it as a FHIRPath expression.
 ///
 /// ```
 /// use fhir_devices::issue::Path;

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-/// A position in the source text, counted from one; a column is a character, not a byte.
+/// Position in the source text, counted from 1; a column is a character, not a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
-    /// The line.
+    /// Line number.
     pub line: usize,
-    /// The character in the line.
+    /// Number of the character in the line.
     pub column: usize,
 }
 
@@ -21,7 +21,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// One issue: its rule, severity, type, path and message.
+/// Issue in a document: its rule, severity, type, path and message.
 ///
 /// ```
 /// use fhir_devices::DeviceMetric;
@@ -33,41 +33,41 @@ impl fmt::Display for Position {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Issue {
-    /// The key of the rule: the specification's (`tim-1`), or ours in kebab-case (`unknown-member`).
+    /// Key of the rule: the specification's (`tim-1`), or this crate's in kebab-case (`unknown-member`).
     pub rule: Cow<'static, str>,
     /// The severity.
     pub severity: Severity,
     /// The issue type.
     pub kind: IssueType,
-    /// The path in the document, as a FHIRPath expression.
+    /// Path in the document, as a FHIRPath expression.
     pub at: String,
-    /// The row of the definition that was broken, such as `Coding.code`; empty where no row applies.
+    /// Path of the violated element definition, such as `Coding.code`; empty where none applies.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub row: Cow<'static, str>,
-    /// What was found and what was expected.
+    /// Value found and value expected.
     pub message: String,
-    /// The position in the source text, if the text was read.
+    /// Position in the source text, if the document was parsed from text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
-    /// The paths in both documents, for an issue about a conversion.
+    /// Paths in both documents, for an issue about a conversion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub places: Option<Box<Places>>,
 }
 
-/// The paths of an issue in the source and target documents of a conversion, as FHIRPath.
+/// Paths of an issue in the source and target documents of a conversion, as FHIRPath.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Places {
-    /// The place in the document that was converted, where there is one.
+    /// Path in the source document, if any.
     pub source: Option<String>,
-    /// The place in the document that it became, where there is one.
+    /// Path in the target document, if any.
     pub target: Option<String>,
 }
 
-/// How much of a place and of a message is kept, in bytes.
+/// Maximum number of bytes kept of a path and of a message.
 const LONGEST: usize = 2_048;
 
-/// A text of which no more than [`LONGEST`] bytes are taken: a place may name a member of any length.
+/// Text limited to [`LONGEST`] bytes: a path may contain a member name of any length.
 #[derive(Default)]
 struct Bounded(String);
 
@@ -84,15 +84,15 @@ impl fmt::Write for Bounded {
     }
 }
 
-/// Returns the beginning of a text.
+/// Formats a value, truncated to [`LONGEST`] bytes.
 fn bounded(text: impl fmt::Display) -> String {
     let mut kept = Bounded::default();
-    // What is too long stops the writing, with what fits in it.
+    // Reaching the limit stops the writing, and keeps the beginning.
     let _ = write!(kept, "{text}");
     kept.0
 }
 
-/// Returns the text with its control characters escaped: a name or a value that is quoted may hold any.
+/// Escapes the control characters of a text, which a quoted name or value may contain.
 fn on_one_line(text: String) -> String {
     let is_plain = |byte: u8| (b' '..0x7f).contains(&byte);
     if text.bytes().all(is_plain) || !text.contains(char::is_control) {
@@ -102,14 +102,14 @@ fn on_one_line(text: String) -> String {
     text.chars().map(escape).collect()
 }
 
-/// Returns a text as it is kept.
+/// Truncates a text to [`LONGEST`] bytes.
 fn short(text: String) -> String {
     if text.len() <= LONGEST { text } else { bounded(text) }
 }
 
 impl Issue {
-    /// Creates an issue. Control characters in the place and the message are escaped, so that each is one line; of each no
-    /// more than 2,048 bytes are kept.
+    /// Creates an issue. Control characters in the path and the message are escaped, so that each is one line; of each
+    /// at most 2,048 bytes are kept.
     #[must_use]
     pub fn new(
         rule: impl Into<Cow<'static, str>>,
@@ -130,7 +130,7 @@ impl Issue {
         }
     }
 
-    /// Creates an issue of texts of this crate, which are short and have no control characters.
+    /// Creates an issue from texts of this crate, which are short and have no control characters.
     pub(crate) const fn of_own_text(
         rule: &'static str,
         severity: Severity,
@@ -150,7 +150,7 @@ impl Issue {
         }
     }
 
-    /// Creates an issue of texts that are there already.
+    /// Creates an issue from owned texts, escaped and truncated.
     pub(crate) fn of_text(
         rule: &'static str,
         severity: Severity,
@@ -161,21 +161,21 @@ impl Issue {
         Self::of_own_text(rule, severity, kind, on_one_line(short(at)), on_one_line(short(message)))
     }
 
-    /// Returns the same finding with the row of the definition that was broken.
+    /// Sets the path of the violated element definition.
     #[must_use]
     pub fn with_row(mut self, row: impl Into<Cow<'static, str>>) -> Self {
         self.row = row.into();
         self
     }
 
-    /// Returns the same finding with its places in both documents of a conversion.
+    /// Sets the paths in both documents of a conversion.
     #[must_use]
     pub fn with_places(mut self, places: Places) -> Self {
         self.places = Some(Box::new(places));
         self
     }
 
-    /// Returns the same finding with its place in the source text.
+    /// Sets the position in the source text.
     #[must_use]
     pub fn with_position(mut self, position: Position) -> Self {
         self.position = Some(position);
@@ -193,16 +193,15 @@ impl fmt::Display for Issue {
     }
 }
 
-/// The issues of one document, in document order.
+/// Issues of one document, in document order.
 ///
-/// A report is the error of [`from_json`](crate::Device::from_json) and the answer of
-/// [`validate`](crate::Validate::validate). It turns into an
-/// [`OperationOutcome`](crate::OperationOutcome) and back.
+/// A report is the error of [`from_json`](crate::Device::from_json) and the result of
+/// [`validate`](crate::Validate::validate). It converts to an [`OperationOutcome`](crate::OperationOutcome) and back.
 ///
-/// No more than [`MOST`](Self::MOST) findings are listed, so that a document cannot fill the memory with them. The last
-/// issue then has the rule `more-findings`, says how many others there are, and is as grave as the gravest of them.
+/// At most [`MOST`](Self::MOST) issues are listed, so that a document cannot exhaust memory. The last issue then has
+/// the rule `more-findings`, the number of the others, and their highest severity.
 ///
-/// Under serde it is a list of issues, and how many are counted in the last one; codes are those of FHIR.
+/// Under serde a report is the list of issues and the number counted by the last one; codes are those of FHIR.
 ///
 /// ```
 /// use fhir_devices::{Device, Report};
@@ -216,13 +215,13 @@ impl fmt::Display for Issue {
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Listed")]
 pub struct Report {
-    /// The findings that are listed, and behind them the issue that counts the others.
+    /// Listed issues, followed by the issue that counts the others.
     issues: Vec<Issue>,
     #[serde(skip_serializing_if = "is_zero")]
     omitted: usize,
 }
 
-/// A report as it is written.
+/// Serialized form of a report.
 #[derive(Deserialize)]
 struct Listed {
     issues: Vec<Issue>,
@@ -258,13 +257,13 @@ impl Report {
         Self { issues: Vec::new(), omitted: 0 }
     }
 
-    /// The maximum number of issues that a report lists.
+    /// Maximum number of listed issues.
     pub const MOST: usize = 1_000;
 
-    /// The rule of the issue that counts what is not listed.
+    /// Rule of the issue that counts the others.
     const MORE: &'static str = "more-findings";
 
-    /// Appends an issue, or only counts it where [`MOST`](Self::MOST) are listed already.
+    /// Appends an issue, or only counts it once [`MOST`](Self::MOST) are listed.
     pub fn push(&mut self, issue: Issue) {
         if self.issues.len() < Self::MOST {
             self.issues.push(issue);
@@ -273,8 +272,8 @@ impl Report {
         }
     }
 
-    /// Adds a finding before all others. Where [`MOST`](Self::MOST) are listed already, the last of them is counted
-    /// instead.
+    /// Inserts an issue before all others. If [`MOST`](Self::MOST) are listed already, the last of them is only
+    /// counted.
     pub fn push_front(&mut self, issue: Issue) {
         let last = (self.listed().len() >= Self::MOST).then(|| self.issues.remove(Self::MOST - 1));
         self.issues.insert(0, issue);
@@ -289,13 +288,13 @@ impl Report {
         self.omitted
     }
 
-    /// Returns the findings without the issue that counts others.
+    /// Returns the issues without the one that counts others.
     fn listed(&self) -> &[Issue] {
         let listed = self.issues.len() - usize::from(self.omitted > 0);
         self.issues.get(..listed).unwrap_or_default()
     }
 
-    /// Counts findings that are not listed; `at` is the place of one of them.
+    /// Counts issues that are not listed; `at` is the path of one of them.
     pub(crate) fn omit(&mut self, count: usize, severity: Severity, at: &str) {
         if count == 0 {
             return;
@@ -312,7 +311,7 @@ impl Report {
         }
     }
 
-    /// Counts a finding that would not be listed, before it is stated; says whether it did.
+    /// Counts an issue before it is created if it would not be listed; returns whether it did.
     pub(crate) fn counts(&mut self, severity: Severity) -> bool {
         if self.omitted > 0 {
             self.omit(1, severity, "");
@@ -320,7 +319,7 @@ impl Report {
         self.omitted > 0
     }
 
-    /// Keeps the findings of which a condition holds, and the count of those that are not listed.
+    /// Keeps the issues that meet a condition, and the count of those not listed.
     pub(crate) fn retain(&mut self, holds: impl FnMut(&Issue) -> bool) {
         let counted = if self.omitted > 0 { self.issues.pop() } else { None };
         self.issues.retain(holds);
@@ -343,8 +342,8 @@ impl Report {
         }
     }
 
-    /// Puts each finding of `others` in, after as many of those that are here as its number says. The numbers do not
-    /// fall.
+    /// Inserts each issue of `others` after as many issues of this report as its number says. The numbers must not
+    /// decrease.
     pub(crate) fn weave(&mut self, others: Vec<(usize, Issue)>) {
         let mut others = others.into_iter().peekable();
         let mut own = std::mem::take(self);
@@ -361,8 +360,7 @@ impl Report {
         }
     }
 
-    /// Puts the findings in the order of their places in the source, those first that are about the document as a
-    /// whole and have none.
+    /// Sorts the issues by their positions in the source, those without a position first.
     pub(crate) fn sort(&mut self) {
         let listed = self.listed().len();
         if let Some(listed) = self.issues.get_mut(..listed) {
@@ -377,12 +375,12 @@ impl Report {
         }
     }
 
-    /// Returns the issues for changing them.
+    /// Returns the issues for modification.
     pub(crate) fn issues_mut(&mut self) -> &mut [Issue] {
         &mut self.issues
     }
 
-    /// Adds the findings of `other` at the end.
+    /// Appends the issues of `other`.
     pub fn append(&mut self, mut other: Self) {
         let counted = if other.omitted > 0 { other.issues.pop() } else { None };
         self.extend(other.issues);
@@ -391,18 +389,18 @@ impl Report {
         }
     }
 
-    /// Returns the findings, in order; the one that counts others is the last.
+    /// Returns the issues, in order; the one that counts others is the last.
     pub fn iter(&self) -> std::slice::Iter<'_, Issue> {
         self.issues.iter()
     }
 
-    /// Returns the findings as a slice.
+    /// Returns the issues as a slice.
     #[must_use]
     pub fn issues(&self) -> &[Issue] {
         &self.issues
     }
 
-    /// Returns how many findings there are in the list, the one that counts others included.
+    /// Returns the number of issues in the list, including the one that counts others.
     #[must_use]
     pub fn len(&self) -> usize {
         self.issues.len()
@@ -414,7 +412,7 @@ impl Report {
         self.issues.is_empty()
     }
 
-    /// Returns whether some finding is an error or fatal, so that the document must not be used as it stands.
+    /// Returns whether an issue is an error or fatal, so that the document must not be used as it is.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.issues.iter().any(|issue| issue.severity <= Severity::Error)
@@ -433,8 +431,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// Shows the findings as `Display` does, one a line, so that a `main` that returns a report prints them; `{:#?}` shows the
-/// fields.
+/// Writes the issues as `Display` does, one a line, so that a `main` that returns a report prints them; `{:#?}` writes
+/// the fields.
 impl fmt::Debug for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {
