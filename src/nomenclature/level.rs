@@ -1,10 +1,10 @@
-//! The containment levels, by code and by reference id.
+//! Containment levels, by code and by reference id.
 
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
 use std::str::FromStr;
 
-/// A level of the containment tree of a device, from the top (ISO/IEEE 11073-10201).
+/// Level in the containment tree of a device, from the top (ISO/IEEE 11073-10201).
 ///
 /// ```
 /// use fhir_devices::nomenclature::Level;
@@ -18,11 +18,11 @@ pub enum Level {
     Mds,
     /// Virtual medical device: a subsystem.
     Vmd,
-    /// A group of the metrics of a subsystem.
+    /// Channel: a group of metrics of a subsystem.
     Channel,
 }
 
-/// A text that names no level.
+/// Error for text that is not the name of a level.
 ///
 /// ```
 /// let error = "MDS".parse::<fhir_devices::nomenclature::Level>().unwrap_err();
@@ -47,7 +47,7 @@ impl Level {
         }
     }
 
-    /// Returns the level directly below; none for a channel, below which there are only metrics.
+    /// Returns the level directly below; `None` for a channel, which holds only metrics.
     #[must_use]
     pub const fn below(self) -> Option<Self> {
         match self {
@@ -60,7 +60,9 @@ impl Level {
     /// Returns the level of a context-free code (partition times 65,536 plus term).
     ///
     /// Among the devices (partition 1, terms 4,096 to 6,143) the last two bits are the level: 1 MDS, 2 VMD, 3 channel,
-    /// and 0 says nothing. The object classes and the specialisations of personal health devices are listed. Anywhere else the arithmetic means something else or
+    /// 0 unspecified. The object classes and the specialisations of personal health devices are listed. Everywhere else
+    /// the two bits have no such meaning, and the result is `None`: for private codes, metrics, and a term without its
+    /// partition.
     /// nothing, so the answer is `None`: so it is for private codes, for metrics, and for a term without its partition.
     ///
     /// ```
@@ -79,9 +81,9 @@ impl Level {
                 3 => Some(Self::Channel),
                 _ => None,
             },
-            // MDC_MOC_VMS_MDS and its kinds: composite of many and of one bed, hydra, simple.
+            // MDC_MOC_VMS_MDS and its kinds: composite multiple bed and single bed, hydra, simple.
             (1, 33..=37) => Some(Self::Mds),
-            // The specialisations of personal health devices and MDC_MOC_VMS_MDS_AHD: each stands for a whole device.
+            // The specialisations of personal health devices and MDC_MOC_VMS_MDS_AHD: each is a whole device.
             (8, 4096..=4351 | 7693) => Some(Self::Mds),
             (1, 2) => Some(Self::Vmd),
             (1, 3) => Some(Self::Channel),
@@ -89,7 +91,7 @@ impl Level {
         }
     }
 
-    /// Returns the level that a reference id ends with: `MDC_DEV_ANALY_SAT_O2_MDS` names an MDS.
+    /// Returns the level in the suffix of a reference id: `MDC_DEV_ANALY_SAT_O2_MDS` is an MDS.
     ///
     /// ```
     /// use fhir_devices::nomenclature::Level;

@@ -1,4 +1,4 @@
-//! ISO/IEEE 11073-10101, the nomenclature of medical devices: what a code says about its place in a device.
+//! ISO/IEEE 11073-10101, the nomenclature of medical devices: levels and parts of a device by code.
 
 mod level;
 mod part;

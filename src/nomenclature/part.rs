@@ -1,12 +1,12 @@
-//! The parts of a device that stand beside its VMDs and have no level.
+//! Parts of a device beside its VMDs, which have no level.
 
 use super::Term;
 use std::fmt;
 
-/// A part of an MDS beside the VMDs: an object class of ISO/IEEE 11073-10101 that is no level of containment.
+/// Part of an MDS beside the VMDs: an object class of ISO/IEEE 11073-10101 outside the containment levels.
 ///
-/// A system context, which ISO/IEEE 11073-10207 lists with them, is no object class of this nomenclature, so that no code
-/// says it.
+/// A system context, which ISO/IEEE 11073-10207 lists among these parts, is not an object class of this nomenclature,
+/// so that no code stands for it.
 ///
 /// ```
 /// use fhir_devices::nomenclature::{DevicePart, Term};
@@ -20,12 +20,13 @@ pub enum DevicePart {
     Battery,
     /// The clock (`MDC_MOC_CLOCK`).
     Clock,
-    /// The object through which a device is controlled from without (`MDC_MOC_CNTRL_SCO`). A VMD may have one too.
+    /// The service and control object, through which a device is remotely controlled (`MDC_MOC_CNTRL_SCO`). A VMD may
+    /// have one too.
     Sco,
 }
 
 impl DevicePart {
-    /// Returns the part that a code names.
+    /// Returns the part with this code.
     #[must_use]
     pub const fn of(term: Term) -> Option<Self> {
         match term {
@@ -36,7 +37,7 @@ impl DevicePart {
         }
     }
 
-    /// Returns the name in words.
+    /// Returns the display name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,9 +1,9 @@
-//! The names of the code system.
+//! URIs of the code system.
 
-/// The code system of ISO/IEEE 11073-10101, as FHIR names it.
+/// FHIR's URI of the code system ISO/IEEE 11073-10101.
 pub const MDC: &str = "urn:iso:std:iso:11073:10101";
 
-/// Other names of the same code system: its object identifiers, and what older documents call it.
+/// Other URIs of the same code system: its object identifiers, and names in older documents.
 const ALIASES: [&str; 5] = [
     "urn:oid:1.3.111.2.11073.10101",
     "urn:oid:1.2.840.10004.1.1.1.0.0.1",
@@ -12,7 +12,7 @@ const ALIASES: [&str; 5] = [
     "https://rtmms.nist.gov",
 ];
 
-/// Returns whether `system` names ISO/IEEE 11073-10101, by its urn, one of its object identifiers, or an older name.
+/// Returns whether `system` is ISO/IEEE 11073-10101, by its URN, one of its object identifiers, or an older name.
 ///
 /// ```
 /// use fhir_devices::nomenclature::is_mdc;
