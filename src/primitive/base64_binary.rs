@@ -4,14 +4,14 @@ use crate::element::Malformed;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Not a character of the alphabet.
+/// Marks a byte outside the alphabet.
 const NONE: u8 = 0xff;
-/// The padding character.
+/// Marks the padding character.
 const PAD: u8 = 0xfe;
-/// White space of XML.
+/// Marks XML white space.
 const WHITE: u8 = 0xfd;
 
-/// What a byte of the text means: its six bits, or one of the three marks above.
+/// Meaning of each byte of the text: its six bits, or one of the three marks above.
 #[allow(clippy::indexing_slicing)] // evaluated by the compiler, which refuses an index out of bounds
 const MEANING: [u8; 256] = {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -65,8 +65,8 @@ fn check_base64(text: &str) -> Result<(), &'static str> {
 text_form! {
     /// FHIR `base64Binary`: bytes in the standard alphabet of RFC 4648, padded.
     ///
-    /// White space of XML (space, tab, carriage return, line feed) may stand between the characters and is kept; bits
-    /// that the padding leaves over are zero. Source: FHIR 3.0.2, datatypes, base64Binary.
+    /// XML white space (space, tab, carriage return, line feed) between the characters is allowed and kept; unused bits
+    /// before the padding are zero. Source: FHIR 3.0.2, datatypes, base64Binary.
     ///
     /// ```
     /// use fhir_devices::primitive::Base64;
@@ -80,7 +80,7 @@ text_form! {
 }
 
 impl Base64 {
-    /// Writes `bytes` as base64 without white space.
+    /// Encodes `bytes` as base64 without white space.
     ///
     /// # Errors
     /// [`Malformed`] when there are no bytes: FHIR has no empty strings, so that the element must be left out.
@@ -88,7 +88,7 @@ impl Base64 {
         Self::new(STANDARD.encode(bytes))
     }
 
-    /// Returns the bytes that the text stands for.
+    /// Decodes the bytes.
     #[must_use]
     pub fn decode(&self) -> Vec<u8> {
         let text = self.as_str();
@@ -98,7 +98,7 @@ impl Base64 {
         } else {
             STANDARD.decode(text)
         };
-        // The check on construction accepts exactly what the decoder accepts: a test holds them together.
+        // The check on construction accepts exactly what the decoder accepts, as a test verifies.
         bytes.unwrap_or_default()
     }
 }

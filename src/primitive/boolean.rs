@@ -1,4 +1,4 @@
-//! `boolean`: the type of the language is the type of FHIR.
+//! `boolean`, represented by Rust's `bool`.
 
 use crate::element::{Malformed, Scalar, Token};
 

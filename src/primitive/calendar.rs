@@ -1,10 +1,9 @@
-//! The calendar and the clock behind `date`, `dateTime`, `instant` and `time`: reading and comparing, by plain
-//! arithmetic.
+//! Calendar and clock arithmetic of `date`, `dateTime`, `instant` and `time`: parsing and comparison.
 
 use std::cmp::Ordering;
 use time::{Duration, Month, OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
-/// The precision of a date or time.
+/// Precision of a date or time.
 ///
 /// ```
 /// use fhir_devices::primitive::{DateTime, Precision};
@@ -16,16 +15,16 @@ use time::{Duration, Month, OffsetDateTime, PrimitiveDateTime, UtcOffset};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Precision {
-    /// The year alone.
+    /// Year only.
     #[default]
     Year,
     /// Year and month.
     Month,
-    /// A calendar day.
+    /// Calendar day.
     Day,
-    /// The second.
+    /// Second.
     Second,
-    /// The number of digits of a second; 255 stands for that many or more.
+    /// Number of digits of a fraction of a second; 255 stands for that many or more.
     Fraction(u8),
 }
 
@@ -35,21 +34,21 @@ impl Precision {
     }
 }
 
-/// The format that a text does not have.
+/// Expected format, for an error message.
 pub(super) type Expectation = &'static str;
 
-/// A time of day; the default is midnight.
+/// Time of day; the default is midnight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clock<'t> {
     hour: u8,
     minute: u8,
-    /// 60 is a leap second.
+    /// The second; 60 is a leap second.
     second: u8,
-    /// The digits after the point.
+    /// Digits after the decimal point.
     fraction: &'t [u8],
 }
 
-/// A moment in parts. What the text does not state has the least value it could have.
+/// Components of a date or time. Components that the text leaves out have their least possible value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Parts<'t> {
     pub(super) precision: Precision,
@@ -57,16 +56,16 @@ pub(super) struct Parts<'t> {
     month: u8,
     day: u8,
     clock: Clock<'t>,
-    /// Minutes east of UTC.
+    /// Time zone in minutes east of UTC.
     offset: i16,
 }
 
-/// A moment on the line of time, exact to every digit.
+/// Point in time, exact to every digit.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moment<'t> {
-    /// Seconds since 1970-01-01T00:00:00Z, as if there were no leap seconds.
+    /// Seconds since 1970-01-01T00:00:00Z, without leap seconds.
     second: i64,
-    /// Whether it is the leap second after that second.
+    /// Whether the point is in the leap second after that second.
     leap: bool,
     /// Digits after the point, without trailing zeros.
     fraction: &'t [u8],
@@ -85,9 +84,9 @@ fn days_in_month(year: i32, month: u8) -> u8 {
     }
 }
 
-/// Days from 1970-01-01 to the given day of the proleptic Gregorian calendar.
+/// Returns the days from 1970-01-01 to a day of the proleptic Gregorian calendar.
 fn day_number(year: i32, month: u8, day: u8) -> i64 {
-    // Count years from March, so that the leap day is the last of its year, in eras of 400 years.
+    // Years are counted from March, so that the leap day is the last of its year, in eras of 400 years.
     let shifted = i64::from(year) - i64::from(month <= 2);
     let era = shifted.div_euclid(400);
     let year_of_era = shifted.rem_euclid(400);
@@ -97,7 +96,7 @@ fn day_number(year: i32, month: u8, day: u8) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// Reads two digits.
+/// Parses two digits.
 fn two(bytes: &[u8]) -> Option<(u8, &[u8])> {
     match bytes {
         [tens @ b'0'..=b'9', ones @ b'0'..=b'9', rest @ ..] => Some(((tens - b'0') * 10 + (ones - b'0'), rest)),
@@ -105,7 +104,7 @@ fn two(bytes: &[u8]) -> Option<(u8, &[u8])> {
     }
 }
 
-/// Reads two digits after `before`.
+/// Parses two digits after `before`.
 fn two_after(before: u8, bytes: &[u8]) -> Option<(u8, &[u8])> {
     match bytes {
         [first, rest @ ..] if *first == before => two(rest),
@@ -113,7 +112,7 @@ fn two_after(before: u8, bytes: &[u8]) -> Option<(u8, &[u8])> {
     }
 }
 
-/// Reads a year, a month or a day, and gives what follows; `shape` is the reason when the form is wrong.
+/// Parses a year, month or day, and returns the rest; `shape` is the error for a wrong format.
 pub(super) fn read_date(text: &[u8], shape: Expectation) -> Result<(Parts<'_>, &[u8]), Expectation> {
     let (negative, unsigned) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -146,7 +145,7 @@ pub(super) fn read_date(text: &[u8], shape: Expectation) -> Result<(Parts<'_>, &
     Ok((parts, rest))
 }
 
-/// Reads `hh:mm:ss`, perhaps with a fraction, and gives what follows.
+/// Parses `hh:mm:ss` with an optional fraction, and returns the rest.
 pub(super) fn read_clock(text: &[u8], last_second: u8, shape: Expectation) -> Result<(Clock<'_>, &[u8]), Expectation> {
     let (hour, rest) = two(text).ok_or(shape)?;
     let (minute, rest) = two_after(b':', rest).ok_or(shape)?;
@@ -173,7 +172,7 @@ pub(super) fn read_clock(text: &[u8], last_second: u8, shape: Expectation) -> Re
     }
 }
 
-/// Reads `Z` or `+zz:zz` to the end of the text, as minutes.
+/// Parses `Z` or `+zz:zz` up to the end of the text, as minutes.
 fn read_zone(text: &[u8], shape: Expectation) -> Result<i16, Expectation> {
     let (east, rest) = match text {
         [b'Z'] => return Ok(0),
@@ -193,7 +192,7 @@ fn read_zone(text: &[u8], shape: Expectation) -> Result<i16, Expectation> {
     Ok(if east { offset } else { -offset })
 }
 
-/// Reads what may follow a day: nothing, or `T`, the time and its zone.
+/// Parses the rest after a day: nothing, or `T`, the time and its zone.
 pub(super) fn read_rest<'t>(parts: Parts<'t>, rest: &'t [u8], shape: Expectation) -> Result<Parts<'t>, Expectation> {
     match rest {
         [] => Ok(parts),
@@ -231,7 +230,7 @@ impl<'t> Parts<'t> {
         self.year < 0
     }
 
-    /// Returns the first moment.
+    /// Returns the first point in time that the components cover.
     pub(super) fn moment(&self) -> Moment<'t> {
         let Clock { hour, minute, second, fraction } = self.clock;
         let minutes = i64::from(hour) * 60 + i64::from(minute) - i64::from(self.offset);
@@ -256,7 +255,7 @@ impl<'t> Parts<'t> {
         }
     }
 
-    /// Returns the day, where the text states one.
+    /// Returns the day, if the text has one.
     pub(super) fn to_date(self) -> Option<time::Date> {
         if self.precision < Precision::Day { None } else { self.first_day() }
     }
@@ -271,7 +270,7 @@ impl<'t> Parts<'t> {
         time::Date::from_calendar_date(self.year, Month::try_from(month).ok()?, day).ok()
     }
 
-    /// Returns the first moment to the nanosecond. A leap second becomes the start of the second after it.
+    /// Returns the first point in time to the nanosecond. A leap second becomes the start of the next second.
     pub(super) fn earliest(&self) -> Option<OffsetDateTime> {
         let offset = UtcOffset::from_whole_seconds(i32::from(self.offset) * 60).ok()?;
         let moment = PrimitiveDateTime::new(self.first_day()?, self.clock.to_time()?).assume_offset(offset);
@@ -282,7 +281,7 @@ impl<'t> Parts<'t> {
         }
     }
 
-    /// Returns the last moment to the nanosecond: the first one, unless the date is partial.
+    /// Returns the last point in time to the nanosecond: the first one, unless the date is partial.
     pub(super) fn latest(&self) -> Option<OffsetDateTime> {
         if self.precision.has_clock() {
             return self.earliest();
@@ -291,9 +290,9 @@ impl<'t> Parts<'t> {
         Some(PrimitiveDateTime::new(self.last_day()?, last).assume_utc())
     }
 
-    /// Returns the order of two moments where it is certain.
+    /// Returns the order of two dates or times, if it is certain.
     pub(super) fn certain_order(&self, other: &Self) -> Option<Ordering> {
-        /// How far the clocks of two places can be apart from UTC, in seconds.
+        /// Maximum offset of a time zone from UTC, in seconds.
         const WIDEST_ZONE: i64 = 14 * 3_600;
         match (self.precision.has_clock(), other.precision.has_clock()) {
             (true, true) => Some(self.moment().cmp(&other.moment())),
@@ -323,8 +322,8 @@ impl<'t> Parts<'t> {
     }
 }
 
-/// Returns the RFC 3339 text of a moment, in its own zone where FHIR can say that zone and in UTC otherwise; [`None`]
-/// outside the years 0001 to 9999.
+/// Formats a time as RFC 3339, in its own zone if FHIR can express that zone and otherwise in UTC; [`None`] outside the
+/// years 0001 to 9999.
 pub(super) fn write_moment(moment: OffsetDateTime) -> Option<String> {
     let offset = moment.offset();
     let sayable = offset.seconds_past_minute() == 0 && offset.whole_seconds().abs() <= 14 * 3_600;
@@ -348,7 +347,7 @@ pub(super) fn write_moment(moment: OffsetDateTime) -> Option<String> {
     Some(out)
 }
 
-/// A number with leading zeros.
+/// Appends a number with leading zeros.
 fn push_digits(out: &mut String, number: u32, width: u32) {
     for place in (0..width).rev() {
         let digit = number / 10_u32.pow(place) % 10;
@@ -382,14 +381,14 @@ fn push_time(out: &mut String, time: time::Time) {
     }
 }
 
-/// `YYYY-MM-DD`; [`None`] where the year has no four digits other than 0000.
+/// Formats a date as `YYYY-MM-DD`; [`None`] unless the year has four digits and is not 0000.
 pub(super) fn write_date(date: time::Date) -> Option<String> {
     let mut out = String::with_capacity(11);
     push_date(&mut out, date);
     (1..=9999).contains(&date.year().abs()).then_some(out)
 }
 
-/// `hh:mm:ss`, with as many digits of the second as it has.
+/// Formats a time as `hh:mm:ss`, with as many fractional digits as needed.
 pub(super) fn write_time(time: time::Time) -> String {
     let mut out = String::with_capacity(18);
     push_time(&mut out, time);

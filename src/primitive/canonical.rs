@@ -1,10 +1,10 @@
-//! The canonical URLs of the crate's extensions and code systems, and their configurable base.
+//! Canonical URLs of the crate's extensions and code systems, under a configurable base.
 
 use super::Uri;
 use std::borrow::Cow;
 use url::Url;
 
-/// A canonical URL of this crate.
+/// Name of a canonical URL of this crate.
 ///
 /// ```
 /// use fhir_devices::primitive::{CanonicalBase, CanonicalName};
@@ -16,44 +16,44 @@ use url::Url;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CanonicalName {
-    /// The extension of a component that says which update is available.
+    /// Extension of a component with an available update.
     AvailableUpdate,
-    /// The extension of an issue that names the row of the definition that was broken.
+    /// Extension of an issue with the path of the violated element definition.
     Row,
-    /// The extension of a resource on another server that holds the write id of its version.
+    /// Extension of a resource on another server with the write id of its version.
     WriteId,
-    /// The code system of the rule keys in an OperationOutcome.
+    /// Code system of the rule keys in an OperationOutcome.
     RuleSystem,
-    /// The code system of the actions in an AuditEvent.
+    /// Code system of the actions in an AuditEvent.
     AuditAction,
-    /// The code system of the reasons in an AuditEvent or a Provenance.
+    /// Code system of the reasons in an AuditEvent or a Provenance.
     AuditReason,
-    /// The code system of the kinds of actors.
+    /// Code system of the kinds of actors.
     AuditActorKind,
-    /// The identifier system of actors.
+    /// Identifier system of actors.
     AuditActor,
-    /// The identifier system of tenants.
+    /// Identifier system of tenants.
     AuditTenant,
-    /// The identifier system of uploads.
+    /// Identifier system of uploads.
     AuditIngest,
-    /// The identifier system of SHA-256 digests.
+    /// Identifier system of SHA-256 digests.
     AuditSha256,
-    /// The code system of the tags that say which type of STU3 a converted resource has.
+    /// Code system of the tags with the STU3 type of a converted resource.
     Stu3Type,
-    /// The identifier system of rollouts.
+    /// Identifier system of rollouts.
     Rollout,
-    /// The code system of the tags of a device that name its region.
+    /// Code system of the tags of a device with its region.
     Region,
 }
 
-/// The base where none is set.
+/// Default base.
 const DEFAULT_BASE: &str = "https://fhir-devices-f77498d7-a562-46ce-808d-d3f3f84c850b.invalid";
 
-/// The end of the URL of a name, and the two fixed URLs that it may have.
+/// Path of a canonical URL under a base, and its two fixed URLs.
 struct Urls {
     path: &'static str,
     default: &'static str,
-    /// The one of versions before 0.1.
+    /// URL in versions before 0.1.
     former: &'static str,
 }
 
@@ -68,7 +68,7 @@ macro_rules! urls {
 }
 
 impl CanonicalName {
-    /// Every name.
+    /// All names.
     pub const ALL: [Self; 14] = [
         Self::AvailableUpdate,
         Self::Row,
@@ -107,14 +107,13 @@ impl CanonicalName {
         }
     }
 
-    /// Returns the URL of this name under the default base.
+    /// Returns the URL under the default base.
     #[must_use]
     pub const fn default_url(self) -> &'static str {
         self.urls().default
     }
 
-    /// Returns whether `url` is this name, under whichever base it was written: the default, one of a caller's, or the
-    /// one of versions before 0.1.
+    /// Returns whether `url` has this name under any base: the default, a caller's, or that of versions before 0.1.
     #[must_use]
     pub fn matches(self, url: &str) -> bool {
         let Urls { default, path, former } = self.urls();
@@ -126,7 +125,7 @@ impl CanonicalName {
     }
 }
 
-/// The base that is not an absolute `http` or `https` URL, or has a query or a fragment.
+/// Error for a base that is not an absolute `http` or `https` URL, or has a query or a fragment.
 ///
 /// ```
 /// use fhir_devices::primitive::CanonicalBase;
@@ -137,16 +136,16 @@ impl CanonicalName {
 #[error("`{found}` is not a base of canonical URLs, wanted an http or https URL without query and fragment")]
 #[non_exhaustive]
 pub struct InvalidCanonicalBase {
-    /// The text that was found, cut to its first 64 characters.
+    /// Text found, cut to its first 64 characters.
     pub found: String,
 }
 
-/// The base of the crate's canonical URLs.
+/// Base of the crate's canonical URLs.
 ///
-/// FHIR wants the URL of an extension to be a URL and no URN. The default is a host whose name has a UUID in it, below
-/// `.invalid`, which RFC 6761 keeps from ever being registered: nobody can come to own it, and nobody else uses it by
-/// chance. Who has a domain may put the names there, to publish their definitions. What was written under any base is
-/// read under every other, see [`CanonicalName::matches`].
+/// FHIR requires the URL of an extension to be a URL and not a URN. The default is a host whose name contains a UUID,
+/// below `.invalid`, which RFC 6761 reserves from registration: nobody can own it, and nobody else uses it by chance.
+/// The owner of a domain may set a base there, to publish the definitions. URLs written under any base are recognised
+/// under every other, see [`CanonicalName::matches`].
 ///
 /// ```
 /// use fhir_devices::primitive::{CanonicalBase, CanonicalName};
@@ -161,7 +160,7 @@ pub struct InvalidCanonicalBase {
 pub struct CanonicalBase(Option<Uri>);
 
 impl CanonicalBase {
-    /// Sets the base; trailing slashes are ignored.
+    /// Creates a base from a URL; trailing slashes are ignored.
     ///
     /// # Errors
     /// [`InvalidCanonicalBase`] when it is not an absolute `http` or `https` URL, or has a query or a fragment.
@@ -173,7 +172,7 @@ impl CanonicalBase {
                 && url.query().is_none()
                 && url.fragment().is_none()
         };
-        // The text is kept as it came: canonical URLs are compared character by character.
+        // The text is kept unchanged: canonical URLs are compared character by character.
         let uri = Uri::new(base).ok().filter(|uri| uri.to_url().is_ok_and(|url| is_base(&url)));
         match uri {
             Some(uri) => Ok(Self(Some(uri))),
@@ -184,11 +183,11 @@ impl CanonicalBase {
     /// Returns the canonical URL of a name under this base.
     #[must_use]
     pub fn url(&self, name: CanonicalName) -> Uri {
-        // Both parts are checked: the base when it was made, the names by the tests here.
+        // Both parts are valid: the base was checked on construction, the names are checked by the tests here.
         Uri(smol_str::SmolStr::new(self.text(name)))
     }
 
-    /// Returns the URL of something else of this crate under this base.
+    /// Returns the URL of a path under this base.
     pub(crate) fn below(&self, path: &str) -> String {
         let base = self.0.as_ref().map_or(DEFAULT_BASE, Uri::as_str);
         format!("{base}/{path}")

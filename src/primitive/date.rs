@@ -17,8 +17,8 @@ fn read(text: &str) -> Result<Parts<'_>, &'static str> {
 text_form! {
     /// FHIR `date`: a year, a month or a day without time or zone.
     ///
-    /// The day exists in the Gregorian calendar. A year with a minus counts as in ISO 8601 (-0004 is a leap year),
-    /// and there is no year 0000. Source: FHIR 3.0.2, datatypes, date.
+    /// The day exists in the Gregorian calendar. A negative year counts as in ISO 8601 (-0004 is a leap year), and
+    /// there is no year 0000. Source: FHIR 3.0.2, datatypes, date.
     ///
     /// ```
     /// use fhir_devices::primitive::Date;
@@ -34,7 +34,7 @@ text_form! {
 
 impl Date {
     fn parts(&self) -> Parts<'_> {
-        // Checked on construction, so that the default is never taken.
+        // The text was checked on construction, so that the default is never used.
         read(self.as_str()).unwrap_or_default()
     }
 
@@ -44,13 +44,14 @@ impl Date {
         self.parts().precision
     }
 
-    /// Returns the day; [`None`] when the text states a year or a month only.
+    /// Returns the day; [`None`] when the text has only a year or a month.
     #[must_use]
     pub fn to_date(&self) -> Option<time::Date> {
         self.parts().to_date()
     }
 
-    /// Returns the order of two dates where it is certain; [`None`] when one holds the other, such as 2015 and 2015-03.
+    /// Returns the order of two dates, if it is certain; [`None`] when one contains the other, such as 2015 and
+    /// 2015-03.
     #[must_use]
     pub fn partial_cmp_time(&self, other: &Self) -> Option<Ordering> {
         self.parts().certain_order(&other.parts())
@@ -60,7 +61,7 @@ impl Date {
 impl TryFrom<time::Date> for Date {
     type Error = Malformed;
 
-    /// Writes the day as `YYYY-MM-DD`; the year 0 and years of more than four digits have no text form.
+    /// Formats the day as `YYYY-MM-DD`; the year 0 and years of more than four digits have no text form.
     fn try_from(date: time::Date) -> Result<Self, Malformed> {
         match write_date(date) {
             Some(text) => Ok(Self(text.into())),

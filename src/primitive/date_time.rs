@@ -1,4 +1,4 @@
-//! `dateTime`: a date, or a moment with its zone.
+//! `dateTime`: a date, or a time with its zone.
 
 use super::calendar::{Parts, read_date, read_rest};
 use super::{Date, Instant, Precision};
@@ -14,10 +14,10 @@ fn read(text: &str) -> Result<Parts<'_>, &'static str> {
 }
 
 text_form! {
-    /// FHIR `dateTime`: a year, a month, a day, or a moment with seconds and time zone.
+    /// FHIR `dateTime`: a year, a month, a day, or a date and time with seconds and time zone.
     ///
-    /// The day exists in the Gregorian calendar, the second may be 60 (a leap second), the zone lies within 14 hours.
-    /// A year with a minus counts as in ISO 8601, and there is no year 0000. Source: FHIR 3.0.2, datatypes, dateTime.
+    /// The day exists in the Gregorian calendar, the second may be 60 (a leap second), the zone lies within 14 hours. A
+    /// negative year counts as in ISO 8601, and there is no year 0000. Source: FHIR 3.0.2, datatypes, dateTime.
     ///
     /// ```
     /// use fhir_devices::primitive::DateTime;
@@ -34,7 +34,7 @@ text_form! {
 
 impl DateTime {
     fn parts(&self) -> Parts<'_> {
-        // Checked on construction, so that the default is never taken.
+        // The text was checked on construction, so that the default is never used.
         read(self.as_str()).unwrap_or_default()
     }
 
@@ -44,27 +44,27 @@ impl DateTime {
         self.parts().precision
     }
 
-    /// Returns the first moment that the text covers.
+    /// Returns the first point in time that the text covers.
     ///
     /// A date without time has no zone and is taken as UTC. Digits beyond the nanosecond are cut off. A leap second
-    /// becomes the start of the second after it; [`None`] if that is in the year 10000.
+    /// becomes the start of the next second; [`None`] if that is in the year 10000.
     #[must_use]
     pub fn earliest(&self) -> Option<OffsetDateTime> {
         self.parts().earliest()
     }
 
-    /// Returns the last moment that the text covers, to the nanosecond: the end of the year, month or day, in UTC, or
-    /// the same as [`earliest`](Self::earliest) where a time is given.
+    /// Returns the last point in time that the text covers, to the nanosecond: the end of the year, month or day, in
+    /// UTC, or the same as [`earliest`](Self::earliest) if the text has a time.
     #[must_use]
     pub fn latest(&self) -> Option<OffsetDateTime> {
         self.parts().latest()
     }
 
-    /// Returns the order of two moments where it is certain.
+    /// Returns the order of two values, if it is certain.
     ///
-    /// Two texts with times are always comparable, exactly and across zones. Two dates are compared to the precision
-    /// that they share, as days of one place: 2015 is before 2016-01, and neither before nor after 2015-03. Of a date
-    /// and a moment the zone of the date is unknown, so that the answer is given only if it is the same in every zone.
+    /// Two texts with times are always comparable, exactly and across zones. Two dates are compared to their common
+    /// precision, as days of one place: 2015 is before 2016-01, and neither before nor after 2015-03. Of a date and a
+    /// time the zone of the date is unknown, so that they are ordered only if the order is the same in every zone.
     #[must_use]
     pub fn partial_cmp_time(&self, other: &Self) -> Option<Ordering> {
         self.parts().certain_order(&other.parts())
@@ -86,7 +86,7 @@ impl From<Instant> for DateTime {
 impl TryFrom<OffsetDateTime> for DateTime {
     type Error = Malformed;
 
-    /// Writes the moment as [`Instant`] does.
+    /// Formats the time as [`Instant`] does.
     fn try_from(moment: OffsetDateTime) -> Result<Self, Malformed> {
         Instant::try_from(moment).map(Self::from)
     }

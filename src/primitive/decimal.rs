@@ -21,7 +21,7 @@ fn check_decimal(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Returns what follows the digits that `bytes` begin with.
+/// Returns the rest after the leading digits of `bytes`.
 fn after_digits(mut bytes: &[u8]) -> &[u8] {
     while let [b'0'..=b'9', rest @ ..] = bytes {
         bytes = rest;
@@ -32,8 +32,8 @@ fn after_digits(mut bytes: &[u8]) -> &[u8] {
 text_form! {
     /// FHIR `decimal`: a JSON number without exponent, `-?([0]|([1-9][0-9]*))(\.[0-9]+)?`.
     ///
-    /// Every digit is kept, because the precision has meaning: `1.50` stays `1.50`. Equality and hash are therefore
-    /// those of the text; [`numeric_cmp`](Self::numeric_cmp) compares the numbers. There is no limit of length. Under
+    /// Every digit is kept, because the precision is significant: `1.50` stays `1.50`. Equality and hash are therefore
+    /// those of the text; [`numeric_cmp`](Self::numeric_cmp) compares the numbers. The length is not limited. Under
     /// serde a decimal is a string, as a float would lose digits; in a resource it is a JSON number.
     /// Source: FHIR 3.0.2, datatypes, decimal.
     ///
@@ -51,7 +51,7 @@ text_form! {
     Decimal, "decimal", Number, check_decimal
 }
 
-/// A decimal taken apart: no leading zeros before the point, no trailing ones behind it.
+/// Digits of a decimal without leading zeros before the point and trailing zeros after it.
 #[derive(PartialEq, Eq)]
 struct Digits<'t> {
     whole: &'t str,
@@ -77,7 +77,7 @@ impl Decimal {
         Digits { whole, fraction: fraction.trim_end_matches('0') }
     }
 
-    /// Compares the numbers, exactly and whatever their length: `-0` equals `0`, and `1.50` equals `1.5`.
+    /// Compares the numbers, exactly and at any length: `-0` equals `0`, and `1.50` equals `1.5`.
     #[must_use]
     pub fn numeric_cmp(&self, other: &Self) -> Ordering {
         let (left, right) = (self.digits(), other.digits());
@@ -95,7 +95,7 @@ impl Decimal {
         self.as_str().starts_with('-') && !self.is_zero()
     }
 
-    /// Returns whether the number is zero, whatever its sign and its digits.
+    /// Returns whether the number is zero, with any sign and digits.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         self.digits().is_zero()
@@ -104,7 +104,7 @@ impl Decimal {
     /// Returns the nearest binary float; infinite where the number is beyond its range.
     #[must_use]
     pub fn to_f64(&self) -> f64 {
-        // The grammar of a decimal is part of that of a float, so that the default is never taken.
+        // Every decimal is a valid float literal, so that the default is never used.
         self.as_str().parse().unwrap_or_default()
     }
 }
@@ -127,7 +127,7 @@ impl From<u32> for Decimal {
     }
 }
 
-/// The shortest decimal that reads back as the same float, without exponent.
+/// Converts a float to the shortest decimal that parses back to it, without exponent.
 impl TryFrom<f64> for Decimal {
     type Error = Malformed;
 

@@ -1,4 +1,4 @@
-//! `instant`: a moment known at least to the second.
+//! `instant`: a point in time, to the second or finer.
 
 use super::Precision;
 use super::calendar::{Parts, read_date, read_rest, write_moment};
@@ -15,7 +15,7 @@ fn read(text: &str) -> Result<Parts<'_>, &'static str> {
 }
 
 text_form! {
-    /// FHIR `instant`: a moment with date, time to the second or finer, and time zone.
+    /// FHIR `instant`: a date and time to the second or finer, with time zone.
     ///
     /// The second may be 60 (a leap second). Source: FHIR 3.0.2, datatypes, instant.
     ///
@@ -33,7 +33,7 @@ text_form! {
 
 impl Instant {
     fn parts(&self) -> Parts<'_> {
-        // Checked on construction, so that the default is never taken.
+        // The text was checked on construction, so that the default is never used.
         read(self.as_str()).unwrap_or_default()
     }
 
@@ -43,15 +43,15 @@ impl Instant {
         self.parts().precision
     }
 
-    /// Returns the moment in its own zone, to the nanosecond; further digits are cut off.
+    /// Returns the time in its own zone, to the nanosecond; further digits are cut off.
     ///
-    /// A leap second becomes the start of the second after it; [`None`] if that is in the year 10000.
+    /// A leap second becomes the start of the next second; [`None`] if that is in the year 10000.
     #[must_use]
     pub fn to_offset_date_time(&self) -> Option<OffsetDateTime> {
         self.parts().earliest()
     }
 
-    /// Returns which of two moments is earlier, exactly and across zones.
+    /// Compares two times, exactly and across zones.
     #[must_use]
     pub fn cmp_time(&self, other: &Self) -> Ordering {
         self.parts().moment().cmp(&other.parts().moment())
@@ -61,8 +61,8 @@ impl Instant {
 impl TryFrom<OffsetDateTime> for Instant {
     type Error = Malformed;
 
-    /// Writes the moment in its own zone, or in UTC where that zone has seconds or lies beyond 14 hours; years outside
-    /// 0001 to 9999 have no text form. Digits of the second are written as far as there are any.
+    /// Formats the time in its own zone, or in UTC if that zone has seconds or lies beyond 14 hours; years outside 0001
+    /// to 9999 have no text form. The fraction has as many digits as needed.
     fn try_from(moment: OffsetDateTime) -> Result<Self, Malformed> {
         match write_moment(moment) {
             Some(text) => Ok(Self(text.into())),

@@ -1,9 +1,9 @@
-//! `integer`, `unsignedInt` and `positiveInt`: whole numbers of 32 bits.
+//! `integer`, `unsignedInt` and `positiveInt`: 32-bit whole numbers.
 
 use crate::element::{Malformed, Scalar, Token};
 use std::fmt::Write as _;
 
-/// Reads digits without leading zeros; [`None`] when there is anything else, or the number is beyond `u32`.
+/// Parses digits without leading zeros; [`None`] for any other text, or a number beyond `u32`.
 fn magnitude(text: &[u8]) -> Option<u32> {
     match text {
         [b'0'] => Some(0),
@@ -15,7 +15,7 @@ fn magnitude(text: &[u8]) -> Option<u32> {
     }
 }
 
-/// What the three number types have in common: text form, conversions and the serde form, a number.
+/// Implements the text form, the conversions and the serde form (a number) of a number type.
 macro_rules! number_form {
     ($name:ident, $number:ty, $type:literal) => {
         impl Scalar for $name {
@@ -95,7 +95,7 @@ macro_rules! number_form {
 
 /// FHIR `integer`: a signed number of 32 bits, `-?([0]|([1-9][0-9]*))`.
 ///
-/// The text `-0` is kept: it differs from `0` as a value of this type, although [`get`](Self::get) is 0 for both.
+/// The text `-0` is kept: it is not equal to `0`, although [`get`](Self::get) is 0 for both.
 /// Source: FHIR 3.0.2, datatypes, integer.
 ///
 /// ```
@@ -164,7 +164,7 @@ impl Integer {
         }
     }
 
-    /// Returns the number as this type: always possible, an option for likeness with the other two.
+    /// Always returns `Some`; an option as in the other two types.
     fn hold(number: i32) -> Option<Self> {
         Some(Self::from(number))
     }

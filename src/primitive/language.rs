@@ -1,14 +1,14 @@
-//! Language tags of BCP 47: whether one is well-formed, and whether its subtags are registered.
+//! Language tags of BCP 47: checks of their syntax and of their registered subtags.
 //!
-//! `subtags.txt` has the subtags of IANA's registry, in lower case and each between blanks; the languages of three letters are
-//! the first two, a colon, and all third letters.
+//! `subtags.txt` has the subtags of IANA's registry, in lower case and separated by blanks; three-letter languages are
+//! the first two letters, a colon, and all third letters.
 
 use oxilangtag::LanguageTag;
 use std::sync::LazyLock;
 
 const REGISTRY: &str = include_str!("subtags.txt");
 
-/// The sections of the registry, each with its subtags sorted: a tag is checked in every CodeableConcept of languages.
+/// Sections of the registry, each with its subtags sorted: every CodeableConcept of languages needs a look-up.
 static SECTIONS: LazyLock<Vec<(&str, Vec<&str>)>> = LazyLock::new(|| {
     let sections = REGISTRY.lines().filter_map(|line| line.split_once(' '));
     let sorted = sections.map(|(name, subtags)| {
@@ -19,12 +19,12 @@ static SECTIONS: LazyLock<Vec<(&str, Vec<&str>)>> = LazyLock::new(|| {
     sorted.collect()
 });
 
-/// What is wrong with a language tag.
+/// Fault of a language tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TagFault<'t> {
-    /// The tag does not have the form of BCP 47.
+    /// The tag does not have the syntax of BCP 47.
     Malformed,
-    /// The subtag is in the right place and not in the registry.
+    /// The subtag has a valid position, but is not registered.
     Unregistered(&'t str),
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum TagFault<'t> {
 pub(crate) fn check_tag(tag: &str) -> Result<(), TagFault<'_>> {
     let parsed = LanguageTag::parse(tag).map_err(|_| TagFault::Malformed)?;
     let primary = parsed.primary_language();
-    // Tags for private use, and those that were registered whole before their parts were.
+    // Private-use tags, and tags that were registered as a whole before their subtags.
     if tag.as_bytes().get(1) == Some(&b'-') || (primary == tag && tag.contains('-')) {
         return Ok(());
     }
@@ -51,7 +51,7 @@ pub(crate) fn check_tag(tag: &str) -> Result<(), TagFault<'_>> {
     }
 }
 
-/// Returns the subtag as it stands in the tag.
+/// Returns the subtag as written in the tag.
 fn position<'t>(tag: &'t str, subtag: &str) -> &'t str {
     tag.split('-').find(|one| *one == subtag).unwrap_or(tag)
 }
@@ -70,7 +70,7 @@ fn is_language(subtag: &str) -> bool {
     let Some((first, third)) = subtag.split_at_checked(2).filter(|(_, third)| third.len() == 1) else {
         return is_in("language ", subtag);
     };
-    // From qaa to qtz they are for private use.
+    // qaa to qtz are for private use.
     let second = first.as_bytes().get(1).map(u8::to_ascii_lowercase);
     if first.starts_with(['q', 'Q']) && matches!(second, Some(b'a'..=b't')) {
         return true;
@@ -80,7 +80,7 @@ fn is_language(subtag: &str) -> bool {
     letters.any(|letters| third.chars().all(|c| letters.contains(c.to_ascii_lowercase())))
 }
 
-/// Returns whether a script is one for private use: Qaaa to Qabx.
+/// Returns whether a script is for private use: Qaaa to Qabx.
 fn is_private_script(subtag: &str) -> bool {
     let mut letters = subtag.bytes().map(|byte| byte.to_ascii_lowercase());
     let mut next = || letters.next().unwrap_or_default();
@@ -88,7 +88,7 @@ fn is_private_script(subtag: &str) -> bool {
     start == [b'q', b'a'] && (third == b'a' || (third == b'b' && last <= b'x'))
 }
 
-/// Returns whether a region is one for private use: QM to QZ, XA to XZ.
+/// Returns whether a region is for private use: QM to QZ, XA to XZ.
 fn is_private_region(subtag: &str) -> bool {
     let mut letters = subtag.bytes().map(|byte| byte.to_ascii_lowercase());
     match (letters.next(), letters.next()) {

@@ -1,8 +1,8 @@
-//! One text form each, checked once: the primitive types of FHIR STU3.
+//! Primitive types of FHIR STU3, checked once on construction.
 //!
-//! Each type is made from a text by one check (`new`, `FromStr`, `TryFrom`, or [`Scalar::from_text`]) and keeps that
-//! text verbatim, so that what was read is what is written. Equality is equality of the text; comparison of what the
-//! text means has its own methods, such as [`Decimal::numeric_cmp`] and [`DateTime::partial_cmp_time`].
+//! Each type is created from text by one check (`new`, `FromStr`, `TryFrom`, or [`Scalar::from_text`]) and keeps that
+//! text verbatim, so that it is written as it was read. Equality is equality of the text; values are compared by
+//! methods such as [`Decimal::numeric_cmp`] and [`DateTime::partial_cmp_time`].
 //!
 //! | FHIR | here | JSON |
 //! | --- | --- | --- |
@@ -30,7 +30,7 @@
 
 /// Declares a newtype over a checked text: its construction, its conversions, its `Scalar` and its serde form.
 ///
-/// The check is a `fn(&str) -> Result<(), &'static str>` whose error says what is wanted.
+/// The check is a `fn(&str) -> Result<(), &'static str>` whose error is the expected format.
 macro_rules! text_form {
     ($(#[$meta:meta])* $name:ident, $type:literal, $token:ident, $check:path) => {
         $(#[$meta])*
@@ -50,7 +50,7 @@ macro_rules! text_form {
                 }
             }
 
-            /// Returns the text as it was given.
+            /// Returns the text as given.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 self.0.as_str()
@@ -162,7 +162,7 @@ mod tests {
     use crate::element::Scalar;
     use proptest::prelude::*;
 
-    /// Reads `text` as `T`; where that succeeds, both ways of writing must give the text back.
+    /// Parses `text` as `T`; if that succeeds, both ways of writing must return the text.
     fn survives<T: Scalar>(text: &str) -> Result<(), TestCaseError> {
         if let Ok(value) = T::from_text(text) {
             let mut written = String::new();
@@ -173,7 +173,7 @@ mod tests {
         Ok(())
     }
 
-    /// Texts that are close to some primitive, so that the checks are entered deeply.
+    /// Texts close to primitives, so that the checks are entered deeply.
     fn near_texts() -> impl Strategy<Value = String> {
         prop_oneof![
             ".*",
@@ -226,7 +226,7 @@ mod tests {
     }
 }
 
-/// A required value that is not there yet, to be read into; it is never written.
+/// Creates a placeholder for a required value that is not read yet; it is never written.
 macro_rules! blank {
     ($($name:ident),*) => { $(
         impl $name {

@@ -4,7 +4,7 @@ use super::Instant;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use time::OffsetDateTime;
 
-/// What a moment before the year 1 is written as: in a record it only says that a time has come.
+/// Text of a time before the year 1: in a record it only means that the time has passed.
 const EARLIEST: &str = "0001-01-01T00:00:00Z";
 
 pub(crate) fn serialize<S: Serializer>(moment: &OffsetDateTime, to: S) -> Result<S::Ok, S::Error> {
@@ -19,7 +19,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<OffsetDa
     text.to_offset_date_time().ok_or_else(|| D::Error::custom("the moment lies in the year 10000"))
 }
 
-/// The same for a moment that may be missing.
+/// Serde form of an optional time.
 pub(crate) mod optional {
     use super::{Deserialize, Deserializer, OffsetDateTime, Serialize, Serializer};
 

@@ -1,6 +1,6 @@
 //! `string`, `markdown` and `xhtml`: text for people.
 
-/// The longest string in characters (FHIR 3.0.2, datatypes, string).
+/// Maximum length of a string in characters (FHIR 3.0.2, datatypes, string).
 const LONGEST: usize = 1_048_576;
 
 fn check_string(text: &str) -> Result<(), &'static str> {
@@ -16,7 +16,7 @@ fn check_string(text: &str) -> Result<(), &'static str> {
 const NO_DIV: &str = "wants one div element, from its `<div` to its `</div>`, and nothing around it";
 const NO_NAMESPACE: &str = "wants a div element in the xhtml namespace, xmlns=\"http://www.w3.org/1999/xhtml\"";
 
-/// Returns the prefix that the name of an element begins with, with its colon, and what follows. There need not be one.
+/// Splits an element name after its optional namespace prefix and colon.
 fn root_prefix(text: &str) -> Option<(&str, &str)> {
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     match text.find(|c| !is_name(c)).map(|end| (end, text.as_bytes().get(end))) {
@@ -25,7 +25,7 @@ fn root_prefix(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// Checks the root: one `div` in the namespace of XHTML.
+/// Checks the root: one `div` in the XHTML namespace.
 fn check_xhtml(text: &str) -> Result<(), &'static str> {
     const USUAL: &str = "<div xmlns=\"http://www.w3.org/1999/xhtml\"";
     if text.strip_prefix(USUAL).is_some_and(|rest| rest.starts_with(['>', ' '])) && text.ends_with("</div>") {
@@ -57,10 +57,10 @@ fn check_xhtml(text: &str) -> Result<(), &'static str> {
 }
 
 text_form! {
-    /// FHIR `string`: text of one character to one mebi of them.
+    /// FHIR `string`: text of 1 to 1,048,576 characters.
     ///
-    /// White space counts, also at the ends. Control characters other than tab, carriage return and line feed "should
-    /// not" occur, which is no ground for refusing them here. Source: FHIR 3.0.2, datatypes, string.
+    /// White space is significant, also at the ends. Control characters other than tab, carriage return and line feed
+    /// "should not" occur, which is no reason to refuse them here. Source: FHIR 3.0.2, datatypes, string.
     ///
     /// ```
     /// use fhir_devices::primitive::Text;
@@ -90,8 +90,8 @@ text_form! {
 text_form! {
     /// FHIR `xhtml`: the `div` of a narrative, as text.
     ///
-    /// Only its root is checked here, one `div` in the namespace of XHTML; which elements and attributes it may have
-    /// is said by the rules txt-1 and txt-2 of the narrative. Source: FHIR 3.0.2, narrative.
+    /// Only the root is checked here: one `div` in the XHTML namespace. The rules txt-1 and txt-2 of the narrative
+    /// define the allowed elements and attributes. Source: FHIR 3.0.2, narrative.
     ///
     /// ```
     /// use fhir_devices::primitive::Xhtml;

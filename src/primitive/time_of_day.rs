@@ -34,7 +34,7 @@ text_form! {
 
 impl Time {
     fn clock(&self) -> Clock<'_> {
-        // Checked on construction, so that the default is never taken.
+        // The text was checked on construction, so that the default is never used.
         read(self.as_str()).unwrap_or_default()
     }
 
@@ -47,7 +47,7 @@ impl Time {
     /// Returns the time to the nanosecond; further digits are cut off.
     #[must_use]
     pub fn to_time(&self) -> time::Time {
-        // The check keeps every part in its range, so that the default is never taken.
+        // The check keeps every part in its range, so that the default is never used.
         self.clock().to_time().unwrap_or(time::Time::MIDNIGHT)
     }
 }

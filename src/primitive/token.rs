@@ -1,4 +1,4 @@
-//! `code` and `id`: short tokens for machines.
+//! `code` and `id`: short machine-readable tokens.
 
 fn check_code(text: &str) -> Result<(), &'static str> {
     const WANTED: &str = "wants words parted by single spaces, with none around them and no other white space";
@@ -16,7 +16,7 @@ fn check_code(text: &str) -> Result<(), &'static str> {
     if after_space || (!ascii && text.contains(other_white)) { Err(WANTED) } else { Ok(()) }
 }
 
-/// Returns whether a text is an id: 1 to 64 letters and digits of ASCII, `-` and `.`.
+/// Returns whether a text is an id: 1 to 64 ASCII letters and digits, `-` and `.`.
 pub(crate) fn is_id(text: &str) -> bool {
     let allowed = text
         .bytes()
@@ -31,9 +31,9 @@ fn check_id(text: &str) -> Result<(), &'static str> {
 text_form! {
     /// FHIR `code`: a token from a set defined elsewhere, `[^\s]+([\s]?[^\s]+)*`.
     ///
-    /// Single spaces inside are allowed, none at the ends, no two in a row and no other white space: the published expression
-    /// lets a tab pass, the definition ("no whitespace other than single spaces in the contents") does not. Sets that FHIR closes are enums of
-    /// their own. Source: FHIR 3.0.2, datatypes, code.
+    /// Single spaces inside are allowed, but none at the ends, no two in a row and no other white space: the published
+    /// expression accepts a tab, the definition ("no whitespace other than single spaces in the contents") does not.
+    /// Codes of required bindings are enums of their own. Source: FHIR 3.0.2, datatypes, code.
     ///
     /// ```
     /// use fhir_devices::primitive::Code;
@@ -47,7 +47,7 @@ text_form! {
 }
 
 text_form! {
-    /// FHIR `id`: the name of a resource on its server, `[A-Za-z0-9\-\.]{1,64}`.
+    /// FHIR `id`: the logical id of a resource on its server, `[A-Za-z0-9\-\.]{1,64}`.
     ///
     /// Upper and lower case differ. Source: FHIR 3.0.2, datatypes, id.
     ///

@@ -1,8 +1,8 @@
-//! `uri`, and its two kinds `oid` and `uuid`.
+//! `uri`, and its specialisations `oid` and `uuid`.
 
 use url::Url;
 
-/// Returns whether a byte below 128 may stand in a uri. `|` is no character of RFC 3986, but occurs in searches and
+/// Returns whether an ASCII byte is allowed in a uri. `|` is not allowed by RFC 3986, but occurs in searches and
 /// canonical references of published documents.
 fn is_allowed(byte: u8) -> bool {
     let refused = (byte == b'"')
@@ -16,7 +16,7 @@ fn is_allowed(byte: u8) -> bool {
     (byte > b' ') & (byte <= b'~') & !refused
 }
 
-/// Returns whether `rest`, the bytes after a `%`, begin with two hexadecimal digits.
+/// Returns whether `rest`, the bytes after a `%`, starts with two hexadecimal digits.
 fn is_escape(rest: &[u8]) -> bool {
     matches!(rest, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
@@ -25,8 +25,8 @@ fn check_uri(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("wants at least one character");
     }
-    // What stands before a colon in the first part of a path is a scheme, or the text is no reference (RFC 3986, section 4.2).
-    // Almost every uri has one of these.
+    // A colon in the first path segment must end a scheme (RFC 3986, section 4.2). Fast path: almost every uri has one
+    // of these.
     if !is_http(text) {
         let bytes = text.as_bytes();
         let end = bytes.iter().position(|byte| matches!(byte, b':' | b'/' | b'?' | b'#'));
@@ -35,8 +35,8 @@ fn check_uri(text: &str) -> Result<(), &'static str> {
             return Err("wants a scheme before the first colon: a letter, and letters, digits, `+`, `-` and `.`");
         }
     }
-    // Almost every uri ends here; the rest looks at escapes and at characters beyond ASCII. A fold has no early end,
-    // so that many bytes are checked at once.
+    // Fast path: almost every uri ends here; the rest checks escapes and non-ASCII characters. A fold without early
+    // exit is vectorised.
     if text.bytes().fold(true, |plain, byte| plain & is_allowed(byte) & (byte != b'%')) {
         return Ok(());
     }
@@ -82,7 +82,7 @@ fn check_uuid(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Why a uri that names the namespace of UUIDs or of OIDs is none.
+/// Returns the fault of a URN in the namespace of UUIDs or OIDs; `None` for any other uri.
 pub(crate) fn urn_fault(text: &str) -> Option<&'static str> {
     let checked = match text.get(..8)? {
         "urn:uuid" => check_uuid(text),
@@ -92,10 +92,10 @@ pub(crate) fn urn_fault(text: &str) -> Option<&'static str> {
     checked.err()
 }
 
-/// Returns whether a uri has a bracket where RFC 3986 has none: brackets are for the address of a host alone.
+/// Returns whether a uri has a bracket outside an IP literal of the host, which RFC 3986 forbids.
 #[inline]
 pub(crate) fn has_loose_bracket(text: &str) -> bool {
-    // Hardly any uri has one; a fold has no early end, so that many bytes are judged at once.
+    // Fast path: hardly any uri has a bracket; a fold without early exit is vectorised.
     text.bytes().fold(false, |found, byte| found | (byte == b'[') | (byte == b']')) && is_bracket_loose(text)
 }
 
@@ -110,13 +110,13 @@ fn is_bracket_loose(text: &str) -> bool {
     before.contains(is_bracket) || after.contains(is_bracket) || (host.contains(is_bracket) && !in_host)
 }
 
-/// Returns whether the text begins with the scheme of the web, as nearly every uri does.
+/// Returns whether the text starts with `http:` or `https:`, as nearly every uri does.
 #[inline]
 fn is_http(text: &str) -> bool {
     text.starts_with("http:") || text.starts_with("https:")
 }
 
-/// Returns whether the text begins with a scheme.
+/// Returns whether the text starts with a scheme.
 pub(crate) fn is_absolute(text: &str) -> bool {
     if is_http(text) {
         return true;
@@ -134,8 +134,9 @@ fn is_scheme(text: &[u8]) -> bool {
 text_form! {
     /// FHIR `uri`: a reference by RFC 3986, absolute or relative, compared character by character.
     ///
-    /// There is no published expression. Refused are the empty text, white space, control characters, the characters
-    /// `"<>\^{}` and backtick, a `%` without two hexadecimal digits, and a first part with a colon that is no scheme; characters beyond ASCII and `|` pass.
+    /// There is no published expression. Refused are empty text, white space, control characters, the characters
+    /// `"<>\^{}` and backtick, a `%` without two hexadecimal digits, and a first segment with a colon that does not end
+    /// a scheme; non-ASCII characters and `|` are allowed.
     /// Source: FHIR 3.0.2, datatypes, uri.
     ///
     /// ```
@@ -181,16 +182,16 @@ text_form! {
 }
 
 impl Uri {
-    /// Returns the uri as a parsed URL.
+    /// Parses the uri as a URL.
     ///
     /// # Errors
-    /// [`url::ParseError`] when the uri is relative, or is no URL for another reason.
+    /// [`url::ParseError`] when the uri is relative or otherwise not a URL.
     pub fn to_url(&self) -> Result<Url, url::ParseError> {
         Url::parse(self.as_str())
     }
 }
 
-/// Takes the text of the URL over; what a URL may hold but a uri may not is percent-encoded.
+/// Converts a URL; characters that a URL allows but a uri does not are percent-encoded.
 impl From<&Url> for Uri {
     fn from(url: &Url) -> Self {
         let text = url.as_str();
