@@ -2,12 +2,12 @@
 
 use std::error::Error;
 
-/// Returns an error and its causes, from the outermost.
+/// Returns an error and its causes, outermost first.
 pub(crate) fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&link| link.source())
 }
 
-/// Returns an error with its causes on one line, for the operator.
+/// Formats an error with its causes on one line.
 pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     for link in chain(error) {

@@ -1,4 +1,4 @@
-//! Forms of HTTP headers that both sides of a connection need.
+//! HTTP header formats for clients and servers.
 
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -7,7 +7,7 @@ use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
-/// Returns a moment as HTTP writes it.
+/// Formats a time as an HTTP date.
 ///
 /// ```
 /// use time::macros::datetime;
@@ -19,12 +19,12 @@ pub fn http_date(moment: OffsetDateTime) -> String {
     moment.to_offset(UtcOffset::UTC).format(HTTP_DATE).unwrap_or_default()
 }
 
-/// Reads a moment as HTTP writes it.
+/// Parses an HTTP date.
 pub(crate) fn read_http_date(text: &str) -> Option<OffsetDateTime> {
     PrimitiveDateTime::parse(text, HTTP_DATE).ok().map(PrimitiveDateTime::assume_utc)
 }
 
-/// Returns whether the value of an `If-None-Match` names the tag, or any by `*`. Tags are compared weakly.
+/// Returns whether the value of an `If-None-Match` header contains the tag or `*`. Tags are compared weakly.
 pub(crate) fn names_tag(value: &str, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     value.split(',').any(|one| one.trim() == "*" || opaque(one) == opaque(tag))

@@ -1,6 +1,6 @@
-//! Text that does not have its format.
+//! Error for text in a wrong format.
 
-/// The error for text that is not a valid tenant, key, version, digest or page token.
+/// Error for text that is not a valid tenant, key, version, digest or page token.
 ///
 /// ```
 /// use fhir_devices::store::Tenant;
@@ -10,11 +10,11 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{found}` is not {wanted}: {reason}")]
 pub struct InvalidText {
-    /// What was wanted, with its article.
+    /// Expected kind of text, with its article.
     pub wanted: &'static str,
-    /// The text that was found, cut to its first 64 characters.
+    /// Text found, cut to its first 64 characters.
     pub found: String,
-    /// The reason.
+    /// Violated condition.
     pub reason: &'static str,
 }
 

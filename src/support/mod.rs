@@ -1,4 +1,4 @@
-//! Helpers that several modules share. It depends on no other module.
+//! Helpers that several modules share. This module depends on no other.
 
 mod cause;
 mod http;

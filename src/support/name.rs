@@ -1,6 +1,6 @@
-//! Closed sets whose members are written by name.
+//! Enums whose members are written by name.
 
-/// A name that is not in its set, or was added by a later version of this crate.
+/// Error for a name that is not in its set, or was added by a later version of this crate.
 ///
 /// ```
 /// use fhir_devices::audit::UploadFailure;
@@ -11,7 +11,7 @@
 #[non_exhaustive]
 pub struct UnknownName;
 
-/// An enum without fields, its names, and both ways between them.
+/// Declares an enum without fields, the names of its members, and both conversions.
 macro_rules! names {
     ($(#[$meta:meta])* $Name:ident { $($(#[$doc:meta])* $Member:ident = $name:literal,)+ }) => {
         $(#[$meta])*
@@ -28,7 +28,7 @@ macro_rules! names {
             /// Every member.
             pub const ALL: &'static [Self] = &[$(Self::$Member),+];
 
-            /// Returns the name, as it is kept in records.
+            /// Returns the name in records.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {

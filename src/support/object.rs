@@ -1,9 +1,9 @@
-//! Bodies of requests that are JSON objects.
+//! Request bodies that are JSON objects.
 
 use serde::de::{DeserializeOwned, Error, Unexpected};
 
-/// Reads a body that must be one JSON object. What serde derives for a struct also takes an array, whose items it reads by
-/// their position; nobody who sends one means that.
+/// Parses a body that must be one JSON object. A struct derived by serde would also accept an array, by position, which
+/// no client intends.
 pub(crate) fn read_object<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
     match body.trim_ascii_start().first() {
         Some(b'[') => Err(serde_json::Error::invalid_type(Unexpected::Seq, &"an object")),

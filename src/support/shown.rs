@@ -1,11 +1,11 @@
-//! Displaying bytes.
+//! Debug output of bytes.
 
 use std::fmt;
 
-/// How many bytes of a text are shown.
+/// Maximum number of bytes shown.
 const MOST: usize = 1_000;
 
-/// Shows bytes by `Debug`: UTF-8, such as JSON, as the text that it is, and anything else escaped; cut where it is long.
+/// Formats bytes by `Debug`: UTF-8, such as JSON, as text, and other bytes escaped; truncated where long.
 pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Debug for Shown<'_> {
@@ -14,7 +14,7 @@ impl fmt::Debug for Shown<'_> {
             Some((shown, cut)) => (shown, cut.len()),
             None => (self.0, 0),
         };
-        // A character may be cut in two.
+        // The limit may cut through a character.
         let text = shown.utf8_chunks().next().map_or("", |chunk| chunk.valid());
         let whole = text.len() + if cut > 0 { 3 } else { 0 } >= shown.len();
         match whole && !text.chars().any(char::is_control) {

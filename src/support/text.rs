@@ -1,12 +1,12 @@
-//! Texts cut at a limit, and strings within JSON.
+//! Truncation of texts, and the length of JSON strings.
 
-/// Returns the beginning of a text: at most `limit` bytes, fewer where a character would be torn.
+/// Returns the beginning of a text: at most `limit` bytes, cut between characters.
 pub(crate) fn truncated(text: &str, limit: usize) -> &str {
     let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
     text.get(..end).unwrap_or(text)
 }
 
-/// Returns the length of the string of JSON that `text` begins with, quotes included.
+/// Returns the length of the JSON string at the start of `text`, quotes included.
 pub(crate) fn json_string_length(text: &str) -> usize {
     let mut escaped = false;
     for (index, byte) in text.bytes().enumerate().skip(1) {

@@ -1,9 +1,9 @@
-//! TLS connections: crypto provider and trusted roots. Nothing here is set for the process.
+//! TLS connections: crypto provider and trusted roots. Nothing is set for the whole process.
 
 use rustls::crypto::CryptoProvider;
 use std::sync::Arc;
 
-/// The provider that is given, else the one that the program set for its process, else that of the feature `ring`.
+/// Returns the given provider, else the one installed for the process, else that of the feature `ring`.
 pub(crate) fn crypto_provider(given: Option<&Arc<CryptoProvider>>) -> Result<Arc<CryptoProvider>, NoCryptoProvider> {
     if let Some(given) = given {
         return Ok(Arc::clone(given));
@@ -17,7 +17,7 @@ pub(crate) fn crypto_provider(given: Option<&Arc<CryptoProvider>>) -> Result<Arc
     Err(NoCryptoProvider)
 }
 
-/// TLS has no provider of cryptography.
+/// No crypto provider is available for TLS.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("TLS has no provider of cryptography, wanted the feature `ring`, or one that the program gives")]
 pub(crate) struct NoCryptoProvider;
@@ -32,10 +32,10 @@ mod client {
     use rustls_platform_verifier::BuilderVerifierExt as _;
     use std::sync::Arc;
 
-    /// The certificates and the key that a client shows.
+    /// Client certificate chain and its key.
     pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-    /// Returns a client that speaks HTTP/1.1. It trusts `roots` alone, or, with none, what the machine trusts.
+    /// Creates a client configuration for HTTP/1.1. It trusts only `roots`, or, without any, the roots of the platform.
     pub(crate) fn client_config(
         given: Option<&Arc<CryptoProvider>>,
         roots: &[CertificateDer<'static>],

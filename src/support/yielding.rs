@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// Is ready at the second poll, so that the executor runs other tasks between: a store in memory never makes it wait.
+/// Becomes ready at the second poll, so that the executor can run other tasks: an in-memory store never waits.
 pub(crate) async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {
