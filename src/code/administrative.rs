@@ -1,19 +1,19 @@
-//! Codes of the datatypes that name, locate and count.
+//! Codes of datatypes such as Identifier, ContactPoint, HumanName, Address and Quantity.
 
 codes! {
-    /// What an identifier is for: `Identifier.use`.
+    /// Purpose of an identifier: `Identifier.use`.
     IdentifierUse = "http://hl7.org/fhir/ValueSet/identifier-use" {
-        /// The one to use and to show by default.
+        /// The identifier to use and show by default.
         Usual = "usual",
-        /// The one that an authority vouches for most.
+        /// The most trusted identifier.
         Official = "official",
-        /// Given for a time only.
+        /// A temporary identifier.
         Temp = "temp",
-        /// Given where it has a meaning, but not for telling things apart elsewhere.
+        /// Valid in a relative context only; another context may assign it to another object.
         Secondary = "secondary",
     }
 
-    /// By what means a contact is made: `ContactPoint.system`.
+    /// Communication system of a contact point: `ContactPoint.system`.
     ContactPointSystem = "http://hl7.org/fhir/ValueSet/contact-point-system" {
         /// A telephone, for speech.
         Phone = "phone",
@@ -27,37 +27,37 @@ codes! {
         Url = "url",
         /// Short messages to a telephone.
         Sms = "sms",
-        /// A means that the other codes do not name.
+        /// Any other means of communication.
         Other = "other",
     }
 
-    /// In which role a contact is reached: `ContactPoint.use`.
+    /// Purpose of a contact point: `ContactPoint.use`.
     ContactPointUse = "http://hl7.org/fhir/ValueSet/contact-point-use" {
         /// At home.
         Home = "home",
         /// At work, and the first choice for business.
         Work = "work",
-        /// For a time only.
+        /// Temporary.
         Temp = "temp",
-        /// No longer, or never rightly, in use.
+        /// No longer in use, or never correct.
         Old = "old",
         /// Carried by the person.
         Mobile = "mobile",
     }
 
-    /// How a narrative relates to the data beside it: `Narrative.status`.
+    /// Relation of a narrative to the structured data: `Narrative.status`.
     NarrativeStatus = "http://hl7.org/fhir/ValueSet/narrative-status" {
-        /// Made from the core elements alone.
+        /// Generated from the core elements only.
         Generated = "generated",
-        /// Made from the core elements and the extensions.
+        /// Generated from the core elements and the extensions.
         Extensions = "extensions",
-        /// Says something that the data do not say.
+        /// Contains information that the structured data lack.
         Additional = "additional",
-        /// Says nothing of use.
+        /// Contains no useful information.
         Empty = "empty",
     }
 
-    /// How a stated value bounds the actual one: `Quantity.comparator`.
+    /// Relation of the actual value to the stated one: `Quantity.comparator`.
     QuantityComparator = "http://hl7.org/fhir/ValueSet/quantity-comparator" {
         /// The actual value is less.
         LessThan = "<",
@@ -69,37 +69,37 @@ codes! {
         GreaterThan = ">",
     }
 
-    /// What a name of a person is for: `HumanName.use`.
+    /// Purpose of a person's name: `HumanName.use`.
     NameUse = "http://hl7.org/fhir/ValueSet/name-use" {
-        /// The one by which the person goes.
+        /// The name that the person uses.
         Usual = "usual",
-        /// The one that the authorities have registered.
+        /// The officially registered name.
         Official = "official",
-        /// Given for a time only.
+        /// A temporary name.
         Temp = "temp",
-        /// An informal one.
+        /// An informal name.
         Nickname = "nickname",
-        /// One that hides who the person is.
+        /// An anonymous name or pseudonym.
         Anonymous = "anonymous",
-        /// No longer in use, or never right.
+        /// No longer in use, or never correct.
         Old = "old",
-        /// The one from before a marriage.
+        /// A name from before a marriage.
         Maiden = "maiden",
     }
 
-    /// What an address is for: `Address.use`.
+    /// Purpose of an address: `Address.use`.
     AddressUse = "http://hl7.org/fhir/ValueSet/address-use" {
         /// A home.
         Home = "home",
         /// A place of work, and the first choice for business.
         Work = "work",
-        /// For a time only.
+        /// Temporary.
         Temp = "temp",
-        /// No longer in use, or never right.
+        /// No longer in use, or never correct.
         Old = "old",
     }
 
-    /// Whether an address takes letters or visitors: `Address.type`.
+    /// Kind of an address, for mail or visits: `Address.type`.
     AddressType = "http://hl7.org/fhir/ValueSet/address-type" {
         /// For post.
         Postal = "postal",

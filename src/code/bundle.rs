@@ -1,13 +1,13 @@
 //! Codes of Bundle.
 
 codes! {
-    /// What a bundle is for: `Bundle.type`.
+    /// Purpose of a Bundle: `Bundle.type`.
     BundleType = "http://hl7.org/fhir/ValueSet/bundle-type" {
         /// A document, whose first entry is a Composition.
         Document = "document",
         /// A message, whose first entry is a MessageHeader.
         Message = "message",
-        /// Requests of which a server carries out all or none.
+        /// Requests that a server carries out all or none.
         Transaction = "transaction",
         /// The answer to a transaction.
         TransactionResponse = "transaction-response",
@@ -17,13 +17,13 @@ codes! {
         BatchResponse = "batch-response",
         /// Versions of resources, newest first.
         History = "history",
-        /// What a search found.
+        /// Results of a search.
         Searchset = "searchset",
-        /// Resources put together, with no more said.
+        /// Resources collected for any other purpose.
         Collection = "collection",
     }
 
-    /// Why an entry is in the result of a search: `Bundle.entry.search.mode`.
+    /// Reason for an entry in a search result: `Bundle.entry.search.mode`.
     SearchEntryMode = "http://hl7.org/fhir/ValueSet/search-entry-mode" {
         /// The resource meets the criteria.
         Match = "match",
@@ -33,7 +33,7 @@ codes! {
         Outcome = "outcome",
     }
 
-    /// What an entry asks a server to do: `Bundle.entry.request.method`.
+    /// HTTP method of a request entry: `Bundle.entry.request.method`.
     HttpVerb = "http://hl7.org/fhir/ValueSet/http-verb" {
         /// Read.
         Get = "GET",

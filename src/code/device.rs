@@ -1,37 +1,37 @@
 //! Codes of Device and DeviceComponent.
 
 codes! {
-    /// Whether a device is available: `Device.status`.
+    /// Availability of a device: `Device.status`.
     DeviceStatus = "http://hl7.org/fhir/ValueSet/device-status" {
         /// The device can be used.
         Active = "active",
         /// The device is no longer in use.
         Inactive = "inactive",
-        /// The record was made by mistake and is void.
+        /// The record was entered in error.
         EnteredInError = "entered-in-error",
         /// Whether the device can be used is not known.
         Unknown = "unknown",
     }
 
-    /// How a device identifier came into the record: `Device.udi.entryType`.
+    /// Source of a device identifier: `Device.udi.entryType`.
     UdiEntryType = "http://hl7.org/fhir/ValueSet/udi-entry-type" {
-        /// Scanned from a bar code, of one or two dimensions.
+        /// Scanned from a one- or two-dimensional barcode.
         Barcode = "barcode",
-        /// Read from a radio tag.
+        /// Read from an RFID tag.
         Rfid = "rfid",
         /// Typed in from the label.
         Manual = "manual",
-        /// Taken from the card that came with an implant.
+        /// Read from the card of an implant.
         Card = "card",
         /// Reported by the patient or someone close to them.
         SelfReported = "self-reported",
-        /// The way is not known.
+        /// The source is not known.
         Unknown = "unknown",
     }
 
-    /// By what effect a component measures: `DeviceComponent.measurementPrinciple`.
+    /// Physical principle of a measurement: `DeviceComponent.measurementPrinciple`.
     MeasurementPrinciple = "http://hl7.org/fhir/ValueSet/measurement-principle" {
-        /// An effect that is not in this list.
+        /// A principle that is not in this list.
         Other = "other",
         /// A chemical reaction.
         Chemical = "chemical",

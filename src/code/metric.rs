@@ -1,19 +1,19 @@
 //! Codes of DeviceMetric.
 
 codes! {
-    /// Whether a metric is being produced: `DeviceMetric.operationalStatus`.
+    /// Operational status of a metric: `DeviceMetric.operationalStatus`.
     MetricOperationalStatus = "http://hl7.org/fhir/ValueSet/metric-operational-status" {
-        /// The metric works and gives values.
+        /// The metric is operating and generates values.
         On = "on",
-        /// The metric does not work.
+        /// The metric is not operating.
         Off = "off",
-        /// The metric is ready and gives no values.
+        /// The metric is operating, but generates no values.
         Standby = "standby",
-        /// The record was made by mistake and is void.
+        /// The record was entered in error.
         EnteredInError = "entered-in-error",
     }
 
-    /// The colour in which a metric is shown: `DeviceMetric.color`.
+    /// Display colour of a metric: `DeviceMetric.color`.
     MetricColor = "http://hl7.org/fhir/ValueSet/metric-color" {
         /// Black.
         Black = "black",
@@ -33,7 +33,7 @@ codes! {
         White = "white",
     }
 
-    /// Where the values of a metric come from: `DeviceMetric.category`.
+    /// Origin of the values of a metric: `DeviceMetric.category`.
     MetricCategory = "http://hl7.org/fhir/ValueSet/metric-category" {
         /// Measured on the patient or the surroundings.
         Measurement = "measurement",
@@ -45,7 +45,7 @@ codes! {
         Unspecified = "unspecified",
     }
 
-    /// What a calibration corrects: `DeviceMetric.calibration.type`.
+    /// Type of a calibration: `DeviceMetric.calibration.type`.
     MetricCalibrationType = "http://hl7.org/fhir/ValueSet/metric-calibration-type" {
         /// Not stated.
         Unspecified = "unspecified",
@@ -53,15 +53,15 @@ codes! {
         Offset = "offset",
         /// The slope.
         Gain = "gain",
-        /// Zero point and slope, by two reference values.
+        /// Offset and gain, by two reference values.
         TwoPoint = "two-point",
     }
 
-    /// How a calibration stands: `DeviceMetric.calibration.state`.
+    /// State of a calibration: `DeviceMetric.calibration.state`.
     MetricCalibrationState = "http://hl7.org/fhir/ValueSet/metric-calibration-state" {
         /// Not calibrated.
         NotCalibrated = "not-calibrated",
-        /// Calibration is due again.
+        /// Calibration is required again.
         CalibrationRequired = "calibration-required",
         /// Calibrated, and still valid.
         Calibrated = "calibrated",

@@ -1,7 +1,7 @@
 //! Value sets of required bindings as enums.
 //!
-//! A code outside the set is refused when it is read, and cannot be said in Rust. Value sets that FHIR leaves open
-//! (extensible, preferred, example) are no enums: their codes are [`Code`](crate::primitive::Code) or
+//! A code outside the set is refused when it is read, and cannot be constructed in Rust. Value sets with an extensible,
+//! preferred or example binding are not enums: their codes are [`Code`](crate::primitive::Code) or
 //! [`Coding`](https://hl7.org/fhir/STU3/datatypes.html#Coding).
 //!
 //! ```
@@ -14,7 +14,7 @@
 //! # Ok::<(), fhir_devices::element::Malformed>(())
 //! ```
 
-/// Declares an enum for each closed value set: its URL, and a doc, a name and a code for each member.
+/// Declares an enum for each value set of a required binding: its URL, and for each code a doc, a name and the code.
 macro_rules! codes {
     ($(
         $(#[$meta:meta])*
@@ -47,7 +47,7 @@ macro_rules! codes {
                 /// All codes, in the order of the value set.
                 pub const ALL: &'static [Self] = &[Self::$first, $(Self::$variant,)*];
 
-                /// Returns the code as it is written.
+                /// Returns the code.
                 #[must_use]
                 pub const fn as_str(self) -> &'static str {
                     match self {

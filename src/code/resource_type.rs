@@ -1,6 +1,6 @@
-//! The names of the resource types.
+//! Names of the resource types.
 
-/// The resource types of FHIR 3.0.2, sorted; the abstract `Resource` and `DomainResource` are not among them.
+/// Resource types of FHIR 3.0.2, sorted, without the abstract `Resource` and `DomainResource`.
 ///
 /// ```
 /// assert!(fhir_devices::code::RESOURCE_TYPES.contains(&"DeviceComponent"));
@@ -125,7 +125,7 @@ pub const RESOURCE_TYPES: &[&str] = &[
     "VisionPrescription",
 ];
 
-/// Returns whether STU3 has a resource type of this name; upper and lower case differ.
+/// Returns whether STU3 has a resource type of this name, compared exactly.
 ///
 /// ```
 /// use fhir_devices::code::is_resource_type;
@@ -135,7 +135,7 @@ pub const RESOURCE_TYPES: &[&str] = &[
 /// ```
 #[must_use]
 pub fn is_resource_type(name: &str) -> bool {
-    // References are mostly to these, and a tree has two for each of its nodes.
+    // Fast path: most references are to these types.
     matches!(name, "Device" | "DeviceComponent") || RESOURCE_TYPES.binary_search(&name).is_ok()
 }
 

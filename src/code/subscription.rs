@@ -1,29 +1,29 @@
 //! Codes of subscriptions.
 
 codes! {
-    /// How far a subscription has come: `Subscription.status`.
+    /// State of a subscription: `Subscription.status`.
     SubscriptionStatus = "http://hl7.org/fhir/ValueSet/subscription-status" {
-        /// The client asked for it, and the server has not set it up yet.
+        /// Requested by the client, and not set up by the server yet.
         Requested = "requested",
         /// Notifications are sent.
         Active = "active",
-        /// The last notification could not be sent, and is tried again.
+        /// The last notification failed, and is tried again.
         Error = "error",
-        /// No notifications are sent any more.
+        /// No more notifications are sent.
         Off = "off",
     }
 
-    /// By what means notifications are sent: `Subscription.channel.type`.
+    /// Channel of the notifications: `Subscription.channel.type`.
     SubscriptionChannelType = "http://hl7.org/fhir/ValueSet/subscription-channel-type" {
-        /// An HTTP request to an address.
+        /// An HTTP request to a URL.
         RestHook = "rest-hook",
         /// A message over a WebSocket that the client opened.
         Websocket = "websocket",
-        /// Electronic mail.
+        /// E-mail.
         Email = "email",
-        /// A short message to a telephone.
+        /// An SMS to a telephone.
         Sms = "sms",
-        /// A FHIR message to an address.
+        /// A FHIR message to a URL.
         Message = "message",
     }
 }

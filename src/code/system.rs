@@ -1,22 +1,23 @@
-//! The codes of the code systems that HL7 publishes whole with STU3: its own, and its tables of v2 and v3.
+//! Codes of the code systems that HL7 publishes completely with STU3: its own, and its v2 and v3 tables.
 //!
-//! `systems.txt` has one system a line, sorted by the bytes of its name: the part of its address after the base of FHIR, and
-//! its codes, each between two bars. Tables that users may extend by a pattern, or that are published with gaps, are left out.
+//! `systems.txt` has one system a line, sorted by the bytes of its name: the part of its URL after FHIR's base URL, and
+//! its codes, each between two bars. Tables that users may extend by a pattern, or that are published with gaps, are
+//! left out.
 
 use std::sync::LazyLock;
 
 const TABLE: &str = include_str!("systems.txt");
 
-/// The systems with their codes, in the order of the table.
+/// Systems with their codes, in the order of the table.
 static SYSTEMS: LazyLock<Vec<(&str, &str)>> =
     LazyLock::new(|| TABLE.lines().filter_map(|line| line.split_once('|')).collect());
 
 const BASE: &str = "http://hl7.org/fhir/";
 
-/// The one whole code system of the tables that has an address of another owner.
+/// The only complete code system in the table with a URL of another owner.
 const SIGNATURE_TYPES: &str = "urn:iso-astm:E1762-95:2013";
 
-/// Returns whether the code system has the code; `None` where its codes are not at hand.
+/// Returns whether the code system has the code; `None` for a system without a table here.
 pub(crate) fn has_code(system: &str, code: &str) -> Option<bool> {
     let name = match system.strip_prefix(BASE) {
         Some(name) => name,
@@ -26,7 +27,7 @@ pub(crate) fn has_code(system: &str, code: &str) -> Option<bool> {
     let codes = codes(name)?;
     let mut known = codes.split('|');
     Some(if name.starts_with("v2/") {
-        // The tables of v2 make no difference of case; `NNxxx` is the national number of a country.
+        // The v2 tables ignore case; `NNxxx` is the national number of a country.
         known.any(|one| one.eq_ignore_ascii_case(code)) || name == "v2/0203" && is_national_number(code)
     } else {
         known.any(|one| one == code)
@@ -38,7 +39,7 @@ fn is_national_number(code: &str) -> bool {
     country.len() == 3 && country.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
-/// Returns the codes of a system of that name, parted by bars.
+/// Returns the codes of the system with that name, separated by bars.
 fn codes(name: &str) -> Option<&'static str> {
     let at = SYSTEMS.binary_search_by(|(own, _)| own.as_bytes().cmp(name.as_bytes())).ok()?;
     SYSTEMS.get(at).map(|(_, codes)| *codes)

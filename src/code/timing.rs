@@ -1,7 +1,7 @@
 //! Codes of Timing.
 
 codes! {
-    /// A unit of time of UCUM: `Timing.repeat.durationUnit` and `periodUnit`.
+    /// UCUM unit of time: `Timing.repeat.durationUnit` and `periodUnit`.
     UnitsOfTime = "http://hl7.org/fhir/ValueSet/units-of-time" {
         /// A second.
         Second = "s",
@@ -19,7 +19,7 @@ codes! {
         Year = "a",
     }
 
-    /// A day of the week: `Timing.repeat.dayOfWeek`.
+    /// Day of the week: `Timing.repeat.dayOfWeek`.
     DaysOfWeek = "http://hl7.org/fhir/ValueSet/days-of-week" {
         /// Monday.
         Monday = "mon",
@@ -37,7 +37,7 @@ codes! {
         Sunday = "sun",
     }
 
-    /// An event of daily life: `Timing.repeat.when`.
+    /// Event of daily life: `Timing.repeat.when`.
     EventTiming = "http://hl7.org/fhir/ValueSet/event-timing" {
         /// In the morning.
         Morning = "MORN",
@@ -49,7 +49,7 @@ codes! {
         Night = "NIGHT",
         /// After falling asleep.
         AfterSleep = "PHS",
-        /// Before the hour of sleep.
+        /// Before going to sleep.
         BeforeSleep = "HS",
         /// After waking.
         AfterWaking = "WAKE",

@@ -1,9 +1,9 @@
-//! Sets of codes from several code systems.
+//! Value sets with codes from several code systems.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// A set of codes, each of a code system.
+/// Set of codes, each from a code system.
 ///
 /// ```
 /// use fhir_devices::code::{SPECIFICATION_TYPE, ValueSet};
@@ -32,13 +32,13 @@ impl ValueSet {
         Self { url: Cow::Borrowed(url), codes: Codes::Known(systems) }
     }
 
-    /// Creates a set without codes.
+    /// Creates an empty value set.
     #[must_use]
     pub fn new(url: impl Into<Cow<'static, str>>) -> Self {
         Self { url: url.into(), codes: Codes::Own(BTreeSet::new()) }
     }
 
-    /// Returns the same set with codes of a system.
+    /// Adds codes of a system.
     #[must_use]
     pub fn with<'c>(mut self, system: &str, codes: impl IntoIterator<Item = &'c str>) -> Self {
         let mut own: BTreeSet<_> = match self.codes {
@@ -59,7 +59,7 @@ impl ValueSet {
         &self.url
     }
 
-    /// Returns whether the code of the system is in the set. A code without a system is in no set.
+    /// Returns whether the set has the code of the system. A code without a system is in no set.
     #[must_use]
     pub fn contains(&self, system: Option<&str>, code: &str) -> bool {
         let Some(system) = system else { return false };
@@ -81,7 +81,7 @@ impl ValueSet {
     }
 }
 
-/// How a component is working (extensible, `DeviceComponent.operationalStatus`).
+/// Operational status of a component (extensible, `DeviceComponent.operationalStatus`).
 pub const OPERATIONAL_STATUS: ValueSet = ValueSet::known(
     "http://hl7.org/fhir/ValueSet/operational-status",
     &[(
@@ -109,7 +109,7 @@ pub const PARAMETER_GROUP: ValueSet = ValueSet::known(
     )],
 );
 
-/// What a specification of production is about (extensible, `DeviceComponent.productionSpecification.specType`).
+/// Type of a production specification (extensible, `DeviceComponent.productionSpecification.specType`).
 pub const SPECIFICATION_TYPE: ValueSet = ValueSet::known(
     "http://hl7.org/fhir/ValueSet/specification-type",
     &[(
@@ -127,7 +127,7 @@ pub const SPECIFICATION_TYPE: ValueSet = ValueSet::known(
     )],
 );
 
-/// The type of an identifier (extensible, `Identifier.type`).
+/// Type of an identifier (extensible, `Identifier.type`).
 pub const IDENTIFIER_TYPE: ValueSet = ValueSet::known(
     "http://hl7.org/fhir/ValueSet/identifier-type",
     &[
@@ -145,7 +145,7 @@ pub const TIMING_ABBREVIATION: ValueSet = ValueSet::known(
     &[("http://hl7.org/fhir/v3/GTSAbbreviation", &["BID", "TID", "QID", "AM", "PM", "QD", "QOD", "Q4H", "Q6H"])],
 );
 
-/// Why something was signed (preferred, `Signature.type`).
+/// Reason for a signature (preferred, `Signature.type`).
 pub const SIGNATURE_TYPE: ValueSet = ValueSet::known(
     "http://hl7.org/fhir/ValueSet/signature-type",
     &[(
