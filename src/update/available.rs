@@ -1,4 +1,4 @@
-//! The updates that a component says are available: the extension `available-update`, read and written.
+//! Available updates of a component: reading and writing the extension `available-update`.
 
 use crate::datatype::{Attachment, Extension, ExtensionValue, Primitive};
 use crate::manifest::IngestId;
@@ -9,13 +9,13 @@ use serde_with::{DeserializeFromStr, SerializeDisplay};
 use std::fmt;
 use std::str::FromStr;
 
-/// The URL, under the default base, of the extension that says which update is available for a component. Its definition
-/// is `schemas/StructureDefinition-available-update.json`.
+/// URL, under the default base, of the extension for an update that is available for a component. Its definition is
+/// `schemas/StructureDefinition-available-update.json`.
 ///
-/// The caller may have chosen another base: ask [`is_available_update`] rather than compare with it.
+/// The caller may have chosen another base: use [`is_available_update`] rather than comparing with it.
 pub const AVAILABLE_UPDATE: &str = CanonicalName::AvailableUpdate.default_url();
 
-/// Whether the URL of an extension says that it is an available update, under whichever [`CanonicalBase`] it was written.
+/// Returns whether an extension with this URL is an available update, under any [`CanonicalBase`].
 ///
 /// ```
 /// use fhir_devices::update::{AVAILABLE_UPDATE, is_available_update};
@@ -28,7 +28,7 @@ pub fn is_available_update(url: &str) -> bool {
     CanonicalName::AvailableUpdate.matches(url)
 }
 
-/// The status of an available update.
+/// Status of an available update.
 ///
 /// ```
 /// use fhir_devices::update::UpdateStatus;
@@ -45,10 +45,10 @@ pub enum UpdateStatus {
 }
 
 impl UpdateStatus {
-    /// Every status.
+    /// All statuses.
     pub const ALL: [Self; 3] = [Self::Current, Self::Superseded, Self::Withdrawn];
 
-    /// The code: `current`, `superseded` or `withdrawn`.
+    /// Returns the code: `current`, `superseded` or `withdrawn`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ impl FromStr for UpdateStatus {
     }
 }
 
-/// The error for an extension with the URL of an available update that does not follow its definition.
+/// Error for an extension with the URL of an available update that does not follow its definition.
 ///
 /// ```
 /// let error = fhir_devices::update::NotAnUpdate { part: "size" };
@@ -82,11 +82,11 @@ impl FromStr for UpdateStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the part `{part}` of the available update is missing or malformed")]
 pub struct NotAnUpdate {
-    /// The part of the extension that is wrong.
+    /// Name of the invalid part of the extension.
     pub part: &'static str,
 }
 
-/// The file of an update.
+/// File of an update.
 ///
 /// ```
 /// use fhir_devices::primitive::{Code, Text, Uri};
@@ -99,18 +99,18 @@ pub struct NotAnUpdate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpdateFile {
-    /// The URL of the bytes.
+    /// URL of the bytes.
     pub url: Uri,
-    /// The media type.
+    /// Media type.
     pub content_type: Code,
-    /// The file name given at the upload. It is data, never a path.
+    /// File name given at the upload: data, never a path.
     pub title: Text,
-    /// The time of the upload.
+    /// Time of the upload.
     pub creation: Option<DateTime>,
 }
 
 impl UpdateFile {
-    /// Returns a file: the URL of its bytes, its media type, and its name.
+    /// Creates a file from the URL of its bytes, its media type, and its name.
     #[must_use]
     pub const fn new(url: Uri, content_type: Code, title: Text) -> Self {
         Self { url, content_type, title, creation: None }
@@ -123,7 +123,7 @@ impl UpdateFile {
     }
 }
 
-/// An update that is available for a component.
+/// Update that is available for a component.
 ///
 /// ```
 /// use fhir_devices::update::{AvailableUpdate, UpdateFile, UpdateStatus};
@@ -142,28 +142,28 @@ impl UpdateFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AvailableUpdate {
-    /// The id of its upload.
+    /// Id of the upload.
     pub id: IngestId,
-    /// Its version, as its manufacturer names it. Texts are not ordered.
+    /// Version, as named by the manufacturer. Versions are not ordered as text.
     pub version: Option<Text>,
-    /// Its sequence number: higher for later updates of the component.
+    /// Sequence number, higher for later updates of the component.
     pub sequence: Option<u64>,
-    /// Its state.
+    /// Status of the update.
     pub status: UpdateStatus,
-    /// The digest of the bytes.
+    /// SHA-256 digest of the bytes.
     pub sha256: Sha256,
-    /// The size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// The file.
+    /// File of the update.
     pub file: UpdateFile,
-    /// The number of times that it was made current again after being superseded.
+    /// Number of times that the update was made current again after being superseded.
     pub restored: u32,
-    /// Whether its file is known to be damaged: it is not given out until the same bytes are sent again.
+    /// Whether the file is known to be damaged: it is not served until the same bytes are uploaded again.
     pub damaged: bool,
 }
 
 impl AvailableUpdate {
-    /// Returns a current update, without a version and a sequence number.
+    /// Creates a current update without version and sequence number.
     #[must_use]
     pub const fn new(id: IngestId, bytes: BlobRef, file: UpdateFile) -> Self {
         Self {
@@ -179,7 +179,7 @@ impl AvailableUpdate {
         }
     }
 
-    /// Sets its version, as its manufacturer names it.
+    /// Sets the version, as named by the manufacturer.
     #[must_use]
     pub fn with_version(self, version: Text) -> Self {
         Self { version: Some(version), ..self }
@@ -191,7 +191,7 @@ impl AvailableUpdate {
         Self { sequence: Some(sequence), ..self }
     }
 
-    /// Sets its state.
+    /// Sets the status.
     #[must_use]
     pub fn with_status(self, status: UpdateStatus) -> Self {
         Self { status, ..self }
@@ -203,25 +203,25 @@ impl AvailableUpdate {
         Self { file, ..self }
     }
 
-    /// Sets how often it was made current again after being superseded.
+    /// Sets how often the update was made current again after being superseded.
     #[must_use]
     pub fn with_restored(self, restored: u32) -> Self {
         Self { restored, ..self }
     }
 
-    /// Sets whether its file is known to be damaged.
+    /// Sets whether the file is known to be damaged.
     #[must_use]
     pub fn with_damaged(self, damaged: bool) -> Self {
         Self { damaged, ..self }
     }
 
-    /// Returns the update as an extension of a component, under the default base.
+    /// Converts the update into an extension of a component, under the default base.
     #[must_use]
     pub fn to_extension(&self) -> Extension {
         self.to_extension_under(&CanonicalBase::default())
     }
 
-    /// Returns the update as an extension of a component, with its URL under this base.
+    /// Converts the update into an extension of a component, with its URL under this base.
     #[must_use]
     pub fn to_extension_under(&self, base: &CanonicalBase) -> Extension {
         let text = |text: String| Text::new(text).ok().map(Primitive::from);
@@ -252,10 +252,10 @@ impl AvailableUpdate {
         }
     }
 
-    /// Reads the extension. Parts that the definition does not name are ignored.
+    /// Parses the extension. Parts that the definition does not name are ignored.
     ///
     /// # Errors
-    /// [`NotAnUpdate`] when a part is missing, or not what the definition says.
+    /// [`NotAnUpdate`] when a part is missing or violates the definition.
     pub fn from_extension(extension: &Extension) -> Result<Self, NotAnUpdate> {
         let value = |url: &'static str| extension.part(url).and_then(|part| part.value.as_ref());
         let wrong = |part: &'static str| move || NotAnUpdate { part };
@@ -303,8 +303,8 @@ impl AvailableUpdate {
     }
 }
 
-/// Reads the extension where it says nothing but the update: no part twice, and none that the definition does not name. Ids
-/// of elements do not count, as a server may add them.
+/// Parses an extension that holds nothing but the update: no part twice, and none that the definition does not name. Ids
+/// of elements are ignored, as a server may add them.
 pub(crate) fn exactly(extension: &Extension) -> Option<AvailableUpdate> {
     let mut extension = extension.clone();
     extension.id = None;
@@ -325,17 +325,18 @@ pub(crate) fn states(extension: &Extension, update: &AvailableUpdate) -> bool {
     is_alone && parts(extension) == parts(&written)
 }
 
-/// Takes out of the extension of an update what is shown of its file, and never stored: that it is damaged.
+/// Removes the part `damaged` from the extension of an update: it is shown, but never stored.
 pub(crate) fn remove_damage(update: &mut Extension) {
     update.extension.retain(|part| part.url.as_str() != "damaged");
 }
 
-/// Whether the JSON of a component may have an available update: it names one, or has an escape in which one could hide.
+/// Returns whether the JSON of a component may contain an available update: by its name, or by an escape that could
+/// hide it.
 pub(crate) fn may_have_updates(json: &[u8]) -> bool {
     std::str::from_utf8(json).is_ok_and(|json| json.contains("available-update") || json.contains("\\u"))
 }
 
-/// The id of an available update, whatever else is wrong with it.
+/// Returns the id of an available update, even if other parts are invalid.
 pub(crate) fn update_id(extension: &Extension) -> Option<IngestId> {
     match extension.part("id").and_then(|part| part.value.as_ref()) {
         Some(ExtensionValue::Id(Primitive { value: Some(id), .. })) => id.as_str().parse().ok(),
@@ -367,7 +368,7 @@ fn read_file(attachment: &Attachment) -> Option<UpdateFile> {
     })
 }
 
-/// Reads the available updates of a component, in the order of its extensions.
+/// Parses the available updates of a component, in the order of its extensions.
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, update::available};
@@ -377,7 +378,7 @@ fn read_file(attachment: &Attachment) -> Option<UpdateFile> {
 /// # Ok::<(), fhir_devices::Report>(())
 /// ```
 ///
-/// They are not borrowed from the component, which may be changed meanwhile:
+/// The updates are not borrowed from the component, which may be changed meanwhile:
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, manifest::IngestId, store::BlobRef};
@@ -399,7 +400,7 @@ pub fn available(
     ours.map(AvailableUpdate::from_extension).collect::<Vec<_>>().into_iter()
 }
 
-/// Returns the current update of a component: the one that is neither superseded nor withdrawn.
+/// Returns the current update of a component: neither superseded nor withdrawn.
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, update::current};
@@ -413,9 +414,9 @@ pub fn current(component: &DeviceComponent) -> Option<AvailableUpdate> {
     available(component).flatten().find(|update| update.status == UpdateStatus::Current)
 }
 
-/// Adds an update to a component and marks every current one as superseded. All else is left as it is.
+/// Adds an update to a component and marks every current one as superseded. Nothing else changes.
 ///
-/// An update that is there already, by its id, is not added again.
+/// An update whose id is present already is not added again.
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, manifest::IngestId, store::BlobRef, update::*};
@@ -432,7 +433,7 @@ pub fn attach(component: &mut DeviceComponent, update: &AvailableUpdate) {
     attach_under(component, update, &CanonicalBase::default());
 }
 
-/// As [`attach`], with the URL of the extension under this base.
+/// Adds an update like [`attach`], with the URL of the extension under this base.
 ///
 /// ```
 /// use fhir_devices::primitive::CanonicalBase;
@@ -455,7 +456,7 @@ pub fn attach_under(component: &mut DeviceComponent, update: &AvailableUpdate, b
     component.extension.push(update.to_extension_under(base));
 }
 
-/// As [`attach_under`], and leaves the current updates alone of which `is_foreign` says so.
+/// Adds an update like [`attach_under`], but leaves current updates alone for which `is_foreign` returns true.
 pub(crate) fn attach_beside(
     component: &mut DeviceComponent,
     update: &AvailableUpdate,
@@ -469,8 +470,8 @@ pub(crate) fn attach_beside(
     component.extension.push(update.to_extension_under(base));
 }
 
-/// Puts the reference of an update into a component as it is to be: in the place of the one that is there, or else behind those
-/// of lower sequence numbers.
+/// Writes the correct reference of an update into a component: in the place of an existing one, or else after those
+/// with lower sequence numbers.
 pub(crate) fn put_back(component: &mut DeviceComponent, update: &AvailableUpdate, base: &CanonicalBase) {
     let truth = update.to_extension_under(base);
     let is_own =
@@ -505,7 +506,7 @@ pub(crate) fn put_back(component: &mut DeviceComponent, update: &AvailableUpdate
     component.extension.insert(behind.or(before_current).unwrap_or(end).min(end), truth);
 }
 
-/// Makes every current update of a component superseded.
+/// Marks every current update of a component as superseded.
 fn supersede_current(component: &mut DeviceComponent) {
     supersede_current_but(component, |_| false);
 }
@@ -534,8 +535,9 @@ fn is_of(extension: &Extension, id: IngestId) -> bool {
         && AvailableUpdate::from_extension(extension).is_ok_and(|update| update.id == id)
 }
 
-/// Makes an update of a component current again and marks every other current one as superseded. `restored` is how often it
-/// was made current again, this time included. Gives whether the update is there; all else is left as it is.
+/// Makes an update of a component current again and marks every other current one as superseded. `restored` is how
+/// often the update was made current again, including this time. Returns whether the update is present; nothing else
+/// changes.
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, manifest::IngestId, store::BlobRef, update::*};
@@ -555,7 +557,7 @@ pub fn make_current(component: &mut DeviceComponent, id: IngestId, restored: u32
     make_current_beside(component, id, restored, |_| false)
 }
 
-/// As [`make_current`], and leaves the current updates alone of which `is_foreign` says so.
+/// Makes an update current like [`make_current`], but leaves current updates alone for which `is_foreign` returns true.
 pub(crate) fn make_current_beside(
     component: &mut DeviceComponent,
     id: IngestId,
@@ -574,8 +576,8 @@ pub(crate) fn make_current_beside(
     true
 }
 
-/// Marks an update of a component as withdrawn: it must not be installed, and none becomes current instead. Gives whether the
-/// update is there; all else is left as it is.
+/// Marks an update of a component as withdrawn: it must not be installed, and no other becomes current instead. Returns
+/// whether the update is present; nothing else changes.
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, manifest::IngestId, store::BlobRef, update::*};
@@ -598,7 +600,7 @@ pub fn withdraw(component: &mut DeviceComponent, id: IngestId) -> bool {
     there
 }
 
-/// Removes an update from a component. All else is left as it is: what it superseded stays superseded.
+/// Removes an update from a component. Nothing else changes: updates that it superseded stay superseded.
 ///
 /// ```
 /// # use fhir_devices::{DeviceComponent, manifest::IngestId, store::BlobRef, update::*};
@@ -618,7 +620,7 @@ pub fn detach(component: &mut DeviceComponent, id: IngestId) {
     });
 }
 
-/// Makes an update of a component refer to another address of its file; `false` where that is nothing new.
+/// Changes the URL of the file of an update; returns `false` if nothing changed.
 pub(crate) fn move_file(component: &mut DeviceComponent, id: IngestId, url: &Uri) -> bool {
     for extension in &mut component.extension {
         if !is_available_update(extension.url.as_str())
