@@ -1,4 +1,4 @@
-//! The ledger record of a blob.
+//! Ledger record of a blob.
 
 use super::super::ingest::Unreadable;
 use super::super::moment;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use time::OffsetDateTime;
 
-/// The state of a blob in the ledger.
+/// State of a blob in the ledger.
 ///
 /// ```
 /// use fhir_devices::update::blob::State;
@@ -18,24 +18,24 @@ use time::OffsetDateTime;
 #[serde(rename_all = "kebab-case", tag = "name")]
 #[non_exhaustive]
 pub enum State {
-    /// The file may be needed.
+    /// The bytes may be needed.
     Live {
-        /// Whether they are known to be in the store.
+        /// Whether the bytes are known to be in the store.
         present: bool,
-        /// The holders, which need the bytes.
+        /// Holders that need the bytes.
         holders: BTreeSet<Holder>,
-        /// The time since when no holder does.
+        /// Time since when the blob has no holder.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
         idle_since: Option<OffsetDateTime>,
     },
-    /// The file is to be deleted and cannot be held any more.
+    /// The bytes are to be deleted and cannot be held any more.
     Condemned,
-    /// The file is deleted.
+    /// The bytes are deleted.
     Gone,
 }
 
 impl State {
-    /// Returns its name.
+    /// Returns the name of the state.
     #[must_use]
     pub const fn name(&self) -> StateName {
         match self {
@@ -46,7 +46,7 @@ impl State {
     }
 }
 
-/// The ledger record of a blob: its state and holders.
+/// Ledger record of a blob: its state and holders.
 ///
 /// ```
 /// # use fhir_devices::audit::Holder;
@@ -63,13 +63,13 @@ impl State {
 pub struct Entry {
     /// Digest and size.
     pub blob: BlobRef,
-    /// The generation.
+    /// Generation of the blob.
     pub generation: Generation,
-    /// The state of the bytes.
+    /// State of the blob.
     pub state: State,
 }
 
-/// How records are written. Fields and names are added, and never changed; a change gets another number.
+/// Format version of records. Fields and names are added but never changed; a change gets another number.
 const FORMAT: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -81,7 +81,7 @@ struct Written {
 }
 
 impl Entry {
-    /// Returns the name of the bytes.
+    /// Returns the key of the blob.
     #[must_use]
     pub fn key(&self) -> BlobKey {
         self.blob.key(self.generation)
@@ -96,7 +96,7 @@ impl Entry {
         }
     }
 
-    /// Returns the holders of the bytes.
+    /// Returns the holders of the blob.
     pub fn holders(&self) -> impl Iterator<Item = &Holder> {
         let holders = match &self.state {
             State::Live { holders, .. } => Some(holders),
@@ -105,26 +105,25 @@ impl Entry {
         holders.into_iter().flatten()
     }
 
-    /// Returns the stored form: JSON with a format number, states and holders by name.
+    /// Serializes the record as JSON with a format number, with states and holders by name.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let Self { blob, generation, state } = self.clone();
         serde_json::to_vec(&Written { format: FORMAT, blob, generation, state }).unwrap_or_default()
     }
 
-    /// Reads the stored form.
+    /// Parses the stored form.
     ///
     /// # Errors
-    /// [`Unreadable`] when it is none, or of a format that is not known.
+    /// [`Unreadable`] when the bytes are not a record, or have an unknown format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         let written: Written = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
         let Written { format: FORMAT, blob, generation, state } = written else { return Err(Unreadable) };
         Ok(Self { blob, generation, state })
     }
 
-    /// Returns what an audit record says when the entry is removed; [`None`] where the bytes are not gone, so that it
-    /// is needed. A generation is never given twice, so that the entry of one that is gone tells nothing that its
-    /// absence does not.
+    /// Returns the audit record for removing the entry; [`None`] while the entry is still needed, because the bytes are
+    /// not gone. A generation is never reused, so that the absence of an entry says as much as an entry that is gone.
     ///
     /// ```
     /// # use fhir_devices::{store::{BlobRef, Generation}, update::blob::*};
@@ -143,8 +142,8 @@ impl Entry {
         Some(audit)
     }
 
-    /// Returns the entry after a transition, from its audit record and the entry before; [`None`] where the record is
-    /// not of a blob.
+    /// Returns the entry after a transition, from its audit record and the entry before; [`None`] for a record about
+    /// anything else than a blob.
     #[must_use]
     pub fn of_audit(before: Option<&Self>, audit: &AuditDraft) -> Option<Self> {
         super::machine::replay(before, audit)

@@ -1,4 +1,4 @@
-//! The state machine of a blob in the ledger.
+//! State machine of a blob in the ledger.
 
 use super::super::ingest::{self, Ingest};
 use super::{Entry, State};
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// An input of the blob machine.
+/// Input of the blob machine.
 ///
 /// ```
 /// use fhir_devices::store::Generation;
@@ -24,40 +24,40 @@ pub enum Input {
     Held {
         /// Digest and size.
         blob: BlobRef,
-        /// The holder.
+        /// New holder.
         by: Holder,
-        /// A generation that was never given before, for bytes that have none. Number 0 is never given.
+        /// Generation never used before, for bytes that have none. Generation 0 is never used.
         fresh: Generation,
-        /// How many uploads may hold one copy of them. Who asks for no upload is not counted.
+        /// Maximum number of uploads that hold one copy. Other holders are not counted.
         max_holders: usize,
-        /// The actor who asked for it, where that is no upload.
+        /// Actor that asked for it, if not an upload.
         actor: Option<ActorId>,
     },
-    /// The bytes are in the store under their name, complete and checked.
+    /// The bytes are in the store under their key, complete and verified.
     Committed {
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
     },
     /// A holder no longer needs the bytes.
     Released {
-        /// The holder.
+        /// Former holder.
         by: Holder,
-        /// The actor who asked for it, where that is no upload.
+        /// Actor that asked for it, if not an upload.
         actor: Option<ActorId>,
     },
     /// A collection is due.
     CollectionDue {
-        /// The grace period without holders.
+        /// Grace period without holders.
         grace: Duration,
     },
     /// The bytes were deleted, and the store confirmed it.
     AbsenceConfirmed {
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
     },
 }
 
-/// An effect to perform. It is idempotent: the name of the blob is its key.
+/// Effect to perform. It is idempotent: the key of the blob is its idempotency key.
 ///
 /// ```
 /// # use fhir_devices::{store::{BlobRef, Generation}, update::blob::*};
@@ -69,7 +69,7 @@ pub enum Input {
 pub enum Effect {
     /// Delete the bytes, and confirm that they are gone.
     DeleteBytes {
-        /// Their name.
+        /// Key of the blob.
         key: BlobKey,
     },
 }
@@ -83,21 +83,21 @@ pub fn resume(entry: &Entry) -> Option<Effect> {
     }
 }
 
-/// A transition: the entry and its audit record, to be written in one commit, and the effect after it.
+/// Transition: the entry and its audit record, to be written in one commit, and the effect after it.
 ///
-/// Made by [`step`], whose example reads one.
+/// Returned by [`step`], whose example reads one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transition {
-    /// The new entry.
+    /// New entry.
     pub entry: Entry,
-    /// Its audit record.
+    /// Audit record of the transition.
     pub audit: AuditDraft,
-    /// The effect to perform once it is written.
+    /// Effect to perform after the commit.
     pub effect: Option<Effect>,
 }
 
-/// The result of an input.
+/// Result of an input.
 ///
 /// ```
 /// # use fhir_devices::audit::Holder;
@@ -115,7 +115,7 @@ pub enum Step {
     Unchanged,
 }
 
-/// Why an input of the blob machine is refused.
+/// Reason why an input of the blob machine is refused.
 ///
 /// ```
 /// use fhir_devices::update::blob::Refusal;
@@ -130,7 +130,7 @@ pub enum Refusal {
     /// This copy has the maximum number of holders. A further upload gets a copy of its own, with its own entry.
     #[error("the bytes have the maximum number of uploads")]
     Full,
-    /// The bytes do not exist: only an upload or a release brings some.
+    /// The bytes do not exist: only an upload or a release creates an entry.
     #[error("the bytes are not there")]
     Absent,
     /// The digest is the same, the size differs.
@@ -158,11 +158,12 @@ pub enum Refusal {
 
 type Answer = Result<Step, Refusal>;
 
-/// Applies an input to a state, and returns the result. Every input has a result in every state; `None` is the state of bytes that nobody
-/// ever needed.
+/// Applies an input to an entry. Every input has a result in every state; `None` is the state of bytes that never had
+/// an entry.
 ///
 /// # Errors
-/// The [`Refusal`] when it cannot be true of these bytes, contradicts what is known, or comes too early or too late.
+/// The [`Refusal`] of an input that cannot be true of these bytes, contradicts the entry, or comes too early or too
+/// late.
 ///
 /// ```
 /// # use fhir_devices::audit::Holder;
@@ -268,7 +269,7 @@ fn end_of(holder: &Holder) -> Option<OffsetDateTime> {
     }
 }
 
-/// Returns the holders with one more, or with a retention that was made longer; [`None`] where that is nothing new.
+/// Adds a holder, or prolongs a retention; [`None`] if nothing changes.
 fn with(holders: &BTreeSet<Holder>, by: &Holder) -> Option<BTreeSet<Holder>> {
     if let Holder::Retention { pin, until } = by {
         let mut same = holders.iter().filter(|holder| matches!(holder, Holder::Retention { pin: p, .. } if p == pin));
@@ -314,7 +315,7 @@ fn to(
     Ok(Step::Transition(Transition { effect: resume(&entry), audit, entry }))
 }
 
-/// Returns the entry after a transition, by its audit record: the same step, done again.
+/// Replays the transition of an audit record.
 pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry> {
     if audit.ingest.is_some() {
         return None;
@@ -365,8 +366,8 @@ pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry
     }
 }
 
-/// Returns whether a holder needs bytes of this name, by the record of its upload as it was read after the entry;
-/// `None` where there is no such record. A hold that is not justified was left behind, and may be released.
+/// Returns whether a holder needs the blob of this key, by the record of its upload as read after the entry; `None`
+/// where there is no such record. An unjustified hold was left behind, and may be released.
 ///
 /// ```
 /// # use fhir_devices::audit::Holder;
@@ -381,10 +382,10 @@ pub(super) fn replay(before: Option<&Entry>, audit: &AuditDraft) -> Option<Entry
 pub fn justified(holder: &Holder, ingest: Option<&Ingest>, key: &BlobKey, now: OffsetDateTime) -> bool {
     match (holder, ingest) {
         (Holder::Ingest(_), None) => false,
-        // A record of another upload tells nothing.
+        // The record of another upload proves nothing.
         (Holder::Ingest(id), Some(ingest)) if ingest.id != *id => true,
         (Holder::Ingest(_), Some(ingest)) => match &ingest.state {
-            // It may be about to say that it has them.
+            // The upload may be about to record that it has the bytes.
             ingest::State::Open { .. } => true,
             ingest::State::Withdrawn { released: true, .. } | ingest::State::Closed { .. } => false,
             ingest::State::Acquired { .. }
@@ -399,7 +400,7 @@ pub fn justified(holder: &Holder, ingest: Option<&Ingest>, key: &BlobKey, now: O
     }
 }
 
-/// What to do with bytes that were found in the store.
+/// What to do with a blob that was found in the store.
 ///
 /// ```
 /// use fhir_devices::update::blob::Sweep;
@@ -407,17 +408,16 @@ pub fn justified(holder: &Holder, ingest: Option<&Ingest>, key: &BlobKey, now: O
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sweep {
-    /// Keep them: the ledger decides.
+    /// Keep the blob: the ledger decides.
     Keep,
-    /// Delete them: they can never be needed again.
+    /// Delete the blob: it can never be needed again.
     Delete,
 }
 
-/// Decides what to do with bytes found in the store under this name, by the entry of that name as it
-/// was read after they were found.
+/// Decides what to do with a blob found in the store, by its ledger entry as read after it was found.
 ///
-/// It is safe at any time: a name is held before it is written to, and no generation comes back. Those of generation 0 are
-/// from before there was a ledger, and are kept.
+/// This is safe at any time: a key is held before it is written to, and no generation is reused. Blobs of generation 0
+/// are older than the ledger, and are kept.
 ///
 /// ```
 /// # use fhir_devices::{store::{BlobRef, Generation}, update::blob::*};

@@ -1,4 +1,4 @@
-//! The state machine of a blob: its holders, and when it may be deleted.
+//! State machine of a blob: its holders, and when it may be deleted.
 //!
 //! ```text
 //!          Held: a new generation                       CollectionDue
@@ -9,19 +9,18 @@
 //!  Gone <---------------------------------------------------------------------- AbsenceConfirmed
 //! ```
 //!
-//! There is one [`Entry`] for each copy of some bytes that a tenant has. Bytes are named by digest and generation, and no
-//! generation comes back:
-//! what was condemned is never revived, whoever needs the same bytes again gets a new name for them. So a deletion that
-//! arrives late, or twice, hits nothing that anybody needs.
+//! Each copy of some bytes that a tenant has gets one [`Entry`]. Copies are named by digest and generation, and no
+//! generation is reused: a condemned copy is never revived, and a new holder of the same bytes gets a new copy. So a
+//! deletion that arrives late, or twice, never hits bytes that are needed.
 //!
-//! Bytes are deleted in two places, and nowhere else: those of a condemned entry, and what [`sweep`] finds under a name that the
-//! ledger does not know, or knows no more. An error path that cleans up after itself would delete what others share.
+//! Bytes are deleted in two places only: those of a condemned entry, and those that [`sweep`] finds under a key unknown
+//! to the ledger, or gone. An error path that cleaned up after itself would delete shared bytes.
 //!
-//! An entry lists who holds its copy, so that there is a limit to how many uploads may: the one after them is refused as
-//! [`Refusal::Full`], and begins a copy of its own. The copies of the same bytes know nothing of each other: each is held,
+//! An entry lists the holders of its copy, so that their number can be limited: one upload too many is refused as
+//! [`Refusal::Full`], and begins a copy of its own. The copies of the same bytes are independent: each is held,
 //! condemned and deleted by itself.
 //!
-//! A hold may be left behind by one who died between two writes. [`justified`] tells, from the record of the upload.
+//! A process that dies between two writes may leave a hold behind. [`justified`] tells, from the record of the upload.
 
 mod entry;
 mod machine;
