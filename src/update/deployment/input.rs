@@ -12,22 +12,22 @@ use std::collections::BTreeSet;
 use time::OffsetDateTime;
 
 names! {
-    /// The version that a component reports, compared with the update.
+    /// Comparison of the version that a component reports with the update.
     ///
     /// ```
     /// use fhir_devices::update::deployment::Runs;
     /// assert_ne!(Runs::Target, Runs::Other);
     /// ```
     Runs {
-        /// The update: its version, and its digest where the report has one.
+        /// The update: its version, and its digest if the report has one.
         Target = "target",
-        /// Something else.
+        /// Any other version.
         Other = "other",
     }
 }
 
 names! {
-    /// The content found in a slot.
+    /// Content found in a slot.
     ///
     /// ```
     /// use fhir_devices::update::deployment::Found;
@@ -36,15 +36,15 @@ names! {
     Found {
         /// The offer of the deployment.
         Offer = "offer",
-        /// The tombstone of its offer.
+        /// The tombstone of the deployment's offer.
         Tombstone = "tombstone",
-        /// Nothing, or the content before the offer.
+        /// Nothing, or content older than the offer.
         Older = "older",
     }
 }
 
 names! {
-    /// Why a region refuses an offer.
+    /// Reason why a region refuses an offer.
     ///
     /// ```
     /// use fhir_devices::update::deployment::PutRefusal;
@@ -55,14 +55,14 @@ names! {
         Stale = "stale",
         /// The region does not know the device.
         UnknownDevice = "unknown-device",
-        /// The offer is larger than a slot of the region may be.
+        /// The offer exceeds the maximum slot size of the region.
         TooLarge = "offer-too-large",
         /// The region refuses the credentials.
         Denied = "denied",
     }
 }
 
-/// An input of the deployment machine.
+/// Input of the deployment machine.
 ///
 /// ```
 /// use fhir_devices::update::{deployment::Input, rollout::Attempt};
@@ -73,114 +73,115 @@ names! {
 pub enum Input {
     /// The component and its gates were evaluated.
     Evaluated {
-        /// Which gates are closed.
+        /// Closed gates.
         closed: BTreeSet<Gate>,
     },
     /// The lane selected the component for an offer; its gates are open.
     OfferRequested {
-        /// The epoch of the rollout, as it was read.
+        /// Epoch of the rollout, as read.
         epoch: Epoch,
-        /// The components above and below this one.
+        /// Components above and below this one in the device tree.
         line: Vec<Id>,
-        /// Whether the region takes one offer a device.
+        /// Whether the region takes only one offer per device.
         one_per_device: bool,
-        /// Whether the component takes the sequence number, by those that it accepted. Where not, the deployment ends.
+        /// Whether the sequence number is above those that the component accepted. Otherwise the deployment ends.
         admitted: bool,
     },
     /// The slot was written.
     SlotWritten {
-        /// The number of the offer.
+        /// Action number of the offer.
         action: ActionNumber,
-        /// Whether it was the offer, or its tombstone.
+        /// Whether the offer was written, rather than its tombstone.
         offer: bool,
-        /// The version of the slot.
+        /// New version of the slot.
         version: SlotVersion,
     },
     /// The region refuses the offer permanently.
     PutRefused {
-        /// The number of the offer.
+        /// Action number of the offer.
         action: ActionNumber,
-        /// The reason.
+        /// Reason of the refusal.
         why: PutRefusal,
     },
     /// The slot was read.
     SlotRead {
-        /// The number of the offer.
+        /// Action number of the offer.
         action: ActionNumber,
-        /// What it has.
+        /// Content of the slot.
         found: Found,
     },
     /// The device asks for the bytes.
     ClaimRequested {
-        /// For which attempt.
+        /// Attempt that the device names.
         attempt: Attempt,
-        /// Which gates are closed.
+        /// Closed gates.
         closed: BTreeSet<Gate>,
-        /// Whether the manifest is no longer to be used.
+        /// Whether the manifest has expired.
         expired: bool,
     },
     /// The device reports its progress.
     PhaseReported {
-        /// In which attempt.
+        /// Attempt that the device names.
         attempt: Attempt,
-        /// The number of the report, where the channel numbers them.
+        /// Report number, if the channel numbers reports.
         number: Option<u64>,
-        /// How far.
+        /// Reported progress.
         phase: Phase,
     },
     /// The device reports a failure.
     FailureReported {
-        /// In which attempt.
+        /// Attempt that the device names.
         attempt: Attempt,
-        /// Whether another attempt may do better.
+        /// Whether another attempt may succeed.
         transient: bool,
-        /// The reason.
+        /// Failure code.
         code: FailureCode,
     },
     /// The device rejects the update.
     RejectionReported {
-        /// In which attempt.
+        /// Attempt that the device names.
         attempt: Attempt,
-        /// The reason.
+        /// Failure code.
         code: FailureCode,
     },
     /// The device reports that it is done.
     DoneReported {
-        /// In which attempt.
+        /// Attempt that the device names.
         attempt: Attempt,
     },
     /// The device acknowledges the stop.
     StopAcknowledged {
-        /// In which attempt.
+        /// Attempt that the device names.
         attempt: Attempt,
     },
-    /// The device reported which version the component runs.
+    /// The device reported the version that the component runs.
     VersionReported {
-        /// The number of the report, where the device numbers them. One with a lower number than the last comes late.
+        /// Report number, if the device numbers reports. A report with a lower number than the last is late.
         number: Option<u64>,
-        /// The digest of the report.
+        /// Digest of the report.
         report: Sha256,
-        /// Whether it is known that the report is the device's.
+        /// Whether the report is authenticated as the device's.
         authenticated: bool,
-        /// What the component runs.
+        /// Running version, compared with the update.
         runs: Runs,
-        /// Whether the device was started between the offer and the report: else what it installed may wait for that.
+        /// Whether the device restarted between the offer and the report: otherwise an installed update may wait for
+        /// the restart.
         restarted: bool,
-        /// Whether it goes on to run that, where the device tries it first.
+        /// Whether the version is confirmed, on devices that try a version first.
         confirmed: bool,
     },
     /// The lane retracts the offer.
     StopRequested,
-    /// The time of [`State::deadline`](super::State::deadline) has come.
+    /// The [`State::deadline`](super::State::deadline) was reached.
     DeadlineReached,
     /// The device is no longer in use.
     DeviceRetired {
-        /// The actor.
+        /// Actor that retired the device.
         by: Option<ActorId>,
     },
 }
 
-/// An effect to perform. It is idempotent: the number of the offer is its key.
+/// Effect to perform. It is idempotent: the action number of the offer is its key.
 ///
 /// ```
 /// use fhir_devices::update::{deployment::Effect, rollout::{ActionNumber, Attempt, DeploymentId, OfferKey}};
@@ -192,50 +193,50 @@ pub enum Input {
 pub enum Effect {
     /// Write the offer to the slot, unless the slot has a later one or its tombstone.
     PutOffer {
-        /// The key of the offer.
+        /// Key of the offer.
         key: OfferKey,
-        /// Its number.
+        /// Action number of the offer.
         action: ActionNumber,
     },
     /// Write a tombstone to the slot, unless the slot has a later offer.
     PutTombstone {
-        /// The key of the offer.
+        /// Key of the offer.
         key: OfferKey,
-        /// Its number.
+        /// Action number of the offer.
         action: ActionNumber,
     },
 }
 
-/// A transition. Everything in it is written in one commit of the ledger.
+/// Transition. Everything in it is written in one commit of the ledger.
 ///
-/// Made by [`step`](super::step).
+/// Returned by [`step`](super::step).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transition {
-    /// The new record of the deployment.
+    /// New record of the deployment.
     pub deployment: Deployment,
-    /// The new record of its lane.
+    /// New record of its lane.
     pub lane: LaneHead,
-    /// The new locks of the device, if they change.
+    /// New locks of the device, if they change.
     pub offers: Option<DeviceOffers>,
-    /// The effect to perform once it is written.
+    /// Effect to perform after the commit.
     pub effect: Option<Effect>,
-    /// Whether the device gets the bytes once the transition is written.
+    /// Whether the device gets the bytes after the commit.
     pub grants: bool,
-    /// Whether it exhausts the failure allowance of the lane, so that the rollout must be evaluated.
+    /// Whether the transition exhausts the failure allowance of the lane, so that the rollout must be evaluated.
     pub trips: bool,
-    /// The action.
+    /// Action of the audit event.
     pub action: Action,
-    /// The time, which never decreases within a lane.
+    /// Time of the transition, which never decreases within a lane.
     pub at: OffsetDateTime,
-    /// The actor; `None` where the service or the device acted.
+    /// Actor; `None` where the service or the device acted.
     pub actor: Option<ActorId>,
-    /// The digest of the report that caused it.
+    /// Digest of the report that caused the transition.
     pub report: Option<Sha256>,
 }
 
 impl Transition {
-    /// Its audit record.
+    /// Returns the audit event of the transition.
     #[must_use]
     pub fn event(&self) -> Event {
         let deployment = &self.deployment;
@@ -250,7 +251,7 @@ impl Transition {
     }
 }
 
-/// The result of an input.
+/// Result of an input.
 ///
 /// ```
 /// use fhir_devices::update::deployment::Step;
@@ -262,14 +263,14 @@ impl Transition {
 pub enum Step {
     /// The state changes.
     Transition(Transition),
-    /// The device has the bytes already and continues with them.
+    /// The device has claimed the bytes already and may continue the download.
     Granted,
-    /// The input was applied before, is late, or has no meaning in this state. It is not an error of the sender.
+    /// The input was applied before, is late, or has no meaning in this state. This is not an error of the sender.
     Unchanged,
 }
 
 impl Step {
-    /// Whether the device gets the bytes.
+    /// Returns whether the device gets the bytes.
     #[must_use]
     pub const fn grants(&self) -> bool {
         match self {
@@ -280,7 +281,7 @@ impl Step {
     }
 }
 
-/// Why an input of the deployment machine is refused.
+/// Reason why an input of the deployment machine is refused.
 ///
 /// ```
 /// use fhir_devices::update::deployment::Refusal;
@@ -307,16 +308,16 @@ pub enum Refusal {
     /// Another deployment has a lock, or the numbers of offers are exhausted.
     #[error(transparent)]
     NotFree(#[from] NotFree),
-    /// The time has not come.
+    /// The input comes too early.
     #[error("the time has not come")]
     NotDue,
-    /// The component is being offered the update, or was.
+    /// The component has an offer, or had one.
     #[error("the component has an offer already")]
     AlreadyOffered,
     /// The action number belongs to another offer.
     #[error("the deployment has no such offer now")]
     OtherAction,
-    /// No such attempt was begun.
+    /// The attempt was not made.
     #[error("the deployment has had no such attempt")]
     NoSuchAttempt,
     /// The offer was retracted: the device gets no bytes.

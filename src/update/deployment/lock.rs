@@ -5,7 +5,7 @@ use super::super::rollout::{ActionNumber, DeploymentId, record};
 use crate::primitive::Id;
 use serde::{Deserialize, Serialize};
 
-/// A lock on a component, held by a deployment.
+/// Lock on a component, held by a deployment.
 ///
 /// ```
 /// use fhir_devices::update::{deployment::Lock, rollout::DeploymentId};
@@ -15,14 +15,14 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lock {
-    /// The component.
+    /// Locked component.
     pub component: Id,
-    /// The deployment.
+    /// Deployment that holds the lock.
     pub deployment: DeploymentId,
 }
 
-/// The offers of a device: the locks on its components, and how many offers it was
-/// made. It is one record of the ledger, written in the same commit as the deployment and its lane.
+/// Ledger record of the offers of a device: the locks on its components, and the number of offers so far. It is written
+/// in the same commit as the deployment and its lane.
 ///
 /// ```
 /// use fhir_devices::update::{deployment::DeviceOffers, rollout::{ActionNumber, DeploymentId}};
@@ -38,18 +38,18 @@ pub struct Lock {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DeviceOffers {
-    /// The number of the last offer that was made; 0 where there was none.
+    /// Action number of the last offer; 0 before the first.
     #[serde(default)]
     pub last: ActionNumber,
-    /// The components that are being updated.
+    /// Locks on the components that are being updated.
     #[serde(default)]
     pub live: Vec<Lock>,
-    /// The number of the last report of versions, where the device numbers them.
+    /// Number of the last version report, if the device numbers reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported: Option<u64>,
 }
 
-/// Why a component cannot be locked for an update.
+/// Reason why a component cannot be locked for an update.
 ///
 /// ```
 /// use fhir_devices::update::{deployment::NotFree, rollout::DeploymentId};
@@ -59,24 +59,24 @@ pub struct DeviceOffers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotFree {
-    /// Another deployment has a lock on it, or on a component above or below it.
+    /// Another deployment holds a lock on the component, or on one above or below it.
     #[error("deployment `{by}` updates the component, or one above or below it")]
     Locked {
-        /// Which deployment.
+        /// Deployment that holds the lock.
         by: DeploymentId,
     },
-    /// The numbers of offers of the device are exhausted.
+    /// The action numbers of the device are exhausted.
     #[error("the device was made {} offers, and no more can be numbered", ActionNumber::LAST)]
     Exhausted,
 }
 
 impl DeviceOffers {
-    /// Locks a component for a deployment, and numbers the offer. `line` are the components above and below it; with
-    /// `whole_device` no other component of the device may be locked either.
+    /// Locks a component for a deployment, and assigns the action number of the offer. `line` are the components above
+    /// and below it; with `whole_device` no other component of the device may be locked either.
     ///
     /// # Errors
-    /// [`NotFree::Locked`] while another deployment has a lock that is in the way, and [`NotFree::Exhausted`] when every
-    /// number was given.
+    /// [`NotFree::Locked`] while another deployment holds a conflicting lock, and [`NotFree::Exhausted`] when every
+    /// number was used.
     pub fn take(
         &self,
         component: &Id,
@@ -104,16 +104,16 @@ impl DeviceOffers {
         Self { live, ..*self }
     }
 
-    /// Returns the stored form.
+    /// Serializes the record.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         record::to_bytes(self)
     }
 
-    /// Reads the stored form.
+    /// Parses the stored form.
     ///
     /// # Errors
-    /// [`Unreadable`] when it is none, or of a format that is not known.
+    /// [`Unreadable`] when the bytes are not a record, or have an unknown format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         record::from_bytes(bytes)
     }

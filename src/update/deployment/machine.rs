@@ -1,4 +1,4 @@
-//! The state machine of a deployment.
+//! State machine of a deployment.
 
 use super::super::rollout::{
     Action, ActionNumber, Attempt, DeploymentId, Epoch, FailureCode, Gate, LaneHead, LaneStatus, Proof, RegionId, Spec,
@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use time::{Duration, OffsetDateTime};
 
-/// The context of a step of a deployment. Where a transition changes any of it, all is written in one
-/// commit, on condition that nothing of it has changed since.
+/// Records that a step of a deployment reads. A transition that changes any of them is written in one commit, on
+/// condition that none of them has changed since.
 ///
 /// ```
 /// # use fhir_devices::manifest::ReleaseId;
@@ -28,15 +28,15 @@ use time::{Duration, OffsetDateTime};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// The specification of the rollout.
+    /// Specification of the rollout.
     pub spec: &'a Spec,
-    /// The lane of the deployment.
+    /// Lane of the deployment.
     pub lane: &'a LaneHead,
-    /// The locks of the device.
+    /// Locks of the device.
     pub offers: &'a DeviceOffers,
 }
 
-/// A component to be updated.
+/// Component to be updated.
 ///
 /// ```
 /// use fhir_devices::update::deployment::Target;
@@ -46,19 +46,19 @@ pub struct Context<'a> {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The device.
+    /// Device of the component.
     pub device: Id,
-    /// The component.
+    /// Logical id of the component.
     pub component: Id,
-    /// The region from which the device gets its updates.
+    /// Region from which the device gets its updates.
     pub region: RegionId,
 }
 
-/// Plans a component in a lane. The deployment is made where there is none of its name, in one commit with the
-/// lane: planning a component again is seen there, and changes nothing.
+/// Plans a component in a lane. The deployment is created if it does not exist, in one commit with the lane; planning a
+/// component again therefore changes nothing.
 ///
 /// # Errors
-/// [`Refusal::OtherLane`] where the component belongs into another lane, and [`Refusal::NotOpen`] where the lane ends.
+/// [`Refusal::OtherLane`] if the component belongs to another lane, and [`Refusal::NotOpen`] if the lane is draining.
 ///
 /// ```
 /// # use fhir_devices::manifest::ReleaseId;
@@ -131,10 +131,10 @@ pub const fn resume(deployment: &Deployment) -> Option<Effect> {
     }
 }
 
-/// Applies an input to a state, and returns the result. Every input has a result in every state.
+/// Applies an input to a deployment. Every input has a result in every state.
 ///
 /// # Errors
-/// The [`Refusal`] when it cannot be true of this deployment, or comes too early or too late.
+/// The [`Refusal`] of an input that cannot be true of this deployment, or comes too early or too late.
 ///
 /// ```
 /// # use fhir_devices::manifest::ReleaseId;
@@ -176,7 +176,7 @@ pub fn step(deployment: &Deployment, context: Context<'_>, input: &Input, now: O
         Input::DoneReported { attempt } => at.done_reported(*attempt),
         Input::StopAcknowledged { attempt } => at.stop_acknowledged(*attempt),
         Input::VersionReported { authenticated: false, .. } => Err(Refusal::NotAuthenticated),
-        // It says what the component ran once.
+        // The report is out of date.
         Input::VersionReported { number: Some(number), .. } if context.offers.reported > Some(*number) => UNCHANGED,
         Input::VersionReported { report, authenticated: true, runs, restarted, confirmed, .. } => {
             at.version_reported(*report, *runs, *restarted, *confirmed)
@@ -191,7 +191,7 @@ type Answer = Result<Step, Refusal>;
 
 const UNCHANGED: Answer = Ok(Step::Unchanged);
 
-/// What an offer is known by.
+/// Identification of an offer.
 #[derive(Clone, Copy)]
 struct Offer {
     attempt: Attempt,
@@ -199,7 +199,7 @@ struct Offer {
     action: ActionNumber,
 }
 
-/// A deployment at a time: what each input leads to from where it stands.
+/// Deployment at a time, with a method for each input.
 struct At<'a> {
     deployment: &'a Deployment,
     spec: &'a Spec,
@@ -217,7 +217,7 @@ impl At<'_> {
         self.now.saturating_add(Duration::seconds(seconds.get().into()))
     }
 
-    /// The step into another state, with all that is counted and locked.
+    /// Builds the transition into another state, with its counts and locks.
     fn to(&self, action: Action, state: State) -> Transition {
         let before = self.deployment;
         let mut deployment = Deployment {
@@ -315,7 +315,7 @@ impl At<'_> {
         if self.lane.is_tripped(self.spec) {
             return Err(Refusal::Tripped);
         }
-        // The accepted sequence numbers only rise, unless somebody lowers them, who then starts another rollout.
+        // The accepted sequence numbers only rise, unless an operator lowers them and then starts another rollout.
         if !admitted {
             return self.done(Outcome::Superseded);
         }
@@ -335,7 +335,7 @@ impl At<'_> {
 
     fn slot_written(&self, action: ActionNumber, offer: bool, version: &SlotVersion) -> Answer {
         if self.state().action() != Some(action) {
-            // One who was late wrote what an earlier offer wanted.
+            // A late writer wrote an earlier offer.
             return UNCHANGED;
         }
         match self.state() {
@@ -366,7 +366,7 @@ impl At<'_> {
         }
     }
 
-    /// The way on from an offer that is taken back.
+    /// Continues after an offer was retracted.
     fn retracted(&self, why: Retraction) -> Answer {
         match why {
             Retraction::Retry { .. } if self.lane.is_draining() => self.done_cleared(self.stopped()),
@@ -383,7 +383,8 @@ impl At<'_> {
         self.go(Action::Done, State::Done { attempt, outcome, action, clear: false })
     }
 
-    /// The outcome of a component that was offered the update, or is known not to run it, when the rollout ends.
+    /// Returns the outcome of a component that was offered the update, or is known not to run it, when the rollout
+    /// ends.
     fn stopped(&self) -> Outcome {
         if self.lane.status == LaneStatus::Superseding { Outcome::Superseded } else { Outcome::Cancelled }
     }
@@ -396,7 +397,7 @@ impl At<'_> {
                     self.done_cleared(Outcome::Failed { code: code(why.as_str()) })
                 }
             },
-            // There is nothing in the slot that could be taken back.
+            // The slot has no offer to retract.
             State::Retracting { action: own, why: back, .. } if *own == action => self.retracted(*back),
             State::Done { attempt, outcome, action: Some(own), clear: true } if *own == action => {
                 let (attempt, outcome) = (*attempt, outcome.clone());
@@ -448,7 +449,7 @@ impl At<'_> {
         }
     }
 
-    /// Whether a report is of the attempt that runs. One of an earlier attempt comes late, and there was none later.
+    /// Returns whether a report is about the running attempt; false for an earlier attempt, whose report is late.
     fn is_current(&self, attempt: Attempt) -> Result<bool, Refusal> {
         if attempt > self.state().attempt() || attempt == Attempt(0) {
             return Err(Refusal::NoSuchAttempt);
@@ -462,7 +463,7 @@ impl At<'_> {
         }
         let (epoch, action) = match self.state() {
             State::Offering { epoch, action, .. } | State::Offered { epoch, action, .. } => (*epoch, *action),
-            // Stopped means that nobody gets a byte, not even of what was begun.
+            // After a stop nobody gets a byte, not even of a started download.
             State::Claimed { stop: StopRequest::None, .. } if !self.lane.is_draining() => {
                 let open = self.lane.status == LaneStatus::Open;
                 return if open { Ok(Step::Granted) } else { Err(Refusal::NotOpen) };
@@ -488,7 +489,7 @@ impl At<'_> {
         Ok(Step::Transition(Transition { grants: true, ..claimed }))
     }
 
-    /// Until when a device may be no farther than it says.
+    /// Returns the time by which the device must have left a phase.
     fn phase_ends(&self, phase: Phase) -> OffsetDateTime {
         let timeouts = &self.spec.timeouts;
         self.after(match phase {
@@ -509,7 +510,7 @@ impl At<'_> {
             State::Claimed { attempt, epoch, action, phase: known, until, stop } => {
                 (Offer { attempt: *attempt, epoch: *epoch, action: *action }, Some(*known), *until, *stop)
             }
-            // It installs what it did not get from here. Before that, its word means no more than that it saw the offer.
+            // The device installs bytes from elsewhere. An earlier phase only means that it saw the offer.
             State::Offering { attempt, epoch, action, until }
             | State::Offered { attempt, epoch, action, until, .. }
                 if phase >= Phase::Installing && self.lane.status == LaneStatus::Open =>
@@ -527,7 +528,7 @@ impl At<'_> {
         if known >= Some(phase) {
             return UNCHANGED;
         }
-        // A download that goes on does not make its deadline later: only another part of the work does.
+        // Download progress does not extend the deadline: only the next stage of the work does.
         let same_part = known.is_some_and(|known| known < Phase::Installing && phase < Phase::Installing);
         let until = if same_part { until } else { self.phase_ends(phase) };
         let Offer { attempt, epoch, action } = offer;
@@ -549,7 +550,7 @@ impl At<'_> {
         }
     }
 
-    /// Another attempt, where there may be one: the offer is taken back first. Else the end.
+    /// Retracts the offer for another attempt, if one is left; otherwise ends the deployment.
     fn fail(&self, transient: bool, why: impl FnOnce() -> FailureCode) -> Answer {
         let more = self.state().attempt().0 < self.spec.retry.max_attempts.get();
         if transient && more && self.lane.status == LaneStatus::Open {
@@ -602,7 +603,8 @@ impl At<'_> {
         }
     }
 
-    /// The word of a device that it stopped. It may have installed the update before, so that only a version tells.
+    /// Handles a device's statement that it stopped. It may have installed the update before, so that only a version
+    /// report is proof.
     fn stop_acknowledged(&self, attempt: Attempt) -> Answer {
         if !self.is_current(attempt)? {
             return UNCHANGED;
@@ -634,14 +636,14 @@ impl At<'_> {
         let end = |outcome| Ok(Step::Transition(Transition { report: Some(report), ..self.end(outcome) }));
         match (self.state(), runs) {
             (State::Done { .. }, Runs::Target | Runs::Other) => UNCHANGED,
-            // The device may still go back to what it ran before.
+            // The device may still roll back to its previous version.
             (_, Runs::Target) if !confirmed => UNCHANGED,
             (State::Planned { .. } | State::Held { .. }, Runs::Target) => end(Outcome::AlreadyCurrent),
             (
                 State::Offering { .. } | State::Offered { .. } | State::Claimed { .. } | State::Retracting { .. },
                 Runs::Target,
             ) => end(Outcome::Succeeded { proof: Evidence::VersionReport { report } }),
-            // What was installed may run only after the next start.
+            // An installed version may run only after the next restart.
             (_, Runs::Other) if !restarted => UNCHANGED,
             (State::Claimed { stop: StopRequest::Acknowledged, .. }, Runs::Other) => end(self.stopped()),
             (State::Claimed { phase, stop: StopRequest::None, .. }, Runs::Other) if *phase >= Phase::Installing => {
@@ -686,7 +688,7 @@ impl At<'_> {
         }
         match self.state() {
             State::Held { give_up_at, .. } if self.now >= *give_up_at => self.done(Outcome::TimedOut),
-            // The gates are to be looked at: that is an input of its own.
+            // The gates must be evaluated, which is an input of its own.
             State::Planned { .. } | State::Held { .. } | State::Done { .. } => UNCHANGED,
             State::Offering { attempt, .. } | State::Offered { attempt, .. } => {
                 let stopped = self.lane.status != LaneStatus::Open;
@@ -694,16 +696,16 @@ impl At<'_> {
                 if self.lane.is_draining() {
                     self.retract(Retraction::Stopped)
                 } else if stopped || more {
-                    // Nobody could take the offer while the lane was stopped: that is no fault of the device.
+                    // No device could take the offer while the lane was stopped: that is not the device's fault.
                     let delay = if stopped { Duration::ZERO } else { self.spec.retry.delay(*attempt) };
                     self.retract(Retraction::Retry { not_before: self.now.saturating_add(delay) })
                 } else {
                     self.done(Outcome::TimedOut)
                 }
             }
-            // It had the bytes: whatever it said, nobody knows what it did with them.
+            // The device had the bytes: whatever it reported, its running version is unknown.
             State::Claimed { phase, .. } => self.done(Outcome::Unproven { phase: *phase }),
-            // The region does not answer. The gate gives no bytes for the offer, whatever the slot has.
+            // The region does not answer. No bytes are granted for the offer, whatever the slot has.
             State::Retracting { why: Retraction::Stopped, .. } => self.done(self.stopped()),
             State::Retracting { why, .. } => self.retracted(*why),
         }

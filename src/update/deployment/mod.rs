@@ -1,4 +1,4 @@
-//! A deployment: the update of one component in a rollout, from its plan to the proof of what it runs.
+//! Deployment: the update of one component in a rollout, from its plan to the proof of the running version.
 //!
 //! ```text
 //!            Evaluated                OfferRequested            SlotWritten           ClaimRequested
@@ -10,19 +10,20 @@
 //!                                                +--------------------------------------------------> Done
 //! ```
 //!
-//! # What it counts on, and what it gives
+//! # Assumptions and guarantees
 //!
-//! 1. A device gets the bytes from the one who was told [`Step::grants`], after the transition was written, and from nobody
-//!    else. What a slot says is a wish; the claim is the fact. So a stop stops, whatever a region forgets or repeats.
-//! 2. What a device says moves its [`Phase`]. A report of the version that it runs proves that it succeeded, unless the
-//!    [`Spec`](super::rollout::Spec) says that the word is enough. One that it runs something else proves nothing until the
-//!    device was started again. Where nothing proves what runs, the outcome is [`Outcome::Unproven`], and counts as a failure.
-//! 3. A deployment, its [lane](super::rollout::LaneHead) and the [locks](DeviceOffers) of the device are written in one commit.
-//!    The criteria that stop a rollout are looked at in it.
-//! 4. Each offer has a number that rises for the device, over all rollouts. A slot takes nothing of a lower number, and no
-//!    offer whose tombstone it has: what is written late does nothing.
-//! 5. Whoever writes a slot looks at it first, then reads the deployment, and then writes on condition that the slot is
-//!    still as it was. In the other order a tombstone may be replaced by the offer that it took back.
+//! 1. A device gets bytes only from a caller for whom [`Step::grants`] was true, after the transition was committed. A
+//!    slot only holds a wish; the claim is the fact. So a stop is effective, whatever a region forgets or repeats.
+//! 2. Reports of a device move its [`Phase`]. A report of the running version proves success, unless the
+//!    [`Spec`](super::rollout::Spec) accepts the device's word. A report of another version proves nothing until the
+//!    device has restarted. Without proof of the running version the outcome is [`Outcome::Unproven`], and counts as a
+//!    failure.
+//! 3. A deployment, its [lane](super::rollout::LaneHead) and the [locks](DeviceOffers) of the device are written in one
+//!    commit, which also evaluates the criteria that stop a rollout.
+//! 4. Each offer has an action number that rises for the device, across all rollouts. A slot refuses lower numbers, and
+//!    offers whose tombstone it has: a late write does nothing.
+//! 5. A writer of a slot reads the slot first, then the deployment, and then writes on condition that the slot is
+//!    unchanged. In the other order a tombstone may be replaced by the offer that it retracted.
 
 mod input;
 mod lock;

@@ -15,7 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 use time::OffsetDateTime;
 
-/// The version of a slot, as its region names it: an entity tag, a counter. Only equality has a meaning.
+/// Version of a slot, as named by its region, such as an entity tag or a counter. Only equality has a meaning.
 ///
 /// ```
 /// use fhir_devices::update::deployment::SlotVersion;
@@ -25,12 +25,12 @@ use time::OffsetDateTime;
 pub struct SlotVersion(SmolStr);
 
 impl SlotVersion {
-    /// Creates a version from the name that a region gives it.
+    /// Creates a version from the region's name for it.
     pub fn new(name: impl Into<SmolStr>) -> Self {
         Self(name.into())
     }
 
-    /// Returns the name that the region gave it.
+    /// Returns the region's name for the version.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -52,24 +52,24 @@ impl FromStr for SlotVersion {
 }
 
 names! {
-    /// The progress that a device reports. Within an attempt it never goes back.
+    /// Progress reported by a device. Within an attempt it never goes back.
     ///
     /// ```
     /// use fhir_devices::update::deployment::Phase;
     /// assert!(Phase::Staged < Phase::Installing);
     /// ```
     Phase {
-        /// The device asked for the bytes.
+        /// The device claimed the bytes.
         Claimed = "claimed",
-        /// The device is downloading them.
+        /// The device is downloading the bytes.
         Downloading = "downloading",
-        /// The device has downloaded all of them.
+        /// The device has downloaded all bytes.
         Staged = "staged",
-        /// The device is installing them. From here on the running version is unknown until it is reported.
+        /// The device is installing the bytes. From here on the running version is unknown until it is reported.
         Installing = "installing",
         /// The device is about to start the installed software.
         Activating = "activating",
-        /// The device tries the installed software, and may roll back.
+        /// The device is testing the installed software, and may roll back.
         Testing = "testing",
         /// The device reports that it is done.
         Installed = "installed",
@@ -77,7 +77,7 @@ names! {
 }
 
 names! {
-    /// The kind of an outcome.
+    /// Class of an outcome.
     ///
     /// ```
     /// use fhir_devices::update::deployment::OutcomeClass;
@@ -111,20 +111,20 @@ names! {
 }
 
 impl OutcomeClass {
-    /// Returns whether it may count as a failure of a rollout.
+    /// Returns whether the outcome may count as a failure of a rollout.
     #[must_use]
     pub const fn is_failure(self) -> bool {
         matches!(self, Self::Failed | Self::RolledBack | Self::Rejected | Self::TimedOut | Self::Unproven)
     }
 
-    /// Returns whether an update was attempted, so that it counts as done.
+    /// Returns whether an update was attempted, so that the outcome counts as executed.
     #[must_use]
     pub const fn is_executed(self) -> bool {
         self.is_failure() || matches!(self, Self::Succeeded)
     }
 }
 
-/// The evidence that a component runs the update.
+/// Evidence that a component runs the update.
 ///
 /// ```
 /// use fhir_devices::update::deployment::Evidence;
@@ -134,16 +134,16 @@ impl OutcomeClass {
 #[serde(rename_all = "kebab-case", tag = "kind")]
 #[non_exhaustive]
 pub enum Evidence {
-    /// A report of the version that it runs.
+    /// A report of the running version.
     VersionReport {
-        /// The digest of the report.
+        /// Digest of the report.
         report: Sha256,
     },
     /// Only the statement of the device, which the rollout accepts as proof.
     DeviceSays,
 }
 
-/// The outcome of a deployment. It never changes.
+/// Outcome of a deployment. It never changes.
 ///
 /// ```
 /// use fhir_devices::update::deployment::{Outcome, OutcomeClass};
@@ -155,31 +155,31 @@ pub enum Evidence {
 pub enum Outcome {
     /// The component runs the update.
     Succeeded {
-        /// What proved it.
+        /// Evidence of success.
         proof: Evidence,
     },
     /// The component ran the update before it was offered.
     AlreadyCurrent,
     /// The device or its region failed.
     Failed {
-        /// The reason.
+        /// Failure code.
         code: FailureCode,
     },
     /// The device restarted after the installation and runs another version than the update.
     RolledBack {
-        /// The digest of the report that says so.
+        /// Digest of the report.
         report: Sha256,
     },
-    /// The device rejected it.
+    /// The device rejected the update.
     Rejected {
-        /// The reason.
+        /// Failure code.
         code: FailureCode,
     },
     /// The device never asked for the bytes, or its gates stayed closed for too long. It runs its previous version.
     TimedOut,
     /// The device had the bytes, and its running version is unknown. A person must check.
     Unproven {
-        /// How far the device was.
+        /// Last reported progress.
         phase: Phase,
     },
     /// The rollout was cancelled before the component was offered anything.
@@ -193,7 +193,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Returns its class.
+    /// Returns the class of the outcome.
     #[must_use]
     pub const fn class(&self) -> OutcomeClass {
         match self {
@@ -213,7 +213,7 @@ impl Outcome {
 }
 
 names! {
-    /// The progress of a request to stop.
+    /// Progress of a request to stop.
     ///
     /// ```
     /// use fhir_devices::update::deployment::StopRequest;
@@ -233,7 +233,7 @@ names! {
     }
 }
 
-/// Why an offer is retracted.
+/// Reason why an offer is retracted.
 ///
 /// ```
 /// use fhir_devices::update::deployment::Retraction;
@@ -247,13 +247,13 @@ pub enum Retraction {
     Stopped,
     /// Another attempt follows.
     Retry {
-        /// Not before this time.
+        /// Earliest time of the next attempt.
         #[serde(with = "moment")]
         not_before: OffsetDateTime,
     },
 }
 
-/// The state of a deployment. Each state that waits for another party has a deadline.
+/// State of a deployment. Each state that waits for another party has a deadline.
 ///
 /// ```
 /// use fhir_devices::update::deployment::State;
@@ -269,101 +269,101 @@ pub enum Retraction {
 pub enum State {
     /// The deployment waits until its lane selects it.
     Planned {
-        /// Which attempt comes next.
+        /// Next attempt.
         attempt: Attempt,
-        /// Not before this time.
+        /// Earliest time of the next attempt.
         #[serde(with = "moment")]
         not_before: OffsetDateTime,
-        /// When it is given up, where gates held it back before.
+        /// Time at which the deployment is given up, if gates held it back before.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
         give_up_at: Option<OffsetDateTime>,
-        /// The number of the last offer, which the slot may still have; `None` where there never was one.
+        /// Action number of the last offer, which the slot may still have; `None` before the first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         action: Option<ActionNumber>,
     },
     /// Gates are closed.
     Held {
-        /// Which attempt comes next.
+        /// Next attempt.
         attempt: Attempt,
-        /// Which gates are closed.
+        /// Closed gates.
         gates: BTreeSet<Gate>,
-        /// When they are looked at again.
+        /// Time of the next evaluation of the gates.
         #[serde(with = "moment")]
         review_at: OffsetDateTime,
-        /// When it is given up.
+        /// Time at which the deployment is given up.
         #[serde(with = "moment")]
         give_up_at: OffsetDateTime,
-        /// The number of the last offer, which the slot may still have; `None` where there never was one.
+        /// Action number of the last offer, which the slot may still have; `None` before the first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         action: Option<ActionNumber>,
     },
     /// The offer is being written to the slot.
     Offering {
-        /// Which attempt it is.
+        /// Current attempt.
         attempt: Attempt,
-        /// The epoch of the lane when it was decided.
+        /// Epoch of the lane at the decision.
         epoch: Epoch,
-        /// The number of the offer, which was fixed when it was decided.
+        /// Action number of the offer, fixed at the decision.
         action: ActionNumber,
-        /// Until when the device may take it.
+        /// Time until which the device may claim the offer.
         #[serde(with = "moment")]
         until: OffsetDateTime,
     },
     /// The slot of the component has the offer.
     Offered {
-        /// Which attempt it is.
+        /// Current attempt.
         attempt: Attempt,
-        /// The epoch of the lane when it was decided.
+        /// Epoch of the lane at the decision.
         epoch: Epoch,
-        /// The number of the offer.
+        /// Action number of the offer.
         action: ActionNumber,
-        /// The version of the slot that was the first to have it.
+        /// First version of the slot with the offer.
         slot: SlotVersion,
-        /// Until when the device may take it.
+        /// Time until which the device may claim the offer.
         #[serde(with = "moment")]
         until: OffsetDateTime,
     },
     /// The device was given the bytes, or reports that it installs them.
     Claimed {
-        /// Which attempt it is.
+        /// Current attempt.
         attempt: Attempt,
-        /// The epoch of the lane when it was decided.
+        /// Epoch of the lane at the decision.
         epoch: Epoch,
-        /// The number of the offer.
+        /// Action number of the offer.
         action: ActionNumber,
-        /// How far the device says that it is.
+        /// Last reported progress.
         phase: Phase,
-        /// Until when it may be no farther.
+        /// Deadline for leaving the phase.
         #[serde(with = "moment")]
         until: OffsetDateTime,
-        /// How far it was asked to stop.
+        /// Progress of the request to stop.
         #[serde(default, skip_serializing_if = "is_none")]
         stop: StopRequest,
     },
     /// The offer is being retracted. The device gets no more bytes.
     Retracting {
-        /// Which attempt it was.
+        /// Last attempt.
         attempt: Attempt,
-        /// The epoch of the lane when it was decided.
+        /// Epoch of the lane at the decision.
         epoch: Epoch,
-        /// The number of the offer.
+        /// Action number of the offer.
         action: ActionNumber,
-        /// The reason.
+        /// Reason of the retraction.
         why: Retraction,
-        /// Until when the region has time to say that it did so.
+        /// Deadline for the region's confirmation.
         #[serde(with = "moment")]
         until: OffsetDateTime,
     },
     /// The deployment has ended.
     Done {
-        /// Which attempt was the last.
+        /// Last attempt.
         attempt: Attempt,
-        /// How.
+        /// Outcome of the deployment.
         outcome: Outcome,
-        /// The number of the last offer; `None` where there never was one.
+        /// Action number of the last offer; `None` if there never was one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         action: Option<ActionNumber>,
-        /// Whether the slot may still have it.
+        /// Whether the slot may still have the offer and must be cleared.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         clear: bool,
     },
@@ -375,7 +375,7 @@ fn is_none(stop: &StopRequest) -> bool {
 }
 
 names! {
-    /// The name of a deployment state.
+    /// Name of a deployment state.
     ///
     /// ```
     /// use fhir_devices::update::deployment::StateName;
@@ -400,7 +400,7 @@ names! {
 }
 
 impl State {
-    /// Returns its name.
+    /// Returns the name of the state.
     #[must_use]
     pub const fn name(&self) -> StateName {
         match self {
@@ -453,13 +453,13 @@ impl State {
         }
     }
 
-    /// Returns whether it has ended.
+    /// Returns whether the deployment has ended.
     #[must_use]
     pub const fn is_done(&self) -> bool {
         matches!(self, Self::Done { .. })
     }
 
-    /// Returns whether it counts towards the cap and has a lock on its component.
+    /// Returns whether the deployment counts towards the cap and holds a lock on its component.
     #[must_use]
     pub const fn is_in_flight(&self) -> bool {
         match self {
@@ -468,7 +468,7 @@ impl State {
         }
     }
 
-    /// Returns the outcome, if it has ended.
+    /// Returns the outcome, if the deployment has ended.
     #[must_use]
     pub const fn outcome(&self) -> Option<&Outcome> {
         match self {
@@ -483,7 +483,7 @@ impl State {
     }
 }
 
-/// The record of a deployment: one component, one rollout.
+/// Record of a deployment: one component in one rollout.
 ///
 /// ```
 /// use fhir_devices::manifest::ReleaseId;
@@ -502,27 +502,27 @@ impl State {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Deployment {
-    /// Its id.
+    /// Id of the deployment.
     pub id: DeploymentId,
-    /// The rollout.
+    /// Rollout of the deployment.
     pub rollout: RolloutId,
-    /// The lane of the rollout that the component is in.
+    /// Lane of the component.
     pub lane: Lane,
-    /// The device.
+    /// Device of the component.
     pub device: Id,
-    /// The component.
+    /// Component to be updated.
     pub component: Id,
-    /// The region from which the device gets its updates.
+    /// Region from which the device gets its updates.
     pub region: RegionId,
-    /// The wave that the component is in.
+    /// Wave of the component.
     pub wave: Wave,
     /// Whether the device was ever given the bytes. Once true it stays true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub granted: bool,
-    /// The number of the last report, where the channel numbers them.
+    /// Number of the last report, if the channel numbers reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_report: Option<u64>,
-    /// Its state.
+    /// Current state.
     pub state: State,
 }
 
@@ -533,16 +533,16 @@ impl Deployment {
         OfferKey { deployment: self.id, attempt: self.state.attempt() }
     }
 
-    /// Returns the stored form.
+    /// Serializes the record.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         record::to_bytes(self)
     }
 
-    /// Reads the stored form.
+    /// Parses the stored form.
     ///
     /// # Errors
-    /// [`Unreadable`] when it is none, or of a format that is not known.
+    /// [`Unreadable`] when the bytes are not a record, or have an unknown format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         record::from_bytes(bytes)
     }
