@@ -1,4 +1,4 @@
-//! Checking an upload against what its component accepted and reports.
+//! Checks of an upload against the accepted updates and reported versions of its component.
 
 use super::super::{LowerVersion, Unsequenced, VersionClaim, VersionTaken};
 use super::Intent;
@@ -8,7 +8,7 @@ use crate::primitive::Id;
 use crate::store::Sha256;
 use time::OffsetDateTime;
 
-/// The accepted update and reported versions of a component.
+/// Accepted update and reported versions of a component.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Standing;
@@ -17,15 +17,15 @@ use time::OffsetDateTime;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing<'s> {
-    /// The last accepted update: [`Accepted::before`](crate::update::Accepted::before).
+    /// Last accepted update: [`Accepted::before`](crate::update::Accepted::before).
     pub accepted: Option<&'s Acceptance>,
-    /// The recorded claim of the version of the upload.
+    /// Recorded claim of the upload's version.
     pub claim: Option<&'s VersionClaim>,
-    /// The versions that the component reports, of the kind that the upload changes.
+    /// Versions that the component reports, of the kind that the upload changes.
     pub reported: &'s [String],
 }
 
-/// The acceptance of an upload.
+/// Acceptance of an upload.
 ///
 /// ```
 /// # use fhir_devices::update::ingest::*;
@@ -40,15 +40,15 @@ pub struct Standing<'s> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcceptanceResult {
-    /// The new accepted sequence number, if it changes.
+    /// New accepted sequence number, if it changes.
     pub accepted: Option<Acceptance>,
-    /// The new version claim, if it changes.
+    /// New version claim, if it changes.
     pub claim: Option<VersionClaim>,
-    /// The higher reported version that the downgrade permission covers.
+    /// Higher reported version that the downgrade permission covers.
     pub lower: Option<LowerVersion>,
 }
 
-/// Why an upload is not acceptable for its component.
+/// Reason why an upload is not acceptable for its component.
 ///
 /// ```
 /// use fhir_devices::update::{Unsequenced, ingest::NotAcceptable};
@@ -59,22 +59,22 @@ pub struct AcceptanceResult {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAcceptable {
-    /// Its sequence number is not higher.
+    /// The sequence number is not higher.
     #[error(transparent)]
     NotHigher(#[from] NotHigher),
     /// The update has no sequence number.
     #[error(transparent)]
     Unsequenced(#[from] Unsequenced),
-    /// Its version stands for other bytes.
+    /// The version belongs to other bytes already.
     #[error(transparent)]
     VersionTaken(#[from] VersionTaken),
-    /// Its version is lower than the one that the component reports.
+    /// The version is lower than the one that the component reports.
     #[error(transparent)]
     LowerVersion(#[from] LowerVersion),
 }
 
 impl NotAcceptable {
-    /// Returns the reason for which the upload fails.
+    /// Returns the failure reason of the upload.
     #[must_use]
     pub const fn reason(&self) -> UploadFailure {
         match self {
@@ -86,13 +86,14 @@ impl NotAcceptable {
     }
 }
 
-/// Checks an upload by what its component accepted and reports. `sha256` is the digest of its bytes, where that is known.
+/// Checks an upload against its component's accepted updates and reported versions. `sha256` is the digest of its
+/// bytes, if known.
 ///
-/// The order of updates is that of their sequence numbers alone. A version is checked by what the component reports, and not by
-/// the updates that are available for it: one that was never installed may be followed by a lower one.
+/// Updates are ordered by their sequence numbers only. A version is compared with the reported ones, and not with the
+/// available updates: an update that was never installed may be followed by one with a lower version.
 ///
 /// # Errors
-/// [`NotAcceptable`], for the first thing that speaks against it.
+/// [`NotAcceptable`] with the first reason.
 pub fn check_acceptance(
     intent: &Intent,
     id: IngestId,
@@ -120,7 +121,8 @@ pub fn check_acceptance(
     }
 }
 
-/// Returns the reported version that is higher than that of an upload. A manifest is checked by its own rules.
+/// Returns a reported version that is higher than the upload's. Uploads with a manifest are checked by the manifest's
+/// rules.
 pub(super) fn lower_version(intent: &Intent, reported: &[String]) -> Option<LowerVersion> {
     let version = intent.version.as_ref().filter(|_| intent.manifest.is_none())?;
     LowerVersion::find(version.as_str(), intent.scheme, reported)

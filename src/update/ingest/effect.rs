@@ -10,7 +10,7 @@ use sha2::Digest as _;
 use std::fmt;
 use time::OffsetDateTime;
 
-/// An effect to perform. Performing it again with the same [`Effect::key`] changes nothing.
+/// Effect to perform. Performing it again with the same [`Effect::key`] changes nothing.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Effect;
@@ -23,68 +23,68 @@ use time::OffsetDateTime;
 pub enum Effect {
     /// Write and hash the bytes. Without bytes, wait for the deadline.
     ReceiveBytes {
-        /// The deadline for the bytes.
+        /// Deadline for the bytes.
         until: OffsetDateTime,
     },
-    /// Hold the bytes in the blob ledger for this upload, and get their generation.
+    /// Hold the bytes in the blob ledger for this upload, which assigns their generation.
     HoldBytes {
         /// Digest and size.
         blob: BlobRef,
     },
-    /// Make the bytes visible under their name, and have the blob ledger say so. Where it says so already, the writer is
-    /// discarded. One who has no bytes asks the store for them.
+    /// Make the bytes visible under their key, and record that in the blob ledger. If it is recorded already, discard
+    /// the writer. A driver without the bytes asks the store for them.
     CommitBytes {
         /// Digest and size.
         blob: BlobRef,
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
     },
-    /// Find the one component that is meant, and look in it for a reference of this upload. Where the state has a component
-    /// that is fixed, the reference can be in no other.
+    /// Find the one target component, and look in it for a reference of this upload. If the state has a fixed
+    /// component, no other can have the reference.
     FindTarget,
-    /// Make the component refer to the bytes, on condition that it still has this version.
+    /// Write the reference into the component, on condition that it still has this version.
     WriteReference {
-        /// The component.
+        /// Target component.
         component: Id,
-        /// The version of it that was read.
+        /// Version of the component that was read.
         version: VersionId,
         /// Digest and size.
         blob: BlobRef,
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
     },
-    /// Write to the component, on condition that it has the version that was read, so that it has no reference of this upload.
-    /// It is written to even where it has none: so the writing of one who is late fails.
+    /// Remove the reference of this upload from the component, on condition that the component has the version that was
+    /// read. Write the component even without a reference in it: that makes a late writer fail.
     DropReference {
-        /// The component.
+        /// Target component.
         component: Id,
     },
-    /// Write to the component, on condition that it has the version that was read, so that its reference of this upload says
-    /// `withdrawn`. Where there is none, it is written to all the same: so the writing of one who is late fails.
+    /// Set the status `withdrawn` in the reference of this upload, on condition that the component has the version that
+    /// was read. Write the component even without a reference in it: that makes a late writer fail.
     MarkWithdrawn {
-        /// The component.
+        /// Target component.
         component: Id,
     },
-    /// Write to the component, on condition that it has the version that was read, so that its reference of this upload is
-    /// the current one, unless the reference says that this was done already, by as many times as it was made current again.
-    /// The record is read again between the reading and the writing.
+    /// Make the reference of this upload the current one, on condition that the component has the version that was
+    /// read, unless the count in the reference shows that this was done already. The record is read again between
+    /// reading and writing the component.
     RestoreReference {
-        /// The component.
+        /// Target component.
         component: Id,
-        /// The number of times that it was made current again, this time included.
+        /// Number of times that the update was made current again, including this time.
         restored: u32,
     },
-    /// Have the blob ledger hold the bytes for this upload no more.
+    /// Release the hold of this upload in the blob ledger.
     ReleaseBytes {
         /// Digest and size.
         blob: BlobRef,
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
     },
 }
 
 names! {
-    /// The name of an [`Effect`].
+    /// Name of an [`Effect`].
     ///
     /// ```
     /// use fhir_devices::update::ingest::EffectName;
@@ -113,7 +113,7 @@ names! {
 }
 
 impl Effect {
-    /// Returns its name.
+    /// Returns the name of the effect.
     #[must_use]
     pub const fn name(&self) -> EffectName {
         match self {
@@ -136,7 +136,7 @@ impl Effect {
     }
 }
 
-/// The idempotency key of an effect of an upload.
+/// Idempotency key of an effect of an upload.
 ///
 /// ```
 /// use fhir_devices::store::WriteId;
@@ -148,15 +148,15 @@ impl Effect {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EffectKey {
-    /// The upload.
+    /// Id of the upload.
     pub ingest: IngestId,
-    /// The effect.
+    /// Name of the effect.
     pub effect: EffectName,
 }
 
 impl EffectKey {
-    /// Returns the id for a write to a store of resources: the name of the upload for its reference, and another for
-    /// all else.
+    /// Returns the write id for a resource store: the id of the upload for its reference, and a digest of the key for
+    /// every other effect.
     #[must_use]
     pub fn write_id(&self) -> WriteId {
         if self.effect == EffectName::WriteReference {

@@ -9,7 +9,7 @@ use crate::primitive::{Id, Text};
 use crate::store::{BlobRef, Generation, VersionId};
 use time::OffsetDateTime;
 
-/// An input of the upload machine.
+/// Input of the upload machine.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Input;
@@ -19,143 +19,143 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// Some bytes have come, and more are expected.
+    /// Some bytes arrived, and more are expected.
     Progressed,
-    /// All bytes have passed, and are still invisible.
+    /// All bytes arrived, and are not visible yet.
     BytesReceived {
-        /// What they are, as measured.
+        /// Digest and size, as measured.
         blob: BlobRef,
     },
     /// The bytes failed a check during the upload or the commit.
     CheckFailed {
-        /// Which check.
+        /// Failed check.
         reason: UploadFailure,
     },
     /// The blob ledger holds the bytes for this upload.
     BytesHeld {
         /// Digest and size.
         blob: BlobRef,
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
     },
-    /// The bytes are visible under their name, whole, and the blob ledger says so.
+    /// The bytes are visible under their key, complete, and the blob ledger records it.
     BytesCommitted {
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
     },
     /// The deadline of the state may have passed. For acquired bytes, the store was asked and does not have them.
     DeadlineReached,
-    /// The one component that is meant was read, without a reference of this upload in it. After that, this record and the
-    /// records of what was accepted for the component were read, in this order or together.
+    /// The one target component was read and has no reference of this upload. Then this record and the acceptance
+    /// records of the component were read, in this order or together.
     TargetRead {
-        /// The component.
+        /// Target component.
         component: Id,
-        /// The version of it that was read.
+        /// Version of the component that was read.
         version: VersionId,
-        /// What was last accepted for it from the provider of this upload, or from any for one without a sequence number.
+        /// Last accepted update of this upload's provider for the component, or of any provider for an upload without
+        /// sequence number.
         accepted: Option<Acceptance>,
-        /// What the version of this upload stands for.
+        /// Recorded claim of the upload's version.
         claim: Option<VersionClaim>,
-        /// The versions that the component reports, of the kind that this upload changes.
+        /// Versions that the component reports, of the kind that this upload changes.
         reported: Vec<String>,
     },
-    /// The component that was meant is no longer there, or no longer the only one.
+    /// The target component no longer exists, or is no longer the only match.
     TargetLost,
     /// The update is not admitted: by its manifest, its signatures, or a rule of the tenant.
     NotAdmitted {
-        /// What, in words.
+        /// Reason as free text.
         why: Option<Text>,
     },
     /// The component refers to the bytes.
     ReferenceWritten {
-        /// The component.
+        /// Target component.
         component: Id,
-        /// The version of it that was the first to do so.
+        /// First version of the component with the reference.
         version: VersionId,
     },
     /// Another writer changed the component between read and write.
     Conflicted {
-        /// Which attempt failed: the number that the state gave.
+        /// Number of the failed attempt, as given by the state.
         attempt: u16,
     },
-    /// Another update took its place in the component.
+    /// Another update superseded this one in the component.
     Superseded {
-        /// That update.
+        /// Superseding update.
         by: IngestId,
-        /// How often the reference that lost its place had been made current again. What was seen before it was made current
-        /// again says nothing any more.
+        /// Count of restorations in the superseded reference. An observation from before a restoration is ignored.
         restored: u32,
     },
-    /// An actor asked to make it current again, replacing the update that superseded it.
+    /// An actor asked to make the update current again, replacing the one that superseded it.
     RestoreRequested {
-        /// The actor.
+        /// Actor that asked for it.
         by: ActorId,
-        /// The reason.
+        /// Reason given.
         why: Text,
     },
-    /// The component shows it as current again.
+    /// The component shows the update as current again.
     ReferenceRestored {
-        /// The component.
+        /// Target component.
         component: Id,
-        /// The number of times that it was made current again, by the reference.
+        /// Count of restorations in the reference.
         restored: u32,
     },
     /// The component has no reference that could be made current again, or is gone.
     RestoreFailed,
-    /// The component was read and does not refer to the bytes, or not as it was made to, and after it this record was read.
-    /// The reference is written again next, on the condition that the component still has this version.
+    /// The component was read and lacks the reference or has a changed one, and this record was read after it. The
+    /// reference is written again next, on condition that the component still has this version.
     ReferenceMissing {
-        /// The component.
+        /// Target component.
         component: Id,
-        /// The version of it that was read.
+        /// Version of the component that was read.
         version: VersionId,
     },
-    /// The same, and the reference is not written again.
+    /// The component lacks the reference or has a changed one, and the reference is not written again.
     ReferenceLost {
-        /// The component.
+        /// Target component.
         component: Id,
-        /// The version of it that was read, or that its deletion has; none where the store tells of neither.
+        /// Version of the component that was read, or of its deletion; `None` if the store reports neither.
         version: Option<VersionId>,
     },
     /// The upload was withdrawn.
     Withdrawn {
-        /// The actor.
+        /// Actor that withdrew it.
         by: ActorId,
-        /// The reason.
+        /// Reason given.
         why: Text,
     },
-    /// The upload is retired, as a later update superseded it.
+    /// The upload is retired after a later update superseded it.
     Retired {
-        /// The actor who decided so; `None` for a rule of the service.
+        /// Actor that decided it; `None` for a rule of the service.
         by: Option<ActorId>,
     },
-    /// The component was written to, or is gone, and has no reference of this upload.
+    /// The component was written or is gone, and has no reference of this upload.
     ReferenceDropped {
-        /// The component.
+        /// Target component.
         component: Id,
     },
-    /// The reference of this upload in the component says that it is withdrawn.
+    /// The reference of this upload in the component is marked as withdrawn.
     ReferenceMarked {
-        /// The component.
+        /// Target component.
         component: Id,
-        /// Until when it goes on to say so.
+        /// End of the time for which the reference is shown.
         until: OffsetDateTime,
     },
-    /// The time for which a withdrawn update is shown may be over.
+    /// The time for which a withdrawn update is shown may have ended.
     RetentionEnded,
     /// The blob ledger no longer holds the bytes for this upload.
     BytesReleased {
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
     },
-    /// The blob ledger holds another writing of the same bytes for this upload: the one before is damaged.
+    /// The blob ledger holds another generation of the same bytes for this upload: the previous one is damaged.
     Moved {
-        /// The other writing.
+        /// The other generation.
         generation: Generation,
     },
 }
 
-/// A transition: what to write in one ledger commit, and the effect after it.
+/// Transition: what to write in one ledger commit, and the effect after it.
 ///
 /// ```
 /// # use fhir_devices::audit::UploadFailure;
@@ -173,20 +173,19 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transition {
-    /// The state.
+    /// New state.
     pub state: State,
-    /// The new accepted sequence number of the component, if it changes. Write it with the state or before it.
+    /// New accepted sequence number of the component, if it changes. Write it with the state or before it.
     pub accepted: Option<Acceptance>,
-    /// What the version of the upload stands for with this step, where that is new. It is to be written with the state or
-    /// before it.
+    /// New version claim of the upload, if it changes. Write it with the state or before it.
     pub claim: Option<VersionClaim>,
-    /// Its audit record.
+    /// Audit record of the transition.
     pub audit: AuditDraft,
-    /// What is to be done once it is written: that of [`resume`](super::resume), or the next part of it.
+    /// Effect to perform after the commit: that of [`resume`](super::resume), or its next part.
     pub effect: Option<Effect>,
 }
 
-/// The result of an input.
+/// Result of an input.
 ///
 /// ```
 /// use fhir_devices::update::ingest::{Effect, Step};
@@ -203,7 +202,7 @@ pub enum Step {
     Unchanged,
 }
 
-/// Why an input of the upload machine is refused.
+/// Reason why an input of the upload machine is refused.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Refusal;
@@ -236,22 +235,22 @@ pub enum Refusal {
     /// The attempt was not made.
     #[error("the attempt was not made yet")]
     NoSuchAttempt,
-    /// The reference is written in another place or version.
+    /// The reference is written in another component or version.
     #[error("the reference is written already")]
     AlreadyAttached,
     /// No component refers to the bytes yet.
     #[error("the upload is not attached yet")]
     NotAttached,
-    /// No later update superseded it.
+    /// No later update superseded the upload.
     #[error("the upload is not superseded")]
     NotSuperseded,
-    /// The deadline has not come.
+    /// The input comes too early.
     #[error("the deadline has not come yet")]
     NotDue,
     /// The upload is not being released.
     #[error("the upload is not being released")]
     NotReleasing,
-    /// The component has not been written to, and may still refer to the bytes.
+    /// The component was not written, and may still refer to the bytes.
     #[error("the component may still refer to the bytes")]
     StillReferenced,
     /// The upload was withdrawn.

@@ -1,4 +1,4 @@
-//! The purpose and limits of an upload.
+//! Intent and limits of an upload.
 
 use super::super::VersionDowngrade;
 use crate::audit::UploadFailure;
@@ -11,7 +11,7 @@ use crate::store::{BlobRef, Sha256};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The declared purpose of an upload.
+/// Declared intent of an upload.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Intent;
@@ -21,55 +21,55 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
-    /// The device.
+    /// Device of the component.
     pub device: Id,
-    /// Which of its components.
+    /// Selector of the component.
     pub target: Selector,
-    /// The manufacturer. Sequence numbers of different providers are not compared.
+    /// Manufacturer. Sequence numbers of different providers are not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Text>,
-    /// The version, as its manufacturer names it.
+    /// Version, as named by the manufacturer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Text>,
-    /// The sequence number: higher for later updates of the component.
+    /// Sequence number, higher for later updates of the component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
-    /// The permission to accept a sequence number that is not higher.
+    /// Permission to accept a sequence number that is not higher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downgrade: Option<Box<DowngradeAuthorization>>,
-    /// The version scheme; inferred if `None`.
+    /// Version scheme; inferred if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<VersionScheme>,
-    /// Which of the versions of the component it changes; `None` for that of the software, or of the firmware where none of
-    /// the software is reported.
+    /// Kind of version that the upload changes; `None` for the software version, or the firmware version if no software
+    /// version is reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_as: Option<ProductionSpec>,
-    /// The permission for a version that is lower than the one that the component reports.
+    /// Permission for a version lower than the one that the component reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lower: Option<Box<VersionDowngrade>>,
     /// Whether other bytes are permitted under a version that the component has had.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replace: bool,
-    /// The digest of the manifest that describes it.
+    /// Digest of the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Sha256>,
-    /// The expected digest of the bytes.
+    /// Expected digest of the bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
-    /// The size that they shall have.
+    /// Expected size in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// The name of the file. It is data, and never used as a path.
+    /// File name: data, never a path.
     pub file_name: Text,
-    /// Its media type.
+    /// Media type.
     pub content_type: Code,
-    /// The sender.
+    /// Sender of the upload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<ActorId>,
 }
 
 impl Intent {
-    /// Creates an upload for the only component of a device, of which nothing is declared.
+    /// Creates an intent for the only component of a device, with no other declarations.
     #[must_use]
     pub const fn new(device: Id, file_name: Text, content_type: Code) -> Self {
         Self {
@@ -92,7 +92,7 @@ impl Intent {
         }
     }
 
-    /// Returns whether both ask for the same, whoever the sender is.
+    /// Returns whether both intents ask for the same, ignoring the senders.
     #[must_use]
     pub fn asks_the_same_as(&self, other: &Self) -> bool {
         let reason = |intent: &Self| intent.lower.as_ref().map(|lower| lower.reason.clone());
@@ -102,7 +102,7 @@ impl Intent {
 }
 
 impl VerifiedManifest {
-    /// Returns what an upload of one of its files to a device is for, bound to this manifest.
+    /// Returns the intent of uploading one of its files to a device, bound to this manifest.
     ///
     /// ```
     /// # use fhir_devices::manifest::{Artifact, VerifiedManifest};
@@ -136,7 +136,7 @@ impl VerifiedManifest {
     }
 }
 
-/// The limits that an upload must keep. They are part of its record, so that they do not change under way.
+/// Limits of an upload. They are part of its record, so that they do not change under way.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Limits;
@@ -144,16 +144,16 @@ impl VerifiedManifest {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// The most bytes.
+    /// Maximum size in bytes.
     pub max_size: u64,
-    /// The maximum number of attempts to write a contended component; 0 counts as 1.
+    /// Maximum number of attempts to write a contended component; 0 counts as 1.
     pub max_attempts: u16,
-    /// How long the bytes may stay away before somebody else may end the upload, in seconds. It is no matter of safety.
+    /// Time in seconds without new bytes after which anybody may end the upload. Safety does not depend on it.
     pub lease_seconds: u32,
 }
 
 impl Limits {
-    /// Returns how long the bytes may stay away.
+    /// Returns the time without new bytes after which anybody may end the upload.
     #[must_use]
     pub const fn lease(&self) -> Duration {
         Duration::from_secs(self.lease_seconds as u64)
@@ -161,13 +161,13 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// 4 GiB, 32 attempts, an hour.
+    /// Returns 4 GiB, 32 attempts and a lease of one hour.
     fn default() -> Self {
         Self { max_size: 4 << 30, max_attempts: 32, lease_seconds: 3600 }
     }
 }
 
-/// Returns whether the bytes of an upload are such as may be stored. It is asked before they become visible.
+/// Checks whether the bytes of an upload may be stored, before they become visible.
 ///
 /// # Errors
 /// The first reason to refuse them.

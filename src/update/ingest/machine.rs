@@ -1,4 +1,4 @@
-//! The transitions of the upload machine.
+//! Transitions of the upload machine.
 
 use super::super::VersionClaim;
 use super::acceptance::{AcceptanceResult, Standing, check_acceptance, lower_version};
@@ -10,10 +10,11 @@ use crate::primitive::{Id, Text};
 use crate::store::{BlobRef, Generation, Sha256, VersionId};
 use time::OffsetDateTime;
 
-/// Applies an input to a state, and returns the result. Every input has a result in every state.
+/// Applies an input to an upload. Every input has a result in every state.
 ///
 /// # Errors
-/// The [`Refusal`] when it cannot be true of this upload, contradicts what is known, or comes too early or too late.
+/// The [`Refusal`] of an input that cannot be true of this upload, contradicts its record, or comes too early or too
+/// late.
 ///
 /// ```
 /// # use fhir_devices::{manifest::IngestId, store::{BlobRef, Generation}, update::ingest::*};
@@ -65,7 +66,7 @@ pub fn step(ingest: &Ingest, input: &Input, now: OffsetDateTime) -> Result<Step,
     }
 }
 
-/// An upload at a time: what each input leads to from where it stands.
+/// Upload at a time, with a method for each input.
 struct At<'a> {
     ingest: &'a Ingest,
     now: OffsetDateTime,
@@ -89,7 +90,7 @@ impl At<'_> {
         self.now.saturating_add(time::Duration::seconds(i64::from(self.ingest.limits.lease_seconds)))
     }
 
-    /// Returns the way to the end: at once where nothing is held, else by way of a release.
+    /// Ends the upload: at once if nothing is held, otherwise by a release.
     fn end(&self, action: Action, reason: UploadFailure) -> Transition {
         let (blob, generation, component) = match &self.ingest.state {
             State::Open { .. } | State::Closed { .. } => return self.to(action, State::Closed { reason }),
@@ -165,7 +166,7 @@ impl At<'_> {
         }
     }
 
-    /// Returns the answer where the upload fails or has done so: whether it is for the same reason.
+    /// Returns the answer for an upload that fails or failed: unchanged for the same reason, otherwise a refusal.
     fn ended(&self, wanted: UploadFailure) -> Answer {
         match &self.ingest.state {
             State::Releasing { reason, .. } | State::Closed { reason } if *reason == wanted => UNCHANGED,
@@ -305,7 +306,7 @@ impl At<'_> {
         }
     }
 
-    /// Says who gave the leaves that were needed, and what they overrule.
+    /// Records the permissions that were used in the audit record, and what they override.
     fn tell_leaves(&self, audit: &mut AuditDraft, standing: &Standing<'_>, checked: &AcceptanceResult) {
         let intent = &self.ingest.intent;
         if let (Some(before), Some(_)) = (standing.claim, &checked.claim) {
@@ -317,11 +318,11 @@ impl At<'_> {
         }
     }
 
-    /// Returns what speaks by now against an upload whose component is fixed. What is lower was read before it was
+    /// Returns the reason why an upload with a fixed component fails now. A lower version was read before it was
     /// accepted.
     fn overtaken(&self, component: &Id, sha256: Sha256, standing: &Standing<'_>) -> Option<UploadFailure> {
         let (intent, id) = (&self.ingest.intent, self.ingest.id);
-        // An upload without a number comes before every one that has one: Rust puts `None` first.
+        // An upload without a number comes before every one with a number: Rust orders `None` first.
         if standing.accepted.is_some_and(|last| last.by != id && Some(last.highest) >= intent.sequence) {
             return Some(UploadFailure::Superseded);
         }
@@ -332,7 +333,7 @@ impl At<'_> {
         (lower.is_some() && intent.lower.is_none()).then_some(UploadFailure::LowerVersion)
     }
 
-    /// The device is no longer such that the upload may be attached.
+    /// Handles a device to which the upload may no longer be attached.
     fn turned_away(&self, reason: UploadFailure, why: Option<&Text>) -> Answer {
         match &self.ingest.state {
             State::Open { .. } | State::Acquired { .. } | State::Stored { .. } => {
@@ -404,7 +405,7 @@ impl At<'_> {
             State::Attached { restored, .. } | State::Restoring { restored, .. } if seen > *restored => {
                 Err(Refusal::NoSuchAttempt)
             }
-            // It was seen before the update was made current again, which may be yet to come.
+            // The observation is from before a restoration, which may still be in progress.
             State::Attached { restored, .. } | State::Restoring { restored, .. } if seen < *restored => UNCHANGED,
             State::Attached { blob, generation, component, version, restored }
             | State::Restoring { blob, generation, component, version, restored, .. } => {
@@ -481,7 +482,7 @@ impl At<'_> {
             {
                 Err(Refusal::OtherTarget)
             }
-            // It was read before the reference was written.
+            // The component was read before the reference was written.
             State::Attached { version, .. } | State::Superseded { version, .. } if seen < *version => UNCHANGED,
             State::Attached { blob, generation, component, restored, .. } => {
                 let (blob, generation, component, restored) = (*blob, *generation, component.clone(), *restored);
@@ -493,7 +494,7 @@ impl At<'_> {
                 let (version, by, restored) = (seen.next(), *by, *restored);
                 self.go(Action::Reattached, State::Superseded { blob, generation, component, version, by, restored })
             }
-            // It is written to next in any case.
+            // The component is written next in any case.
             State::Restoring { .. } => UNCHANGED,
             State::Releasing { .. } => Err(Refusal::Releasing),
             State::Withdrawn { .. } => Err(Refusal::Withdrawn),
@@ -528,7 +529,7 @@ impl At<'_> {
             State::Attached { .. } | State::Superseded { .. } => UNCHANGED,
             State::Restoring { blob, generation, component, version, by, restored } => {
                 let (blob, generation, component, version) = (*blob, *generation, component.clone(), *version);
-                // The number is not given again: a component that comes back may have it.
+                // The number is not reused: a component that comes back may have it.
                 let (by, restored) = (*by, *restored);
                 self.go(Action::NotRestored, State::Superseded { blob, generation, component, version, by, restored })
             }
@@ -659,7 +660,8 @@ impl At<'_> {
         }
     }
 
-    /// One that is at rest: whoever is about to write a reference looks at the record before, and not at the bytes.
+    /// Moves an attached or superseded upload to another generation: a writer of a reference reads the record first,
+    /// and not the bytes.
     fn moved(&self, generation: Generation) -> Answer {
         match &self.ingest.state {
             State::Attached { generation: known, .. } | State::Superseded { generation: known, .. }

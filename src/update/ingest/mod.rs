@@ -1,4 +1,4 @@
-//! What happens to an upload: a state machine without I/O, clock or randomness.
+//! State machine of an upload, without I/O, clock or randomness.
 //!
 //! ```text
 //!                                                                           ReferenceRestored
@@ -18,39 +18,41 @@
 //!  +----- ReferenceDropped, once RetentionEnded --+
 //! ```
 //!
-//! An attached or superseded upload whose reference somebody else took out of the component stays where it is while the
-//! reference is written again (`ReferenceMissing`), or is released as lost (`ReferenceLost`).
+//! If another writer removes the reference of an attached or superseded upload from the component, the upload stays in
+//! its state while the reference is written again (`ReferenceMissing`), or is released as lost (`ReferenceLost`).
 //!
-//! The record of an upload, an [`Ingest`], is written to the ledger before its first byte is taken, and each [`step`] is a
-//! compare-and-set there. What is to be done next follows from the state alone ([`resume`]), so that whoever finds a record
-//! can go on with it. What comes late is absorbed or refused.
+//! The record of an upload, an [`Ingest`], is written to the ledger before its first byte is accepted, and each
+//! [`step`] is a compare-and-set there. The next effect follows from the state alone ([`resume`]), so that any process
+//! that finds a record can continue it. Late inputs are absorbed or refused.
 //!
-//! # What the machine counts on
+//! # Assumptions of the machine
 //!
-//! A driver carries effects out and feeds in what came of them. It owes the machine an order:
+//! A driver performs the effects and feeds their results in. It must keep this order:
 //!
-//! 1. The record is written before the bytes are taken. The bytes pass into a writer, and nobody can see them.
-//! 2. The [blob ledger](super::blob) holds the bytes before the record says [`State::Acquired`], and the record says so before
-//!    the bytes are committed. So no name of bytes is visible that the ledger does not know.
-//! 3. The bytes are committed under digest *and* generation, after their digest was measured, and the blob ledger is told
-//!    before the record says [`State::Stored`].
-//! 4. A component is read first, and the records after it, in this order; then [`Input::TargetRead`] is asked what to do.
-//!    The reference is written only on the condition that the component is still as it was read. A component that has a
-//!    reference of this upload is not written to: that is [`Input::ReferenceWritten`].
-//! 5. The component is fixed in the record before it is written to, and never changed. Before a hold is given up, that
-//!    component is written to once more, with or without a reference in it, so that one who read it before can no longer write.
-//! 6. The record leaves its state before what it held is released.
-//! 7. A withdrawn update stays in its component, as `withdrawn`, until its retention ends. The component says so before the
-//!    hold on the bytes is released, and is written to as in 5 even where it has no reference. The hold is released at once
-//!    then, and not when the retention ends: a file that must not be installed is not to be had, and whoever needs it as
-//!    evidence holds it by a [legal hold](crate::audit::Holder::LegalHold).
-//! 8. An update that was superseded is made current again by a decision that the record has first ([`State::Restoring`]).
-//!    The component is read, then the record again, and then the reference is written on the condition that the component
-//!    is still as it was read. The reference counts how often that was done, and is not written to for a number that it has:
-//!    so the decision is carried out once, even where another update has taken its place since. Who marks an upload as
-//!    superseded says the number of the reference that was seen, so that what was seen before a restoration means nothing.
+//! 1. The record is written before bytes are accepted. The bytes go to a writer, where nobody can see them.
+//! 2. The [blob ledger](super::blob) holds the bytes before the record is [`State::Acquired`], and the record is so
+//!    before the bytes are committed. So no blob key is visible that the ledger does not know.
+//! 3. The bytes are committed under digest *and* generation, after their digest was measured, and the blob ledger
+//!    records it before the upload is [`State::Stored`].
+//! 4. The component is read first, and the records after it, in this order; [`Input::TargetRead`] then decides. The
+//!    reference is written only on condition that the component is still as it was read. A component that has a
+//!    reference of this upload is not written: that is [`Input::ReferenceWritten`].
+//! 5. The component is fixed in the record before it is written, and never changed. Before a hold is released, that
+//!    component is written once more, with or without a reference in it, so that a writer who read it before can no
+//!    longer write.
+//! 6. The record leaves its state before its hold is released.
+//! 7. A withdrawn update stays in its component, as `withdrawn`, until its retention ends. The component shows that
+//!    before the hold on the bytes is released, and is written as in 5 even without a reference. The hold is then
+//!    released at once, not when the retention ends: a file that must not be installed must not be available, and
+//!    evidence is kept by a [legal hold](crate::audit::Holder::LegalHold).
+//! 8. A superseded update is made current again by a decision that is recorded first ([`State::Restoring`]). The
+//!    component is read, then the record again, and then the reference is written on condition that the component is
+//!    still as it was read. The reference counts its restorations, and is not written for a count that it already has:
+//!    so the decision is carried out once, even if another update has superseded it since. An input that marks an
+//!    upload as superseded has the count of the reference that was seen, so that observations from before a restoration
+//!    are ignored.
 //!
-//! Steps 2, 3 and the last one change two records each. A ledger that commits both at once may do so; the order is enough.
+//! Steps 2, 3 and 6 change two records each. A ledger may commit both at once; the order is enough.
 
 mod acceptance;
 mod effect;

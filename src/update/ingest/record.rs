@@ -1,4 +1,4 @@
-//! The record of an upload, and how it is written.
+//! Record of an upload, and its stored form.
 
 use super::super::moment;
 use super::{Intent, Limits, State, Transition};
@@ -10,7 +10,7 @@ use crate::store::{BlobRef, Generation, Sha256, VersionId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// The record of an upload.
+/// Record of an upload.
 ///
 /// ```
 /// # use fhir_devices::update::ingest::*;
@@ -25,38 +25,38 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ingest {
-    /// Its id.
+    /// Id of the upload.
     pub id: IngestId,
-    /// Its intent.
+    /// Intent of the upload.
     pub intent: Intent,
-    /// Its limits.
+    /// Limits of the upload.
     pub limits: Limits,
-    /// When it began, if the time is one that FHIR can represent.
+    /// Start time, if FHIR can represent it.
     pub opened: Option<Instant>,
-    /// The verified facts of its manifest; none without a manifest.
+    /// Verified facts of the manifest, if the upload has one.
     pub signed: Option<Box<Signed>>,
-    /// The digest of the idempotency key under which it came; none where it came without one.
+    /// Digest of the idempotency key, if the upload had one.
     pub key: Option<Sha256>,
-    /// The version of its component by which it became the current update, at last; none before, and in records of versions of
-    /// this crate that did not note it. See [`current_since`](Self::current_since).
+    /// Version of the component with which the upload last became the current update; `None` before, and in records of
+    /// older versions of this crate. See [`current_since`](Self::current_since).
     pub became_current: Option<VersionId>,
-    /// Its state.
+    /// Current state.
     pub state: State,
 }
 
-/// The verified facts of the manifest of an upload.
+/// Verified facts of the manifest of an upload.
 ///
-/// Part of an [`Ingest`], where the upload came with a signed manifest.
+/// Part of an [`Ingest`] with a signed manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Signed {
-    /// The name of the update, the same in every version.
+    /// Name of the update, the same in every version.
     pub update: UpdateName,
-    /// The keys whose signatures were valid.
+    /// Keys with a valid signature.
     pub keys: Vec<KeyId>,
 }
 
-/// The error for bytes that are not the record that is wanted, or are one of a later version of this crate.
+/// Error for bytes that are not the expected record, or that a later version of this crate wrote.
 ///
 /// ```
 /// use fhir_devices::update::ingest::Ingest;
@@ -67,10 +67,10 @@ pub struct Signed {
 #[non_exhaustive]
 pub struct Unreadable;
 
-/// How records are written. Fields and names are added, and never changed; a change gets another number.
+/// Format version of records. Fields and names are added but never changed; a change gets another number.
 const FORMAT: u32 = 2;
 
-/// The record as it is written: the state by its name, and its fields beside it.
+/// Stored form of a record: the state by its name, with the state's fields.
 #[derive(Serialize, Deserialize)]
 struct Written<S> {
     format: u32,
@@ -89,7 +89,7 @@ struct Written<S> {
     state: S,
 }
 
-/// A state of format 2.
+/// State in format 2.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case", tag = "name")]
 enum WrittenState {
@@ -160,7 +160,7 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// Any state of format 2, as it is read: once, into all that one may have.
+/// Any state of format 2, with the fields of all states, so that it is parsed in one pass.
 #[derive(Deserialize)]
 struct AnyState {
     name: StateName,
@@ -231,7 +231,7 @@ impl AnyState {
     }
 }
 
-/// A state of format 1, which knew no generations. All blobs were of generation 0.
+/// State in format 1, which had no generations. All blobs were of generation 0.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "name")]
 enum FirstState {
@@ -275,7 +275,7 @@ impl From<FirstState> for State {
         let blob = |digest, size| BlobRef { digest, size };
         let generation = Generation(0);
         match written {
-            // It had no deadline, and its bytes are gone with the process that took them.
+            // Format 1 had no deadline, and the bytes are gone with the process that received them.
             FirstState::Open => Self::Open { deadline: OffsetDateTime::UNIX_EPOCH },
             FirstState::Stored { sha256, size } => {
                 Self::Stored { blob: blob(sha256, size), generation, target: None, attempts: 0 }
@@ -291,7 +291,7 @@ impl From<FirstState> for State {
 impl Ingest {
     /// Creates the record of a new upload, and its first audit record.
     ///
-    /// It is written to the ledger, where there is none of its name, before the first byte is taken.
+    /// Write it to the ledger, on condition that no such record exists, before the first byte is accepted.
     #[must_use]
     pub fn open(id: IngestId, intent: Intent, limits: Limits, now: OffsetDateTime) -> (Self, AuditDraft) {
         let deadline = now.saturating_add(time::Duration::seconds(i64::from(limits.lease_seconds)));
@@ -303,8 +303,8 @@ impl Ingest {
         (ingest, audit)
     }
 
-    /// Returns the record after a transition. Of one that made the update current again, `current_in` is the version
-    /// of the component that says so first, as far as that is known.
+    /// Returns the record after a transition. If the update became current again, `current_in` is the first version of
+    /// the component that shows it, if known.
     #[must_use]
     pub fn after(&self, to: &Transition, current_in: Option<VersionId>) -> Self {
         let became_current = match to.audit.action {
@@ -315,14 +315,14 @@ impl Ingest {
         Self { state: to.state.clone(), became_current, ..self.clone() }
     }
 
-    /// Returns the version of its component by which it became the current update. Of an upload that is attached, and
-    /// of which that is not noted, it is the version that was the first to refer to it.
+    /// Returns the version of the component with which the update became current; if that was not recorded, the first
+    /// version that refers to an attached upload.
     #[must_use]
     pub fn current_since(&self) -> Option<VersionId> {
         self.became_current.or(self.state.attached_to().map(|(_, version)| version))
     }
 
-    /// Returns what an audit record says of a step to `state`.
+    /// Creates the draft of the audit record for a step to `state`.
     pub(super) fn draft(
         &self,
         now: OffsetDateTime,
@@ -344,8 +344,8 @@ impl Ingest {
         audit
     }
 
-    /// Returns what an audit record says when the record of the upload is removed; [`None`] where the upload is not
-    /// closed, so that its record is needed.
+    /// Returns the audit draft for removing the record; [`None`] unless the upload is closed, as its record is still
+    /// needed.
     ///
     /// ```
     /// # use fhir_devices::audit::UploadFailure;
@@ -368,7 +368,7 @@ impl Ingest {
         Some(audit)
     }
 
-    /// Returns the stored form: JSON with a format number, states and reasons by name.
+    /// Serializes the record as JSON with a format number, with states and reasons by name.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let written = Written {
@@ -382,14 +382,14 @@ impl Ingest {
             became_current: self.became_current,
             state: WrittenState::from(self.state.clone()),
         };
-        // Texts and numbers under fixed names: there is nothing in it that JSON cannot say.
+        // Strings and numbers under fixed names always serialize.
         serde_json::to_vec(&written).unwrap_or_default()
     }
 
-    /// Reads the stored form, of this or an earlier format.
+    /// Parses the stored form, in this or an earlier format.
     ///
     /// # Errors
-    /// [`Unreadable`] when it is none, or of a format that is not known.
+    /// [`Unreadable`] when the bytes are not a record, or have an unknown format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         fn read<'de, S: Deserialize<'de>>(
             text: &'de str,

@@ -1,4 +1,4 @@
-//! The states of an upload.
+//! States of an upload.
 
 use crate::audit::UploadFailure;
 use crate::audit::{Action, AuditDraft, StateName};
@@ -7,7 +7,7 @@ use crate::primitive::Id;
 use crate::store::{BlobKey, BlobRef, Generation, VersionId};
 use time::OffsetDateTime;
 
-/// The state of an upload.
+/// State of an upload.
 ///
 /// ```
 /// use fhir_devices::store::{BlobRef, Generation};
@@ -22,105 +22,106 @@ use time::OffsetDateTime;
 pub enum State {
     /// The intent is recorded; no bytes have arrived.
     Open {
-        /// The deadline for the bytes.
+        /// Deadline for the bytes.
         deadline: OffsetDateTime,
     },
-    /// The bytes have passed, and the blob ledger holds their name for this upload. They may not be visible yet.
+    /// All bytes arrived, and the blob ledger holds their key for this upload. They may not be visible yet.
     Acquired {
         /// Digest and size.
         blob: BlobRef,
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
-        /// The deadline for the bytes.
+        /// Deadline for the bytes.
         deadline: OffsetDateTime,
     },
-    /// The bytes are in the store, whole and checked.
+    /// The bytes are in the store, complete and verified.
     Stored {
         /// Digest and size.
         blob: BlobRef,
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
-        /// The one component that may be written to, once it is fixed. Its sequence number is then accepted.
+        /// The only component that may be written, once fixed. Its sequence number is then accepted.
         target: Option<Id>,
-        /// How often others were faster.
+        /// Number of write conflicts.
         attempts: u16,
     },
     /// The component refers to the bytes.
     Attached {
         /// Digest and size.
         blob: BlobRef,
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
-        /// The component.
+        /// Component with the reference.
         component: Id,
-        /// The version of it that was the first to do so.
+        /// First version of the component with the reference.
         version: VersionId,
-        /// The number of times that it was made current again.
+        /// Number of times that the update was made current again.
         restored: u32,
     },
     /// The component refers to the bytes, and to those of a later update.
     Superseded {
         /// Digest and size.
         blob: BlobRef,
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
-        /// The component.
+        /// Component with the reference.
         component: Id,
-        /// The version of it that was the first to refer to the bytes.
+        /// First version of the component with the reference.
         version: VersionId,
-        /// The update that is current in its place.
+        /// Update that superseded this one.
         by: IngestId,
-        /// The number of times that it was made current again.
+        /// Number of times that the update was made current again.
         restored: u32,
     },
-    /// An actor asked to make it current again. The component may not show it yet.
+    /// An actor asked to make the update current again. The component may not show it yet.
     Restoring {
         /// Digest and size.
         blob: BlobRef,
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
-        /// The component.
+        /// Component with the reference.
         component: Id,
-        /// The version of it that was the first to refer to the bytes.
+        /// First version of the component with the reference.
         version: VersionId,
-        /// The update that was current in its place.
+        /// Update that superseded this one.
         by: IngestId,
-        /// The number of times that it was made current again, this time included.
+        /// Number of times that the update was made current again, including this time.
         restored: u32,
     },
-    /// The component says that the update is withdrawn. Its bytes may be deleted once the hold on them is released.
+    /// The component shows the update as withdrawn. Its bytes may be deleted once the hold on them is released.
     Withdrawn {
-        /// Which bytes it had.
+        /// Digest and size.
         blob: BlobRef,
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
-        /// The component.
+        /// Component with the reference.
         component: Id,
-        /// Until when the component goes on to say so.
+        /// Time until which the component shows the withdrawal.
         until: OffsetDateTime,
         /// Whether the hold on the bytes is released.
         released: bool,
     },
-    /// The upload fails: the reference is removed or marked as withdrawn first, then the hold on the bytes is released.
+    /// The upload is ending: the reference is removed or marked as withdrawn first, then the hold on the bytes is
+    /// released.
     Releasing {
         /// Digest and size.
         blob: BlobRef,
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
-        /// The component that may refer to them, or may yet be made to by one who is late. It is written to in any case.
+        /// Component that may refer to the bytes, or that a late writer may still write. It is written in any case.
         component: Option<Id>,
-        /// The reason.
+        /// Reason of the end.
         reason: UploadFailure,
     },
-    /// The upload failed.
+    /// The upload has ended, and holds nothing.
     Closed {
-        /// The reason.
+        /// Reason of the end.
         reason: UploadFailure,
     },
 }
 
 impl State {
-    /// Returns its name.
+    /// Returns the name of the state.
     #[must_use]
     pub const fn name(&self) -> StateName {
         match self {
@@ -151,7 +152,7 @@ impl State {
         }
     }
 
-    /// Returns the component that refers to the bytes, and its version that was the first to do so.
+    /// Returns the component that refers to the bytes, and its first version with the reference.
     #[must_use]
     pub const fn attached_to(&self) -> Option<(&Id, VersionId)> {
         match self {
@@ -167,7 +168,7 @@ impl State {
         }
     }
 
-    /// Returns the component that refers to the bytes, will, or did.
+    /// Returns the component that refers to the bytes, will do so, or did.
     #[must_use]
     pub const fn component(&self) -> Option<&Id> {
         match self {
@@ -181,14 +182,14 @@ impl State {
         }
     }
 
-    /// Returns the name of the bytes that are held.
+    /// Returns the key of the held bytes.
     #[must_use]
     pub fn key(&self) -> Option<BlobKey> {
         self.held().map(|(blob, generation)| blob.key(generation))
     }
 
-    /// Returns whether nothing is left to do now. An attached upload may still be superseded, withdrawn, retired and
-    /// made current again, and the reference of a withdrawn one is removed at its time.
+    /// Returns whether nothing is left to do now. An attached upload may still be superseded, withdrawn, retired or
+    /// made current again, and the reference of a withdrawn one is removed at the end of its retention.
     #[must_use]
     pub const fn is_end(&self) -> bool {
         match self {
@@ -202,8 +203,8 @@ impl State {
         }
     }
 
-    /// Returns the state that a transition of an upload led to, from its audit record; [`None`] where that is not of
-    /// an upload or was changed.
+    /// Returns the state after a transition of an upload, from its audit record; [`None`] if the record is not about an
+    /// upload or was changed.
     ///
     /// ```
     /// # use fhir_devices::update::ingest::{Ingest, Intent, Limits, State};
@@ -263,7 +264,7 @@ impl State {
             StateName::Releasing => Self::Releasing {
                 blob: audit.blob?,
                 generation: audit.generation?,
-                // A record of a detachment names the component that was left.
+                // A record of a detachment names the former component.
                 component: component().filter(|_| audit.action != Action::Detached),
                 reason: audit.reason?,
             },
@@ -279,7 +280,7 @@ impl State {
         })
     }
 
-    /// Writes into an audit record all that [`of_audit`](Self::of_audit) reads.
+    /// Writes everything that [`of_audit`](Self::of_audit) reads into an audit draft.
     pub(super) fn tell(&self, audit: &mut AuditDraft) {
         if let Some((blob, generation)) = self.held() {
             (audit.blob, audit.generation) = (Some(blob), Some(generation));
