@@ -1,4 +1,4 @@
-//! The state machine of a release.
+//! State machine of a release.
 
 use super::super::rollout::{Action, Event};
 use super::{Release, ReleasedFile, Sha1, State};
@@ -6,7 +6,7 @@ use crate::manifest::{ActorId, Note};
 use crate::store::{BlobKey, BlobRef, Generation};
 use time::OffsetDateTime;
 
-/// Something that happened to a release.
+/// Input of the release machine.
 ///
 /// ```
 /// use fhir_devices::update::release::Input;
@@ -15,38 +15,38 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// The ledger of the bytes holds some for it.
+    /// The blob ledger holds bytes for the release.
     BytesHeld {
         /// Digest and size.
         blob: BlobRef,
-        /// The generation.
+        /// Generation of the blob.
         generation: Generation,
     },
-    /// The SHA-1 digest of some bytes was computed, in one read that found their first digest to be right.
+    /// The SHA-1 digest of a file was computed, in one read that also verified its SHA-256 digest.
     BytesHashed {
         /// Digest and size.
         blob: BlobRef,
-        /// The digest.
+        /// SHA-1 digest.
         sha1: Sha1,
     },
     /// The release is to be rolled out.
     Released,
-    /// Its withdrawal was requested.
+    /// The withdrawal of the release was requested.
     WithdrawRequested {
-        /// The actor.
+        /// Actor that asked for it.
         by: ActorId,
-        /// The reason.
+        /// Reason given.
         why: Note,
-        /// Whether a rollout of it has not ended.
+        /// Whether a rollout of the release has not ended.
         in_use: bool,
     },
-    /// The retention of its bytes ended.
+    /// The deadline of the draft was reached.
     DeadlineReached,
-    /// Its holds on the bytes were released.
+    /// The holds of the release on the bytes were released.
     HoldsReleased,
 }
 
-/// An effect to perform. It is idempotent.
+/// Effect to perform. It is idempotent.
 ///
 /// ```
 /// use fhir_devices::{store::BlobRef, update::release::Effect};
@@ -60,30 +60,30 @@ pub enum Effect {
         /// Digest and size.
         blob: BlobRef,
     },
-    /// Read some bytes once, and compute their SHA-1 digest.
+    /// Read a blob once, and compute its SHA-1 digest.
     HashBytes {
-        /// Their name.
+        /// Key of the blob.
         key: BlobKey,
     },
-    /// Release its holds on the bytes.
+    /// Release the holds on the bytes.
     ReleaseHolds,
 }
 
-/// A transition: what to write in one commit, and the effect after it.
+/// Transition: what to write in one commit, and the effect after it.
 ///
-/// Made by [`step`].
+/// Returned by [`step`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transition {
-    /// The new record of the release.
+    /// New record of the release.
     pub release: Release,
-    /// Its audit record.
+    /// Audit event of the transition.
     pub event: Event,
-    /// The effect to perform once it is written.
+    /// Effect to perform after the commit.
     pub effect: Option<Effect>,
 }
 
-/// The result of an input.
+/// Result of an input.
 ///
 /// ```
 /// use fhir_devices::update::release::Step;
@@ -98,7 +98,7 @@ pub enum Step {
     Unchanged,
 }
 
-/// Why an input of the release machine is refused.
+/// Reason why an input of the release machine is refused.
 ///
 /// ```
 /// use fhir_devices::update::release::Refusal;
@@ -119,10 +119,10 @@ pub enum Refusal {
     /// Bytes or digests are missing.
     #[error("a file of the release is not held or not hashed")]
     NotReady,
-    /// A rollout of it has not ended.
+    /// A rollout of the release has not ended.
     #[error("a rollout of the release has not ended, and is to be cancelled first")]
     InUse,
-    /// The time has not come.
+    /// The input comes too early.
     #[error("the time for the bytes is not over")]
     NotDue,
     /// The release was not withdrawn.
@@ -147,10 +147,10 @@ pub fn resume(release: &Release) -> Option<Effect> {
     }
 }
 
-/// Applies an input to a state, and returns the result. Every input has a result in every state.
+/// Applies an input to a release. Every input has a result in every state.
 ///
 /// # Errors
-/// The [`Refusal`] when it cannot be true of this release, or comes too early or too late.
+/// The [`Refusal`] of an input that cannot be true of this release, or comes too early or too late.
 ///
 /// ```
 /// # use fhir_devices::manifest::ReleaseId;
@@ -233,7 +233,7 @@ fn to(release: Release, action: Action, now: OffsetDateTime) -> Step {
     Step::Transition(Transition { effect: resume(&release), release, event })
 }
 
-/// Returns the release with every file of some bytes changed, where that is anything new.
+/// Changes every file with these bytes, and returns the step, if anything changed.
 fn file_changed(
     release: &Release,
     now: OffsetDateTime,

@@ -1,4 +1,4 @@
-//! A release: the bytes of an update and whom they are for, held once for any number of components.
+//! Release: the files of an update and their target components, held once for any number of components.
 //!
 //! ```text
 //!           BytesHeld, BytesHashed     Released                WithdrawRequested               HoldsReleased
@@ -7,8 +7,8 @@
 //!                               +-- the deadline, WithdrawRequested -----------------+
 //! ```
 //!
-//! A release is never changed once it is [`State::Released`]: what is rolled out is what was released. It is withdrawn only when
-//! no rollout of it runs, so that those are cancelled first, and its bytes are given up after that.
+//! A release never changes once it is [`State::Released`]: what is rolled out is what was released. It can only be
+//! withdrawn while no rollout of it runs, so that those are cancelled first, and its bytes are released after that.
 
 mod machine;
 mod record;

@@ -1,4 +1,4 @@
-//! The record of a release.
+//! Record of a release.
 
 use super::super::rollout::record;
 use super::super::rollout::{Action, After, Event};
@@ -15,7 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 use time::OffsetDateTime;
 
-/// A SHA-1 digest, for clients that require one. It is never used to check anything.
+/// SHA-1 digest, for clients that require one. It is never used to verify anything.
 ///
 /// ```
 /// use fhir_devices::update::release::Sha1;
@@ -50,10 +50,10 @@ impl FromStr for Sha1 {
     }
 }
 
-/// The components that a release is for: those of any device that match every given field.
+/// Components that a release is for: those of any device that match every given field.
 ///
-/// A [`Selector`](crate::containment::Selector) chooses one component of one device, for an upload; this type chooses one of
-/// each device, for a release.
+/// A [`Selector`](crate::containment::Selector) selects one component of one device, for an upload; this type selects
+/// one of each device, for a release.
 ///
 /// ```
 /// use fhir_devices::{nomenclature::Level, update::release::Target};
@@ -62,10 +62,10 @@ impl FromStr for Sha1 {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
-    /// The level.
+    /// Level in the containment tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
-    /// The code in ISO/IEEE 11073-10101, as a number.
+    /// ISO/IEEE 11073-10101 code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<u32>,
 }
@@ -78,7 +78,7 @@ impl Target {
     }
 }
 
-/// One file of a release.
+/// File of a release.
 ///
 /// ```
 /// use fhir_devices::{store::BlobRef, update::release::ReleasedFile};
@@ -89,29 +89,29 @@ impl Target {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReleasedFile {
-    /// Its name.
+    /// File name.
     pub name: ArtifactName,
-    /// Its media type.
+    /// Media type.
     pub media_type: Code,
-    /// Its bytes.
+    /// Digest and size.
     pub blob: BlobRef,
-    /// The generation that is held for the release.
+    /// Generation that is held for the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
-    /// The SHA-1 digest, for clients that require it.
+    /// SHA-1 digest, for clients that require one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha1: Option<Sha1>,
 }
 
 impl ReleasedFile {
-    /// Returns a file of which nothing is held yet.
+    /// Creates a file that is not held yet.
     #[must_use]
     pub const fn new(name: ArtifactName, media_type: Code, blob: BlobRef) -> Self {
         Self { name, media_type, blob, generation: None, sha1: None }
     }
 }
 
-/// The content of a release.
+/// Content of a release.
 ///
 /// ```
 /// # use fhir_devices::{manifest::{ProductionSpec, VersionScheme}, nomenclature::Level, store::BlobRef, update::release::*};
@@ -133,33 +133,33 @@ impl ReleasedFile {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// The manufacturer; `None` is a provider of its own, shared by all updates that name none.
+    /// Manufacturer; `None` is a provider of its own, shared by all updates that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<ProviderId>,
-    /// The name, the same in every version.
+    /// Name of the update, the same in every version.
     pub name: UpdateName,
-    /// Its version.
+    /// Version of the update.
     pub version: VersionLabel,
-    /// The version scheme.
+    /// Scheme of the version.
     pub scheme: VersionScheme,
-    /// Its sequence number among the updates of a component.
+    /// Sequence number among the updates of a component.
     pub sequence: u64,
-    /// The digest of its manifest, which is kept as it came.
+    /// Digest of the manifest, which is stored as received.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Sha256>,
-    /// Its files.
+    /// Files of the release.
     pub files: Vec<ReleasedFile>,
-    /// The components that it is for.
+    /// Components that the release is for.
     pub target: Target,
-    /// The production specification that shows the version of the update.
+    /// Production specification that shows the version of the update.
     pub reported_as: ProductionSpec,
-    /// The upload whose bytes these are, where they were uploaded for one component first. A component that accepted the sequence
-    /// number for that upload accepts it for the release.
+    /// Upload of the same bytes for one component before the release. A component that accepted the sequence number for
+    /// that upload accepts it for the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload: Option<IngestId>,
 }
 
-/// Why a release is invalid.
+/// Reason why a release is invalid.
 ///
 /// ```
 /// use fhir_devices::update::release::InvalidRelease;
@@ -168,31 +168,31 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidRelease {
-    /// No file.
+    /// The release has no file.
     #[error("the release has no file, wanted one at least")]
     NoFile,
-    /// Two files of one name.
+    /// Two files have the same name.
     #[error("the release has two files of the name `{name}`")]
     SameName {
-        /// The name.
+        /// File name.
         name: ArtifactName,
     },
-    /// The release is for nothing.
+    /// The target is empty.
     #[error("the release names no component, wanted a level or a type")]
     NoTarget,
-    /// A sequence number that some languages cannot say.
+    /// The sequence number exceeds the signed 64-bit range.
     #[error("the sequence number is {found}, wanted {} at most", crate::manifest::MAX_SEQUENCE)]
     Sequence {
-        /// The number.
+        /// Sequence number.
         found: u64,
     },
 }
 
 impl Request {
-    /// Checks whether a release can be made of it.
+    /// Checks the content of a release.
     ///
     /// # Errors
-    /// The first [`InvalidRelease`] that is found.
+    /// The first [`InvalidRelease`] found.
     pub fn check(&self) -> Result<(), InvalidRelease> {
         if self.files.is_empty() {
             return Err(InvalidRelease::NoFile);
@@ -211,7 +211,7 @@ impl Request {
     }
 }
 
-/// The state of a release.
+/// State of a release.
 ///
 /// ```
 /// use fhir_devices::update::release::State;
@@ -221,9 +221,9 @@ impl Request {
 #[serde(rename_all = "kebab-case", tag = "name")]
 #[non_exhaustive]
 pub enum State {
-    /// Its bytes are not held, or not hashed.
+    /// The files are not all held and hashed yet.
     Draft {
-        /// Until when that may be so.
+        /// Deadline of the draft.
         #[serde(with = "moment")]
         until: OffsetDateTime,
     },
@@ -231,11 +231,11 @@ pub enum State {
     Released,
     /// The release can no longer be rolled out, and its holds are being released.
     Withdrawing,
-    /// Nothing is held for it.
+    /// Nothing is held for the release.
     Withdrawn,
 }
 
-/// The record of a release.
+/// Record of a release.
 ///
 /// ```
 /// # use fhir_devices::manifest::ReleaseId;
@@ -254,34 +254,34 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Release {
-    /// Its id.
+    /// Id of the release.
     pub id: ReleaseId,
-    /// The request that it was made from.
+    /// Content of the release.
     pub request: Request,
-    /// The actor who released it.
+    /// Actor that created the release.
     pub by: ActorId,
-    /// When it was released. The time to field is measured from here.
+    /// Time of the release, from which the time to field is measured.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
     pub released_at: Option<OffsetDateTime>,
-    /// Its state.
+    /// Current state.
     pub state: State,
 }
 
 impl Release {
-    /// Returns for whom a component accepts the sequence number of the release: where it accepted the same number for the upload that the
-    /// release was created from, it stays with that.
+    /// Returns the id under which a component accepts the sequence number of the release: that of the upload which the
+    /// release was created from, if the component accepted the same number for it; else that of the release.
     #[must_use]
     pub fn accepted_for(&self, before: Option<&Acceptance>) -> IngestId {
         let same =
             |before: &&Acceptance| before.highest == self.request.sequence && Some(before.by) == self.request.upload;
-        // The ids of uploads and of releases are of one kind, and none comes twice.
+        // Ids of uploads and releases are of one kind, and none is used twice.
         before.filter(same).map_or(IngestId(self.id.0), |before| before.by)
     }
 
     /// Creates the record of a new release.
     ///
     /// # Errors
-    /// [`InvalidRelease`] where nothing can be released.
+    /// [`InvalidRelease`] for invalid content.
     pub fn draft(
         id: ReleaseId,
         request: Request,
@@ -296,7 +296,7 @@ impl Release {
         Ok((release, event))
     }
 
-    /// Returns what an audit record says of a transition to this record.
+    /// Creates the audit event of a transition to this record.
     pub(super) fn event(&self, action: Action, at: OffsetDateTime) -> Event {
         Event {
             at,
@@ -312,16 +312,16 @@ impl Release {
         }
     }
 
-    /// Returns the stored form.
+    /// Serializes the record.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         record::to_bytes(self)
     }
 
-    /// Reads the stored form.
+    /// Parses the stored form.
     ///
     /// # Errors
-    /// [`Unreadable`] when it is none, or of a format that is not known.
+    /// [`Unreadable`] when the bytes are not a record, or have an unknown format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         record::from_bytes(bytes)
     }
