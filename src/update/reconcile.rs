@@ -1,6 +1,5 @@
-//! What has to be done where a component says another thing of an upload than the record of the upload: decisions alone, by what
-//! was read. Who carries them out reads the component first, then the record, and writes to the component only if it still is
-//! as it was read.
+//! Decisions for a component whose reference differs from the record of its upload, from what was read. The caller
+//! reads the component first, then the record, and writes the component only if it is still as it was read.
 
 use super::UpdateStatus;
 use super::ingest::{Ingest, Input, State};
@@ -8,8 +7,8 @@ use crate::primitive::Id;
 use crate::store::VersionId;
 use time::OffsetDateTime;
 
-/// The policy for an upload whose component no longer refers to it. The recall of a withdrawn one is
-/// shown again in any case, until its time is over.
+/// Policy for an upload whose component no longer refers to it. The reference of a withdrawn upload is written again in
+/// any case, until its retention ends.
 ///
 /// ```
 /// use fhir_devices::update::reconcile::MissingReferences;
@@ -18,14 +17,14 @@ use time::OffsetDateTime;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MissingReferences {
-    /// The reference is written again. Where the component is deleted, that waits until it is created again.
+    /// The reference is written again. If the component was deleted, that waits until it is created again.
     #[default]
     Reattach,
     /// The upload ends with the reason `lost`, and its bytes are released.
     MarkLost,
 }
 
-/// The reference found in a component, compared with the [expected one](expected_reference).
+/// Reference found in a component, compared with the [expected one](expected_reference).
 ///
 /// ```
 /// use fhir_devices::update::reconcile::FoundReference;
@@ -43,7 +42,7 @@ pub enum FoundReference {
     Same,
 }
 
-/// The decision about the reference of an upload.
+/// Decision about the reference of an upload.
 ///
 /// ```
 /// use fhir_devices::update::reconcile::Decision;
@@ -51,17 +50,17 @@ pub enum FoundReference {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Decision {
-    /// Nothing.
+    /// Nothing to do.
     Settled,
-    /// Nothing until the component is created again.
+    /// Nothing to do until the component is created again.
     AwaitComponent,
-    /// The upload is given up, with [`Input::ReferenceLost`].
+    /// The upload is given up by [`Input::ReferenceLost`].
     Lose,
-    /// The reference is written as it has to be.
+    /// The expected reference is written.
     Write,
 }
 
-/// The relation of another update of the component to the one to be written as current.
+/// Relation of another update of the component to the one to be written as current.
 ///
 /// ```
 /// use fhir_devices::update::reconcile::OtherUpdate;
@@ -69,18 +68,18 @@ pub enum Decision {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OtherUpdate {
-    /// The update is left as it is.
+    /// The other update is left unchanged.
     Unrelated,
-    /// The component has to say that it is superseded.
+    /// The other update must be marked as superseded.
     Earlier,
-    /// The one that was to be written is superseded by it: the component has to say so first, and its record follows with
+    /// The other update supersedes the one to be written: the component must show that first, and the record follows by
     /// [`Input::Superseded`].
     Later,
-    /// The update is being attached or made current, and whoever does so looks at the others. Nothing is written meanwhile.
+    /// The other update is being attached or made current, which handles the others. Nothing is written meanwhile.
     Unsettled,
 }
 
-/// What is recorded before a reference is written.
+/// Record made before a reference is written.
 ///
 /// ```
 /// use fhir_devices::update::reconcile::Announcement;
@@ -89,15 +88,15 @@ pub enum OtherUpdate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "it is looked at and taken apart at once")]
 pub enum Announcement {
-    /// The announcement was recorded, and the reference was not written.
+    /// The announcement was recorded before, and the reference was not written.
     Made,
-    /// That a recall is shown again, in the audit chain alone.
+    /// The reference of a withdrawn update is written again: a record of the audit chain only.
     Recall,
-    /// This input.
+    /// This input of the upload machine.
     Missing(Input),
 }
 
-/// The component that has to refer to an upload that is at rest: that of a withdrawn one only until its time is over.
+/// Returns the component that must refer to an upload at rest; for a withdrawn one only until its retention ends.
 ///
 /// ```
 /// # use fhir_devices::store::{BlobRef, Generation};
@@ -120,8 +119,8 @@ pub fn component_to_refer(state: &State, now: OffsetDateTime) -> Option<&Id> {
     }
 }
 
-/// Returns what the component of an upload has to say of it, and how often it has to say that it was made current
-/// again; nothing where it says nothing yet, or no more.
+/// Returns the expected status of an upload in its component, and the expected count of restorations; `None` where no
+/// reference is expected yet, or any more.
 ///
 /// ```
 /// # use fhir_devices::update::{ingest::State, reconcile::expected_reference};
@@ -152,7 +151,7 @@ pub fn is_unknown(component: &Id, named: Option<&State>) -> bool {
     named.and_then(State::component) != Some(component)
 }
 
-/// Returns what has to be done about the reference of an upload that [has to be there](component_to_refer).
+/// Decides about the reference of an upload for which [a reference is required](component_to_refer).
 ///
 /// ```
 /// # use fhir_devices::update::ingest::State;
@@ -166,7 +165,7 @@ pub const fn decide(state: &State, found: FoundReference, missing: MissingRefere
     let is_recall = matches!(state, State::Withdrawn { .. });
     match (found, missing) {
         (FoundReference::Same, _) => Decision::Settled,
-        // There is nobody to recall it for.
+        // A deleted component needs no withdrawn reference.
         (FoundReference::ComponentDeleted, _) if is_recall => Decision::Settled,
         (FoundReference::ComponentDeleted, MissingReferences::Reattach) => Decision::AwaitComponent,
         (FoundReference::ComponentDeleted | FoundReference::Missing, MissingReferences::MarkLost) if !is_recall => {
@@ -176,11 +175,10 @@ pub const fn decide(state: &State, found: FoundReference, missing: MissingRefere
     }
 }
 
-/// How another update stands to one that is to be written to the component, of which the component says that it is current as
-/// well.
+/// Compares an update that is to be written with another one that the component also shows as current.
 ///
-/// The one that became current later stays so. When that was is told by [`Ingest::current_since`], since a reference that is
-/// written again is no later update.
+/// The one that became current later remains current. The order is that of [`Ingest::current_since`], since a reference
+/// that is written again is not a later update.
 #[must_use]
 pub fn compare(written: &Ingest, other: &Ingest) -> OtherUpdate {
     let State::Attached { component, .. } = &written.state else { return OtherUpdate::Unrelated };
@@ -190,13 +188,13 @@ pub fn compare(written: &Ingest, other: &Ingest) -> OtherUpdate {
     match &other.state {
         State::Attached { .. } if other.current_since() >= written.current_since() => OtherUpdate::Later,
         State::Superseded { .. } | State::Attached { .. } => OtherUpdate::Earlier,
-        // Whoever attaches or restores it marks the one that is written here.
+        // The writer that attaches or restores the other update marks this one.
         State::Stored { .. } | State::Restoring { .. } => OtherUpdate::Unsettled,
         _ => OtherUpdate::Unrelated,
     }
 }
 
-/// Returns what is recorded before the reference of an upload is written over a version of its component.
+/// Returns what to record before the reference of an upload is written over a version of its component.
 #[must_use]
 pub fn announce(ingest: &Ingest, component: &Id, read: VersionId) -> Announcement {
     if matches!(ingest.state, State::Withdrawn { .. }) {
