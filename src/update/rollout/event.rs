@@ -12,42 +12,42 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 names! {
-    /// An action on a release, a rollout, a lane or a deployment.
+    /// Action on a release, a rollout, a lane or a deployment.
     ///
     /// ```
     /// use fhir_devices::update::rollout::Action;
     /// assert_eq!("claimed".parse(), Ok(Action::Claimed));
     /// ```
     Action {
-        /// A release was announced.
+        /// A release was drafted.
         ReleaseDrafted = "release-drafted",
         /// Bytes of a release are held for it.
         BytesHeld = "bytes-held",
-        /// The SHA-1 digest of some bytes was computed.
+        /// The SHA-1 digest of a file was computed.
         BytesHashed = "bytes-hashed",
         /// A release may be rolled out.
         Released = "released",
-        /// A release may be rolled out no more.
+        /// A release can no longer be rolled out.
         ReleaseWithdrawn = "release-withdrawn",
-        /// The bytes of a release are held for it no more.
+        /// The holds of a release on its bytes were released.
         HoldsReleased = "holds-released",
-        /// A rollout was asked for.
+        /// A rollout was drafted.
         RolloutDrafted = "rollout-drafted",
-        /// A rollout waits for those who approve it, or for its start.
+        /// A rollout awaits its approval or start.
         RolloutSubmitted = "rollout-submitted",
-        /// Somebody approved a rollout.
+        /// An actor approved a rollout.
         RolloutApproved = "rollout-approved",
-        /// Somebody denied a rollout.
+        /// An actor denied a rollout.
         RolloutDenied = "rollout-denied",
         /// Some components of a rollout were planned.
         RolloutPlanned = "rollout-planned",
-        /// A rollout goes on.
+        /// A rollout runs.
         RolloutRunning = "rollout-running",
-        /// The conditions for the next wave hold since now, or hold no more.
+        /// The conditions for the next wave began to hold, or ceased to.
         WaveSoaking = "wave-soaking",
-        /// A rollout is being stopped, as a criterion is met.
+        /// A rollout is being halted, because a stop criterion is met.
         RolloutHalting = "rollout-halting",
-        /// A rollout has stopped in all lanes.
+        /// A rollout is halted in all lanes.
         RolloutHalted = "rollout-halted",
         /// A rollout is being paused.
         RolloutPausing = "rollout-pausing",
@@ -57,71 +57,71 @@ names! {
         RolloutCancelling = "rollout-cancelling",
         /// A rollout is cancelled in all lanes.
         RolloutCancelled = "rollout-cancelled",
-        /// Another rollout took the place of this one in all lanes.
+        /// Another rollout superseded this one in all lanes.
         RolloutSuperseded = "rollout-superseded",
-        /// A rollout has come to its end.
+        /// A rollout is completed.
         RolloutCompleted = "rollout-completed",
-        /// A lane goes on.
+        /// A lane was opened.
         LaneOpened = "lane-opened",
-        /// A lane has stopped.
+        /// A lane was stopped.
         LaneStopped = "lane-stopped",
-        /// A lane takes back what it offered.
+        /// A lane retracts its offers.
         LaneDrained = "lane-drained",
         /// A lane waits for its region.
         LaneRested = "lane-rested",
         /// Shares were moved from one lane to another.
         SharesMoved = "shares-moved",
-        /// A lane may have more failures, as more components are done.
+        /// The failure allowance of a lane was raised, as more components are done.
         SharesMade = "shares-made",
-        /// A component has its place in a lane.
+        /// A component was planned in a lane.
         Planned = "planned",
-        /// Gates hold a component back.
+        /// Closed gates hold a component back.
         Held = "held",
-        /// Gates hold a component back no more.
+        /// The gates of a component are open again.
         Opened = "opened",
-        /// A device is to be offered the update.
+        /// An offer is being written to the slot.
         Offering = "offering",
         /// The slot of the component has the offer.
         Offered = "offered",
-        /// The slot of the component was found without its offer.
+        /// The slot of the component lost its offer.
         OfferLost = "offer-lost",
-        /// The device was given the bytes.
+        /// The device claimed the bytes.
         Claimed = "claimed",
-        /// The device reports its progress.
+        /// The device reported its progress.
         Phase = "phase",
-        /// The device is to be asked to stop.
+        /// A stop of the device was requested.
         StopRequested = "stop-requested",
-        /// The device, or its slot, says that it is to stop.
+        /// The slot or the device acknowledged the stop.
         StopAnswered = "stop-answered",
-        /// The offer is being taken back.
+        /// The offer is being retracted.
         Retracting = "retracting",
         /// Another attempt follows.
         Retried = "retried",
         /// The deployment has ended.
         Done = "done",
-        /// The slot has nothing of the deployment any more, or was found to have it again.
+        /// The slot was cleared of the deployment, or was found to have its offer again.
         SlotCleared = "slot-cleared",
     }
 }
 
-/// The record as a transition left it. Records read in their order rebuild every state.
+/// Record after a transition. The records, read in order, rebuild every state.
 ///
 /// Part of an [`Event`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum After {
-    /// Of a release.
+    /// Record of a release.
     Release(Box<Release>),
-    /// Of a rollout.
+    /// Record of a rollout.
     Rollout(Box<Rollout>),
-    /// Of a lane.
+    /// Record of a lane.
     Lane(Box<LaneHead>),
-    /// Of a deployment.
+    /// Record of a deployment.
     Deployment(Box<Deployment>),
 }
 
-/// What an audit record says of one transition: plain data, without secrets, addresses, or anything of a patient.
+/// Content of an audit record about one transition: plain data without secrets, URLs or patient data.
 ///
 /// ```
 /// use fhir_devices::update::rollout::{Event, Lane, LaneHead, RolloutId, RolloutRequest, Spec};
@@ -138,38 +138,38 @@ pub enum After {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Event {
-    /// When, by the clock of the service. In a lane it never goes back.
+    /// Time by the clock of the service. It never decreases within a lane.
     #[serde(with = "moment")]
     pub at: OffsetDateTime,
-    /// The action.
+    /// Action of the event.
     pub action: Action,
-    /// The actor; `None` where the service went on by itself.
+    /// Actor; `None` where the service acted by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<ActorId>,
-    /// The comment of the actor.
+    /// Comment of the actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<Note>,
-    /// The release, where it is of one.
+    /// Release of the event, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseId>,
-    /// The rollout, where it is of one.
+    /// Rollout of the event, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutId>,
-    /// The lane, where it is of one.
+    /// Lane of the event, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<Lane>,
-    /// The deployment, where it is of one.
+    /// Deployment of the event, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<DeploymentId>,
-    /// The digest of the report that caused it.
+    /// Digest of the report that caused the transition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Sha256>,
-    /// The record as it is now.
+    /// Record after the transition.
     pub after: After,
 }
 
 impl Event {
-    /// Returns what a record of an audit chain says of it.
+    /// Creates the draft of the audit record for this event.
     ///
     /// ```
     /// # use fhir_devices::manifest::ReleaseId;
@@ -193,13 +193,12 @@ impl Event {
         draft
     }
 
-    /// Returns the event of which a record tells; `None` where it tells of none that this version of the crate can
-    /// read.
+    /// Returns the event of an audit record; `None` if it has none that this version of the crate can parse.
     #[must_use]
     pub fn of_audit(draft: &AuditDraft) -> Option<Self> {
         let text = draft.event.as_ref().filter(|_| draft.action == audit::Action::Distributed)?;
         let event: Self = serde_json::from_str(text.as_str()).ok()?;
-        // One event has one text.
+        // Each event has exactly one text.
         (serde_json::to_string(&event).ok()? == text.as_str()).then_some(event)
     }
 

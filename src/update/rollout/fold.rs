@@ -1,13 +1,13 @@
-//! All lanes of a rollout together.
+//! Sum over all lanes of a rollout.
 
 use super::lane::{Counts, LaneHead, LaneStatus, Tally};
 use super::spec::MAX_CRITERIA;
 use super::{Epoch, Lane, RolloutId, Spec, Wave};
 
-/// The sum of all lanes of a rollout, read one after the other while they go on.
+/// Sum over all lanes of a rollout, read one after the other while they change.
 ///
-/// What is done stays done, and a lane that stopped stays so until the rollout says otherwise: so what a fold says of the end
-/// is true although no two lanes were read at the same time.
+/// Done deployments stay done, and a stopped lane stays stopped until the rollout decides otherwise: so the sum is
+/// right about the end although the lanes were not read at the same time.
 ///
 /// ```
 /// use fhir_devices::manifest::ReleaseId;
@@ -22,29 +22,29 @@ use super::{Epoch, Lane, RolloutId, Spec, Wave};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fold {
-    /// The number of deployments in each state.
+    /// Number of deployments in each state.
     pub counts: Counts,
-    /// The number of deployments with each outcome.
+    /// Number of deployments with each outcome.
     pub tally: Tally,
-    /// The failures by each criterion.
+    /// Number of failures by each criterion.
     pub failures: [u32; MAX_CRITERIA],
-    /// The number of devices that were ever given bytes.
+    /// Number of devices that were ever given bytes.
     pub granted: u32,
-    /// The number of deployments, of the waves that may be offered the update, that are not done.
+    /// Number of deployments that are not done, in the waves that may be offered the update.
     pub open: u32,
-    /// The lowest epoch of a lane.
+    /// Lowest epoch of a lane.
     pub epoch: Epoch,
-    /// The lowest wave that a lane may offer.
+    /// Lowest wave that a lane may offer.
     pub wave: Wave,
-    /// Whether no lane offers anything or gives any bytes.
+    /// Whether no lane makes offers or grants bytes.
     pub stopped: bool,
-    /// Whether every lane ends, with nothing left of what it offered but what devices have.
+    /// Whether every lane is draining, and only devices with the bytes remain in flight.
     pub quiet: bool,
-    /// Whether some lane had as many failures as it may.
+    /// Whether a lane has exhausted its failure allowance.
     pub tripped: bool,
 }
 
-/// Lanes that were read, and are not all lanes of a rollout, each once and in order.
+/// Error for lanes that are not all lanes of a rollout, each once and in order.
 ///
 /// ```
 /// use fhir_devices::update::rollout::NotEveryLane;
@@ -53,9 +53,9 @@ pub struct Fold {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{read} of {wanted} lanes were read in order")]
 pub struct NotEveryLane {
-    /// The number of lanes that were read in order.
+    /// Number of lanes read in order.
     pub read: u16,
-    /// The size.
+    /// Number of lanes of the rollout.
     pub wanted: u16,
 }
 
@@ -63,7 +63,7 @@ impl Fold {
     /// Sums the lanes of a rollout.
     ///
     /// # Errors
-    /// [`NotEveryLane`] where one is missing, comes twice, or is of another rollout.
+    /// [`NotEveryLane`] if a lane is missing, repeated, or of another rollout.
     pub fn of<'l>(
         spec: &Spec,
         rollout: RolloutId,

@@ -1,4 +1,4 @@
-//! The names of releases, rollouts, deployments and what is theirs, and the hashes that part them.
+//! Ids of rollouts, deployments, offers and regions, and the hashes that assign lanes and waves.
 
 use crate::primitive::Id;
 use crate::store::{InvalidText, Tenant, hex, number};
@@ -33,7 +33,7 @@ macro_rules! ids {
 }
 
 ids! {
-    /// Names one rollout: 128 bits, given by the service and never given twice, as 32 hexadecimal digits.
+    /// Id of a rollout: 128 bits, assigned by the service and never reused, as 32 hexadecimal digits.
     ///
     /// ```
     /// use fhir_devices::update::rollout::RolloutId;
@@ -41,7 +41,7 @@ ids! {
     /// ```
     RolloutId "a rollout id";
 
-    /// Names the deployment of one rollout to one component: the same each time that it is planned.
+    /// Id of the deployment of one rollout to one component: the same each time that it is planned.
     ///
     /// ```
     /// use fhir_devices::update::rollout::{DeploymentId, RolloutId};
@@ -54,8 +54,8 @@ ids! {
 }
 
 impl DeploymentId {
-    /// Returns the deployment to a component: the first 128 bits of a SHA-256 over the tenant, the rollout and the
-    /// component.
+    /// Computes the id of the deployment to a component: the first 128 bits of a SHA-256 over the tenant, the rollout
+    /// and the component.
     #[must_use]
     pub fn of(tenant: &Tenant, rollout: RolloutId, component: &Id) -> Self {
         let mut hash = Sha256::new_with_prefix(b"fhir-devices/deployment/1/");
@@ -81,7 +81,7 @@ macro_rules! numbers {
         pub struct $Name(pub $Number);
 
         impl $Name {
-            /// Returns the number after this one; the last one stays.
+            /// Returns the next number; the last one is returned unchanged.
             #[must_use]
             pub const fn next(self) -> Self {
                 Self(self.0.saturating_add(1))
@@ -97,7 +97,7 @@ macro_rules! numbers {
 }
 
 numbers! {
-    /// The number of a lane of a rollout, from 0.
+    /// Number of a lane of a rollout, from 0.
     ///
     /// ```
     /// use fhir_devices::update::rollout::Lane;
@@ -105,7 +105,7 @@ numbers! {
     /// ```
     Lane(u16);
 
-    /// The number of a wave of a rollout, from 0.
+    /// Number of a wave of a rollout, from 0.
     ///
     /// ```
     /// use fhir_devices::update::rollout::Wave;
@@ -113,7 +113,7 @@ numbers! {
     /// ```
     Wave(u16);
 
-    /// The number of times that a component was tried, from 1.
+    /// Number of an attempt to update a component, from 1.
     ///
     /// ```
     /// use fhir_devices::update::rollout::Attempt;
@@ -121,7 +121,7 @@ numbers! {
     /// ```
     Attempt(u16);
 
-    /// The number of times that a rollout was started or stopped. A lane takes orders of a higher epoch alone.
+    /// Number of times that a rollout was started or stopped. A lane accepts only orders of a higher epoch.
     ///
     /// ```
     /// use fhir_devices::update::rollout::Epoch;
@@ -130,10 +130,10 @@ numbers! {
     Epoch(u64);
 }
 
-/// Counts the offers that a device was ever made, over all rollouts: from 1 to 2^31 - 1, never given twice.
+/// Number of an offer to a device, counted over all rollouts: from 1 to 2^31 - 1, never reused.
 ///
-/// It orders what is written into the device's slots, and it is the number by which device interfaces with numbered actions
-/// know an offer: such clients read it as a signed number of 32 bits.
+/// It orders the writes to the device's slots, and identifies an offer in device interfaces with numbered actions,
+/// whose clients read it as a signed 32-bit number.
 ///
 /// ```
 /// use fhir_devices::update::rollout::ActionNumber;
@@ -145,12 +145,12 @@ numbers! {
 pub struct ActionNumber(pub u32);
 
 impl ActionNumber {
-    /// The first one that is given.
+    /// First number.
     pub const FIRST: Self = Self(1);
-    /// The last one that is given.
+    /// Last number.
     pub const LAST: Self = Self(i32::MAX as u32);
 
-    /// Returns the one after it; `None` where all were given.
+    /// Returns the next number; `None` after the last.
     #[must_use]
     pub fn next(self) -> Option<Self> {
         (self < Self::LAST).then_some(Self(self.0.saturating_add(1)))
@@ -163,8 +163,8 @@ impl fmt::Display for ActionNumber {
     }
 }
 
-/// Names one offer, wherever it goes: a deployment and which attempt it is. It is the idempotency key of all that leaves the
-/// service. The text form is `<deployment>-<attempt>`.
+/// Key of one offer: a deployment and its attempt. It is the idempotency key of everything that leaves the service. The
+/// text form is `<deployment>-<attempt>`.
 ///
 /// ```
 /// use fhir_devices::update::rollout::{Attempt, DeploymentId, OfferKey};
@@ -174,9 +174,9 @@ impl fmt::Display for ActionNumber {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub struct OfferKey {
-    /// The deployment.
+    /// Id of the deployment.
     pub deployment: DeploymentId,
-    /// Which attempt it is.
+    /// Number of the attempt.
     pub attempt: Attempt,
 }
 
@@ -205,10 +205,10 @@ macro_rules! texts {
         pub struct $Name(SmolStr);
 
         impl $Name {
-            /// Checks a text.
+            /// Creates the value from its text.
             ///
             /// # Errors
-            /// [`InvalidText`] when it is empty, too long, or holds another character.
+            /// [`InvalidText`] when the text is empty, too long, or holds another character.
             pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidText> {
                 let text = text.as_ref();
                 let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
@@ -245,7 +245,7 @@ macro_rules! texts {
 }
 
 texts! {
-    /// Names one region: a place from which devices get their updates. 1 to 32 of `a`-`z`, `0`-`9` and `-`.
+    /// Id of a region, from which devices get their updates. 1 to 32 of `a`-`z`, `0`-`9` and `-`.
     ///
     /// ```
     /// use fhir_devices::update::rollout::RegionId;
@@ -254,7 +254,7 @@ texts! {
     /// ```
     RegionId "a region" 32 "1 to 32 characters are wanted";
 
-    /// Says why a device or a region could not do something, as a short code. 1 to 64 of `a`-`z`, `0`-`9` and `-`.
+    /// Short code for the failure of a device or a region. 1 to 64 of `a`-`z`, `0`-`9` and `-`.
     ///
     /// ```
     /// use fhir_devices::update::rollout::FailureCode;
@@ -265,13 +265,13 @@ texts! {
 }
 
 impl FailureCode {
-    /// Returns a code of this crate.
+    /// Creates a code of this crate.
     pub(crate) const fn of(code: &'static str) -> Self {
         Self(SmolStr::new_static(code))
     }
 }
 
-/// Returns a number that a component draws, the same each time.
+/// Returns a pseudo-random number for a component, the same each time.
 pub(super) fn draw(of: &[u8], component: &Id) -> u64 {
     let mut hash = Sha256::new_with_prefix(of);
     hash.update(component.as_str());

@@ -1,4 +1,4 @@
-//! One lane of a rollout: a part of its components, of its cap and of the failures that it may have.
+//! Lane of a rollout: a part of its components, its cap and its failure allowance.
 
 use super::super::deployment::{OutcomeClass, State};
 use super::event::{After, Event};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 names! {
-    /// Whether a lane goes on.
+    /// Status of a lane.
     ///
     /// ```
     /// use fhir_devices::update::rollout::LaneStatus;
@@ -19,18 +19,18 @@ names! {
     LaneStatus {
         /// The lane was never opened.
         Closed = "closed",
-        /// Devices are offered the update and given the bytes.
+        /// Devices are offered the update and granted the bytes.
         Open = "open",
-        /// No device is offered anything or given any bytes, until it is opened again.
+        /// No device is offered the update or granted bytes, until the lane is opened again.
         Stopped = "stopped",
-        /// The lane is stopped for good: what was offered is taken back.
+        /// The lane is stopped for good: its offers are retracted.
         Draining = "draining",
-        /// The lane is stopped for good, because another rollout takes the place of this one.
+        /// The lane is stopped for good, because another rollout supersedes this one.
         Superseding = "superseding",
     }
 }
 
-/// The number of deployments of a lane in each state. What is done is counted by its outcome.
+/// Number of deployments of a lane in each state. Done deployments are counted by outcome.
 ///
 /// ```
 /// use fhir_devices::update::rollout::Counts;
@@ -54,7 +54,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Returns the number in each state that is not the last one, with the name of the state.
+    /// Returns the number of deployments in each state but the last, with the name of the state.
     #[must_use]
     pub const fn by_state(&self) -> [(&'static str, u32); 6] {
         let Self { planned, held, offering, offered, claimed, retracting } = *self;
@@ -74,7 +74,7 @@ impl Counts {
         self.not_out_in_flight().saturating_add(self.claimed)
     }
 
-    /// Returns the number of deployments that are not done, and have no bytes of the current attempt.
+    /// Returns the number of deployments that are not done and whose current attempt has no bytes.
     #[must_use]
     pub const fn not_out(&self) -> u32 {
         self.planned.saturating_add(self.held).saturating_add(self.not_out_in_flight())
@@ -116,7 +116,7 @@ impl Counts {
     }
 }
 
-/// The number of deployments with each outcome.
+/// Number of deployments with each outcome.
 ///
 /// ```
 /// use fhir_devices::update::{deployment::OutcomeClass, rollout::Tally};
@@ -130,20 +130,20 @@ impl Counts {
 pub struct Tally([u32; OutcomeClass::ALL.len()]);
 
 impl Tally {
-    /// Returns how many had one.
+    /// Returns the number of deployments with this class of outcome.
     #[must_use]
     pub fn of(&self, class: OutcomeClass) -> u32 {
         self.0.get(class as usize).copied().unwrap_or(0)
     }
 
-    /// One more.
+    /// Counts one more.
     pub fn count(&mut self, class: OutcomeClass) {
         if let Some(count) = self.0.get_mut(class as usize) {
             *count = count.saturating_add(1);
         }
     }
 
-    /// Returns how many were tried and are done.
+    /// Returns the number of executed deployments.
     #[must_use]
     pub fn executed(&self) -> u32 {
         let executed = OutcomeClass::ALL.iter().filter(|class| class.is_executed());
@@ -157,7 +157,7 @@ impl Tally {
     }
 }
 
-/// The failures of a lane by one criterion, and how many it may have before it offers no more.
+/// Failures of a lane by one criterion, and the number at which it stops making offers.
 ///
 /// ```
 /// use fhir_devices::update::rollout::Allowance;
@@ -165,21 +165,21 @@ impl Tally {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Allowance {
-    /// The failures that it had.
+    /// Number of failures so far.
     pub failures: u32,
-    /// The failures that it may have.
+    /// Maximum number of failures.
     pub share: u32,
 }
 
 impl Allowance {
-    /// Returns whether it may have no more.
+    /// Returns whether the maximum is reached.
     #[must_use]
     pub const fn is_used_up(&self) -> bool {
         self.failures >= self.share
     }
 }
 
-/// The record of a lane. It is written in the same commit as each of its deployments.
+/// Record of a lane, written in the same commit as each of its deployments.
 ///
 /// ```
 /// use fhir_devices::manifest::ReleaseId;
@@ -192,42 +192,42 @@ impl Allowance {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LaneHead {
-    /// The rollout.
+    /// Rollout of the lane.
     pub rollout: RolloutId,
-    /// Which lane of it.
+    /// Number of the lane.
     pub lane: Lane,
-    /// Whether it goes on.
+    /// Status of the lane.
     pub status: LaneStatus,
-    /// The epoch of the last order that it took.
+    /// Epoch of the last accepted order.
     pub epoch: Epoch,
-    /// The last wave that may be offered the update.
+    /// Last wave that may be offered the update.
     pub wave: Wave,
-    /// The number of deployments in each state.
+    /// Number of deployments in each state.
     pub counts: Counts,
-    /// The number of deployments of each wave that are not done.
+    /// Number of deployments of each wave that are not done.
     pub open: [u32; MAX_WAVES],
-    /// The number of devices that may be at work at once.
+    /// Maximum number of devices in flight.
     pub cap_share: u32,
-    /// The failures by each criterion.
+    /// Failures and allowance by each criterion.
     pub allowances: [Allowance; MAX_CRITERIA],
-    /// The number of deployments with each outcome.
+    /// Number of deployments with each outcome.
     pub tally: Tally,
-    /// The number of devices that were ever given bytes.
+    /// Number of devices that were ever given bytes.
     pub granted: u32,
-    /// The number of offers that may follow at once, where there is a rate.
+    /// Number of offers that may follow at once, if there is a rate.
     pub tokens: u32,
-    /// Up to when those were counted.
+    /// Time up to which tokens were counted.
     #[serde(with = "moment")]
     pub counted_at: OffsetDateTime,
-    /// Until when no offer is made, because the region wants it so.
+    /// Time until which no offer is made, at the region's request.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
     pub paused_until: Option<OffsetDateTime>,
-    /// The latest time that it was told. Time never goes back here.
+    /// Latest time seen. Time never decreases in a lane.
     #[serde(with = "moment")]
     pub last: OffsetDateTime,
 }
 
-/// Something that happened to a lane. What happens to its deployments is an input of those.
+/// Input of a lane. Inputs of its deployments are separate.
 ///
 /// ```
 /// use fhir_devices::update::rollout::{Epoch, LaneInput, Wave};
@@ -236,33 +236,33 @@ pub struct LaneHead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LaneInput {
-    /// The rollout goes on.
+    /// The rollout starts or resumes.
     Opened {
-        /// The epoch of the rollout.
+        /// Epoch of the rollout.
         epoch: Epoch,
-        /// The last wave that may be offered the update.
+        /// Last wave that may be offered the update.
         wave: Wave,
     },
     /// The rollout stops.
     Stopped {
-        /// The epoch of the rollout.
+        /// Epoch of the rollout.
         epoch: Epoch,
     },
-    /// The rollout ends before its time.
+    /// The rollout is cancelled or superseded.
     Drained {
-        /// The epoch of the rollout.
+        /// Epoch of the rollout.
         epoch: Epoch,
-        /// Whether another one takes its place.
+        /// Whether another rollout supersedes it.
         superseded: bool,
     },
     /// The region asks for fewer offers, or cannot be reached.
     RegionRested {
-        /// Until when none is made.
+        /// Time until which no offer is made.
         until: OffsetDateTime,
     },
 }
 
-/// Why a lane does not take an order.
+/// Reason why a lane refuses an order.
 ///
 /// ```
 /// use fhir_devices::update::rollout::LaneRefusal;
@@ -271,21 +271,21 @@ pub enum LaneInput {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum LaneRefusal {
-    /// The lane took a later order.
+    /// The lane accepted a later order.
     #[error("the lane took an order of a later epoch")]
     Stale,
-    /// The lane was told to end.
+    /// The lane is draining.
     #[error("the lane takes back what it offered, and is never opened again")]
     Draining,
-    /// The lanes are of different rollouts or regions, or one and the same.
+    /// The lanes are the same, or of different rollouts or regions.
     #[error("the lanes cannot share with each other")]
     Strangers,
-    /// The lane has no more shares than it needs itself.
+    /// The lane needs all of its share itself.
     #[error("the lane has no share to spare")]
     NothingToSpare,
 }
 
-/// The result of an input of a lane.
+/// Result of an input of a lane.
 ///
 /// ```
 /// # use fhir_devices::manifest::ReleaseId;
@@ -302,13 +302,13 @@ pub enum LaneRefusal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LaneStep {
-    /// The lane as it becomes.
+    /// New record of the lane.
     pub lane: LaneHead,
-    /// Its audit record.
+    /// Audit event of the step.
     pub event: Event,
 }
 
-/// What lanes share: all of it together stays the same when some of it is moved.
+/// Quantity shared by lanes: moving a part of it keeps the sum.
 ///
 /// ```
 /// use fhir_devices::update::rollout::Share;
@@ -317,14 +317,14 @@ pub struct LaneStep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Share {
-    /// The devices that may be at work at once. It stays within a region.
+    /// Maximum number of devices in flight. It stays within a region.
     Cap,
-    /// The failures by a criterion, named by its place in the spec.
+    /// Failure allowance of a criterion, by its index in the specification.
     Failures(u8),
 }
 
 impl LaneHead {
-    /// Returns a lane with no deployment, and its first shares; `None` where the rollout has no such lane.
+    /// Creates a lane without deployments, with its first shares; `None` if the rollout has no such lane.
     #[must_use]
     pub fn new(spec: &Spec, rollout: RolloutId, lane: Lane) -> Option<Self> {
         spec.region_of(lane)?;
@@ -351,42 +351,42 @@ impl LaneHead {
         })
     }
 
-    /// Returns the time by which the lane goes: the clock's, but never before one that it was told.
+    /// Returns the time of the lane: the clock's, but never before a time seen earlier.
     #[must_use]
     pub fn now(&self, now: OffsetDateTime) -> OffsetDateTime {
         now.max(self.last)
     }
 
-    /// Returns whether no device gets an offer or bytes, for good.
+    /// Returns whether the lane is stopped for good.
     #[must_use]
     pub const fn is_draining(&self) -> bool {
         matches!(self.status, LaneStatus::Draining | LaneStatus::Superseding)
     }
 
-    /// Returns whether it ends, and nothing is left of what it offered but what devices have.
+    /// Returns whether the lane is draining, and only devices with the bytes remain in flight.
     #[must_use]
     pub const fn is_quiet(&self) -> bool {
         self.is_draining() && self.counts.not_out() == 0
     }
 
-    /// Returns whether it had as many failures by some criterion as it may. It offers nothing then, and is to be
-    /// looked at.
+    /// Returns whether a criterion's failure allowance is exhausted. The lane then makes no offers, and must be
+    /// evaluated.
     #[must_use]
     pub fn is_tripped(&self, spec: &Spec) -> bool {
         self.allowances.iter().zip(&spec.stop).any(|(allowance, _)| allowance.is_used_up())
     }
 
-    /// Returns how many deployments of the waves that may be offered the update are not done.
+    /// Returns the number of deployments up to a wave that are not done.
     #[must_use]
     pub fn open_until(&self, wave: Wave) -> u32 {
         self.open.iter().take(usize::from(wave.0).saturating_add(1)).fold(0, |sum, one| sum.saturating_add(*one))
     }
 
-    /// Returns what an input leads to; `None` where it was known already.
+    /// Applies an input; `None` if nothing changes.
     ///
     /// # Errors
-    /// [`LaneRefusal::Stale`] for an order of an earlier epoch than the last, and [`LaneRefusal::Draining`] for one to go on
-    /// after the end.
+    /// [`LaneRefusal::Stale`] for an order of an earlier epoch than the last, and [`LaneRefusal::Draining`] for opening
+    /// a draining lane.
     pub fn step(&self, input: &LaneInput, now: OffsetDateTime) -> Result<Option<LaneStep>, LaneRefusal> {
         let now = self.now(now);
         let (action, lane) = match *input {
@@ -429,11 +429,11 @@ impl LaneHead {
         LaneStep { lane: self, event: Event { lane: Some(self.lane), ..event } }
     }
 
-    /// Moves shares to another lane: both are written in one commit, so that nothing is lost and nothing is made.
+    /// Moves shares to another lane. Both records are written in one commit, so that the sum is kept.
     ///
     /// # Errors
-    /// [`LaneRefusal::Strangers`] where the lanes have nothing in common, and [`LaneRefusal::NothingToSpare`] where this one
-    /// needs what it has for the devices that are at work.
+    /// [`LaneRefusal::Strangers`] if the lanes cannot share, and [`LaneRefusal::NothingToSpare`] if this one needs its
+    /// share for the devices in flight.
     pub fn move_shares(
         &self,
         to: &Self,
@@ -459,7 +459,8 @@ impl LaneHead {
             Share::Failures(index) => {
                 let at_work = from.counts.in_flight() > 0;
                 let own = from.allowances.get_mut(usize::from(index)).ok_or(LaneRefusal::Strangers)?;
-                // While devices are at work one failure at least is kept for them: else they could fail beyond the limit.
+                // While devices are in flight, at least one failure is kept for them: otherwise they could exceed the
+                // limit.
                 let needed = own.failures.saturating_add(u32::from(at_work));
                 own.share =
                     own.share.checked_sub(count).filter(|left| *left >= needed).ok_or(LaneRefusal::NothingToSpare)?;
@@ -470,7 +471,7 @@ impl LaneHead {
         Ok([from.told(Action::SharesMoved, now), to.told(Action::SharesMoved, now)])
     }
 
-    /// Returns the lane with more failures that it may have. The rollout counts what it gives, in the same commit.
+    /// Raises the failure allowance. The rollout counts the increase in the same commit.
     pub(super) fn with_more(&self, criterion: usize, count: u32, now: OffsetDateTime) -> Option<LaneStep> {
         let mut lane = Self { last: self.now(now), ..*self };
         let own = lane.allowances.get_mut(criterion)?;
@@ -478,7 +479,7 @@ impl LaneHead {
         Some(lane.told(Action::SharesMade, lane.last))
     }
 
-    /// Returns the lane with the tokens that came since they were last counted.
+    /// Adds the tokens earned since they were last counted.
     pub(in super::super) fn refilled(&self, spec: &Spec, now: OffsetDateTime) -> Self {
         let Some(rate) = spec.rate(self.lane) else { return *self };
         let per_minute = i64::from(rate.per_minute.get());
@@ -488,13 +489,12 @@ impl LaneHead {
         if tokens >= rate.burst.get() {
             return Self { tokens: rate.burst.get(), counted_at: now, ..*self };
         }
-        // What is left of a token goes on growing.
+        // The rest of a token keeps growing.
         let counted = Duration::seconds(came.max(0).saturating_mul(60) / per_minute);
         Self { tokens, counted_at: self.counted_at.saturating_add(counted), ..*self }
     }
 
-    /// Returns the lane after a deployment of it went from one state to another: the one place where anything is
-    /// counted.
+    /// Returns the lane after a deployment of it changed its state: the only place where deployments are counted.
     pub(in super::super) fn moved(
         &self,
         spec: &Spec,
@@ -528,16 +528,16 @@ impl LaneHead {
         lane
     }
 
-    /// Returns the stored form.
+    /// Serializes the record.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         record::to_bytes(self)
     }
 
-    /// Reads the stored form.
+    /// Parses the stored form.
     ///
     /// # Errors
-    /// [`Unreadable`] when it is none, or of a format that is not known.
+    /// [`Unreadable`] when the bytes are not a record, or have an unknown format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         record::from_bytes(bytes)
     }

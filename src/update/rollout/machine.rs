@@ -1,4 +1,4 @@
-//! The steps of a rollout: what each input leads to in each state.
+//! State machine of a rollout.
 
 use super::event::{After, Event};
 use super::lane::{LaneHead, LaneStep};
@@ -13,53 +13,55 @@ use std::collections::BTreeSet;
 use time::{Duration, OffsetDateTime};
 
 names! {
-    /// The status of a rollout.
+    /// Status of a rollout.
     ///
     /// ```
     /// use fhir_devices::update::rollout::Status;
     /// assert!(!Status::Halting.is_end());
     /// ```
     Status {
-        /// The rollout was asked for.
+        /// The rollout is drafted.
         Drafted = "drafted",
-        /// Others have to approve it.
+        /// The rollout awaits approval by others than its author.
         AwaitingApproval = "awaiting-approval",
-        /// The rollout is planned, and waits for its start.
+        /// The rollout waits for its planning or its start.
         Ready = "ready",
-        /// The rollout goes on.
+        /// The rollout runs.
         Running = "running",
         /// The rollout is being paused: some lane may still offer the update.
         Pausing = "pausing",
-        /// No device is offered anything or given any bytes, until somebody resumes it.
+        /// The rollout is paused: no device is offered the update or granted bytes, until an actor resumes it.
         Paused = "paused",
-        /// The rollout is being stopped, as a criterion is met: some lane may still offer the update.
+        /// The rollout is being halted, because a stop criterion is met: some lane may still offer the update.
         Halting = "halting",
-        /// A criterion was met. No device is offered anything or given any bytes, until somebody resumes it.
+        /// A stop criterion was met: no device is offered the update or granted bytes, until an actor resumes the
+        /// rollout.
         Halted = "halted",
-        /// The rollout is being cancelled: some lane may still offer the update, or have offers that are not taken back.
+        /// The rollout is being cancelled: some lane may still offer the update, or have offers that are not retracted.
         Cancelling = "cancelling",
-        /// The same, because another rollout takes its place.
+        /// The rollout is being superseded by another: some lane may still offer the update, or have offers that are
+        /// not retracted.
         Superseding = "superseding",
-        /// The rollout is cancelled. No device gets bytes any more.
+        /// The rollout is cancelled. No device is granted bytes any more.
         Cancelled = "cancelled",
-        /// Another rollout has its place. No device gets bytes any more.
+        /// The rollout is superseded by another. No device is granted bytes any more.
         Superseded = "superseded",
         /// Every component is done.
         Completed = "completed",
-        /// Somebody denied it.
+        /// An actor denied the rollout.
         Denied = "denied",
     }
 }
 
 impl Status {
-    /// Returns whether it has ended.
+    /// Returns whether the rollout has ended.
     #[must_use]
     pub const fn is_end(self) -> bool {
         matches!(self, Self::Cancelled | Self::Superseded | Self::Completed | Self::Denied)
     }
 }
 
-/// The progress of planning the components of a rollout.
+/// Progress of planning the components of a rollout.
 ///
 /// ```
 /// use fhir_devices::update::rollout::Planned;
@@ -67,16 +69,16 @@ impl Status {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Planned {
-    /// Where the next page of the search begins; `None` at its beginning.
+    /// Cursor of the next page of the search; `None` at the beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
-    /// Whether there is no further page.
+    /// Whether every page is planned.
     pub done: bool,
-    /// The number of components found, counting those found twice.
+    /// Number of components found, counting those found twice.
     pub found: u64,
 }
 
-/// What was done and had failed when a rollout that had halted was resumed: criteria count from there.
+/// Counts at the resumption of a halted rollout, from which the criteria count.
 ///
 /// ```
 /// use fhir_devices::update::rollout::Base;
@@ -84,13 +86,13 @@ pub struct Planned {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Base {
-    /// The number of components that were tried and done.
+    /// Number of executed deployments.
     pub executed: u32,
-    /// The failures by each criterion.
+    /// Number of failures by each criterion.
     pub failures: [u32; MAX_CRITERIA],
 }
 
-/// The record of a rollout.
+/// Record of a rollout.
 ///
 /// ```
 /// use fhir_devices::manifest::ReleaseId;
@@ -104,37 +106,37 @@ pub struct Base {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rollout {
-    /// Its id.
+    /// Id of the rollout.
     pub id: RolloutId,
-    /// The author.
+    /// Author of the rollout.
     pub author: ActorId,
-    /// The digest of its spec.
+    /// Digest of the specification.
     pub spec: Sha256,
-    /// Its state.
+    /// Current status.
     pub status: Status,
-    /// The number of times that it was started or stopped.
+    /// Number of times that the rollout was started or stopped.
     pub epoch: Epoch,
-    /// The last wave that may be offered the update.
+    /// Last wave that may be offered the update.
     pub wave: Wave,
-    /// The number of failures that the lanes may have by each criterion, all together.
+    /// Failure allowance of all lanes together, by each criterion.
     pub allowed: [u32; MAX_CRITERIA],
-    /// From where criteria count.
+    /// Counts from which the criteria count.
     #[serde(default)]
     pub base: Base,
-    /// The progress of planning.
+    /// Progress of planning.
     pub planned: Planned,
-    /// The approvers of the rollout, or of its resumption after it halted.
+    /// Approvers of the rollout, or of its resumption after a halt.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub approvals: BTreeSet<ActorId>,
-    /// Since when the conditions for the next wave hold.
+    /// Time since when the conditions for the next wave hold.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
     pub soaking_since: Option<OffsetDateTime>,
-    /// The number of devices that were given bytes, as it stopped or ended: it is then exact.
+    /// Exact number of devices that were given bytes, once the rollout has stopped or ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub already_out: Option<u32>,
 }
 
-/// Something that happened to a rollout.
+/// Input of the rollout machine.
 ///
 /// ```
 /// use fhir_devices::update::rollout::RolloutInput;
@@ -143,69 +145,69 @@ pub struct Rollout {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RolloutInput {
-    /// Its author is done with it.
+    /// The author submits the rollout.
     Submitted,
-    /// An actor approves it.
+    /// An actor approves the rollout.
     Approved {
-        /// The actor.
+        /// Approver.
         by: ActorId,
-        /// The digest of the spec that was approved.
+        /// Digest of the approved specification.
         spec: Sha256,
     },
-    /// An actor denies it.
+    /// An actor denies the rollout.
     Denied {
-        /// The actor.
+        /// Actor that denies it.
         by: ActorId,
-        /// The reason.
+        /// Reason given.
         why: Note,
     },
     /// The components of one page were planned in the lanes.
     PagePlanned {
-        /// Where the page began.
+        /// Cursor of the page.
         from: Option<String>,
-        /// Where the next one begins; `None` where there is none.
+        /// Cursor of the next page; `None` after the last.
         next: Option<String>,
-        /// How many components it had.
+        /// Number of components on the page.
         found: u32,
     },
-    /// Its time has come.
+    /// The start time was reached.
     StartReached,
     /// All lanes were summed up.
     LanesFolded {
-        /// What they come to.
+        /// Sum over all lanes.
         fold: Fold,
     },
     /// An actor requests a pause.
     PauseRequested {
-        /// The actor.
+        /// Actor that asks for it.
         by: ActorId,
-        /// The reason.
+        /// Reason given.
         why: Note,
     },
     /// An actor requests to resume.
     ResumeRequested {
-        /// The actor.
+        /// Actor that asks for it.
         by: ActorId,
-        /// The reason.
+        /// Reason given.
         why: Note,
-        /// What the lanes come to.
+        /// Sum over all lanes.
         fold: Fold,
     },
     /// An actor requests the cancellation.
     CancelRequested {
-        /// The actor.
+        /// Actor that asks for it.
         by: ActorId,
-        /// The reason.
+        /// Reason given.
         why: Note,
     },
-    /// Another rollout supersedes it.
+    /// Another rollout supersedes this one.
     Superseded {
-        /// Which one.
+        /// Id of the other rollout.
         by: RolloutId,
     },
 }
 
-/// An effect to perform. It is idempotent.
+/// Effect to perform. It is idempotent.
 ///
 /// ```
 /// use fhir_devices::update::rollout::{Epoch, RolloutEffect};
@@ -214,47 +216,47 @@ pub enum RolloutInput {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RolloutEffect {
-    /// Find one page of components, and plan each in a lane. The lanes are made first, where there are none.
+    /// Find one page of components, and plan each in a lane. Lanes that do not exist are created first.
     PlanPage {
-        /// Where the page begins.
+        /// Cursor of the page.
         from: Option<String>,
     },
     /// Open all lanes, and evaluate them from time to time.
     OpenLanes {
-        /// The epoch.
+        /// Epoch of the order.
         epoch: Epoch,
-        /// The last wave that may be offered the update.
+        /// Last wave that may be offered the update.
         wave: Wave,
     },
     /// Stop all lanes, and evaluate them.
     StopLanes {
-        /// The epoch.
+        /// Epoch of the order.
         epoch: Epoch,
     },
     /// Drain all lanes, ask every deployment to stop, and evaluate the lanes.
     DrainLanes {
-        /// The epoch.
+        /// Epoch of the order.
         epoch: Epoch,
-        /// Whether another rollout takes the place of this one.
+        /// Whether another rollout supersedes this one.
         superseded: bool,
     },
 }
 
-/// A transition: what to write in one commit, and the effect after it.
+/// Transition: what to write in one commit, and the effect after it.
 ///
-/// Made by [`step`], whose example reads one.
+/// Returned by [`step`], whose example reads one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RolloutTransition {
-    /// The new record of the rollout.
+    /// New record of the rollout.
     pub rollout: Rollout,
-    /// Its audit record.
+    /// Audit event of the transition.
     pub event: Event,
-    /// The effect to perform once it is written.
+    /// Effect to perform after the commit.
     pub effect: Option<RolloutEffect>,
 }
 
-/// The result of an input.
+/// Result of an input.
 ///
 /// ```
 /// use fhir_devices::update::rollout::RolloutStep;
@@ -269,7 +271,7 @@ pub enum RolloutStep {
     Unchanged,
 }
 
-/// Why an input of the rollout machine is refused.
+/// Reason why an input of the rollout machine is refused.
 ///
 /// ```
 /// use fhir_devices::update::rollout::RolloutRefusal;
@@ -281,7 +283,7 @@ pub enum RolloutRefusal {
     /// The specification differs.
     #[error("the spec is not that of the rollout")]
     OtherSpec,
-    /// The author cannot approve it.
+    /// The author cannot approve the rollout.
     #[error("the rollout has to be approved by others than its author")]
     OwnApproval,
     /// The rollout was not submitted.
@@ -293,22 +295,22 @@ pub enum RolloutRefusal {
     /// The page is not the next one.
     #[error("the page is not the next one of the rollout")]
     OtherPage,
-    /// Not all of its components are planned.
+    /// Some components are not planned yet.
     #[error("the components of the rollout are not planned")]
     NotPlanned,
-    /// The time has not come.
+    /// The input comes too early.
     #[error("the start of the rollout has not come")]
     NotDue,
-    /// The rollout does not run.
+    /// The rollout is not running.
     #[error("the rollout does not run")]
     NotRunning,
-    /// The rollout was not stopped.
+    /// The rollout is not stopped in all lanes.
     #[error("the rollout is not stopped in all lanes")]
     NotStopped,
     /// The rollout cannot supersede itself.
     #[error("a rollout cannot take its own place")]
     Itself,
-    /// The rollout ends, or has ended.
+    /// The rollout is ending, or has ended.
     #[error("the rollout ends, or has ended")]
     Ended,
 }
@@ -337,10 +339,10 @@ pub fn resume(rollout: &Rollout) -> Option<RolloutEffect> {
     }
 }
 
-/// Applies an input to a state, and returns the result. Every input has a result in every state.
+/// Applies an input to a rollout. Every input has a result in every state.
 ///
 /// # Errors
-/// The [`RolloutRefusal`] when it cannot be true of this rollout, or comes too early or too late.
+/// The [`RolloutRefusal`] of an input that cannot be true of this rollout, or comes too early or too late.
 ///
 /// ```
 /// # use fhir_devices::manifest::ReleaseId;
@@ -407,15 +409,15 @@ impl Rollout {
         (rollout, Event { actor: Some(author), ..event })
     }
 
-    /// Returns how many failures its lanes may have by a criterion, when so many components are done.
+    /// Returns the maximum number of failures of all lanes by a criterion, for this number of executed deployments.
     fn limit(&self, spec: &Spec, criterion: usize, executed: u32) -> u32 {
         let limit = spec.stop.get(criterion).map(|one| one.limit(executed.saturating_sub(self.base.executed)));
         let base = self.base.failures.get(criterion).copied().unwrap_or(0);
         base.saturating_add(limit.unwrap_or(0))
     }
 
-    /// Raises the failure allowance of a lane, as far as the criterion allows. Both
-    /// records are written in one commit, so that no failure is allowed twice. `None` where there is nothing to give.
+    /// Raises the failure allowance of a lane, as far as the criterion allows. Both records are written in one commit,
+    /// so that no failure is allowed twice. `None` if there is nothing to add.
     ///
     /// ```
     /// # use fhir_devices::manifest::ReleaseId;
@@ -448,16 +450,16 @@ impl Rollout {
         Some((at.to(Action::SharesMade, rollout), lane.with_more(criterion, more, now)?))
     }
 
-    /// Returns the stored form.
+    /// Serializes the record.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         record::to_bytes(self)
     }
 
-    /// Reads the stored form.
+    /// Parses the stored form.
     ///
     /// # Errors
-    /// [`Unreadable`] when it is none, or of a format that is not known.
+    /// [`Unreadable`] when the bytes are not a record, or have an unknown format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         record::from_bytes(bytes)
     }
@@ -479,7 +481,7 @@ impl At<'_> {
         Ok(RolloutStep::Transition(RolloutTransition { rollout, event, effect }))
     }
 
-    /// Returns the rollout with another status and a higher epoch, so that the lanes take its next order.
+    /// Returns the rollout with another status and a higher epoch, so that the lanes accept its next order.
     fn ordered(&self, status: Status) -> Rollout {
         let epoch = self.rollout.epoch.next();
         Rollout { status, epoch, soaking_since: None, approvals: BTreeSet::new(), ..self.rollout.clone() }
@@ -557,7 +559,7 @@ impl At<'_> {
                     return UNCHANGED;
                 }
                 if planned.cursor.as_ref() != from {
-                    // One who planned the page before says it once more: the components have their places.
+                    // A driver that planned the previous page repeats its report: the components are planned.
                     let known = next.is_some() && planned.cursor.as_ref() == next;
                     return if known { UNCHANGED } else { Err(RolloutRefusal::OtherPage) };
                 }
@@ -604,7 +606,7 @@ impl At<'_> {
         };
         match self.rollout.status {
             Status::Running => self.running(fold),
-            // Only what every lane said itself may be shown.
+            // A stop is reported only after every lane has confirmed it.
             Status::Pausing if fold.stopped && fold.epoch >= epoch => {
                 in_all_lanes(Action::RolloutPaused, Status::Paused)
             }
@@ -646,7 +648,7 @@ impl At<'_> {
             return Ok(RolloutStep::Transition(self.to(Action::RolloutCompleted, done)));
         }
         let Some(wave) = self.spec.waves.get(usize::from(rollout.wave.0)) else { return UNCHANGED };
-        // Lanes that do not know of the wave yet say nothing of it.
+        // A lane that does not know the wave yet says nothing about it.
         if rollout.wave >= self.spec.last_wave() || fold.wave < rollout.wave || fold.epoch < rollout.epoch {
             return UNCHANGED;
         }
@@ -654,7 +656,7 @@ impl At<'_> {
         let good = succeeded.saturating_mul(1_000) >= u64::from(wave.min_success_permille) * u64::from(executed);
         let all = fold.open == 0 && !may_grow;
         if !good && all {
-            // It can never be met: somebody has to look, and says by resuming it that it may go on.
+            // The condition can never be met: an actor must decide, and resumes the rollout to let it continue.
             let paused = Rollout { wave: rollout.wave.next(), ..self.ordered(Status::Pausing) };
             return Ok(RolloutStep::Transition(self.to(Action::RolloutPausing, paused)));
         }
@@ -702,7 +704,7 @@ impl At<'_> {
                 self.by(Action::RolloutRunning, running, by, Some(why))
             }
             Status::Halted => {
-                // As many as for the start have to want it, and the author is not one of them.
+                // A resumption needs as many approvals as the start, none of them by the author.
                 let needed = usize::from(self.spec.approvals);
                 if needed > 0 && *by == self.rollout.author {
                     return Err(RolloutRefusal::OwnApproval);
@@ -733,7 +735,7 @@ impl At<'_> {
 
     fn cancel_requested(&self, by: &ActorId, why: &Note) -> Answer {
         match self.rollout.status {
-            // It has no lanes yet.
+            // The rollout has no lanes yet.
             Status::Drafted | Status::AwaitingApproval => {
                 let cancelled = Rollout { already_out: Some(0), ..self.ordered(Status::Cancelled) };
                 self.by(Action::RolloutCancelled, cancelled, by, Some(why))

@@ -8,21 +8,22 @@
 //! ```
 //!
 //! A rollout has up to [`MAX_LANES`] lanes. A [lane](LaneHead) has components of one region, and is a record that its
-//! [deployments](super::deployment) share: how many devices may be at work at once, and how many may fail before the lane offers
-//! no more. Which lane and which wave a component is in follows from its id by a hash, so that planning it again, in any order
-//! and in any company, comes to the same.
+//! [deployments](super::deployment) share: the maximum number of devices in flight, and the number of failures at which
+//! the lane stops making offers. Lane and wave of a component follow from a hash of its id, so that planning it again
+//! gives the same result, in any order and with any other components.
 //!
-//! # What it counts on, and what it gives
+//! # Assumptions and guarantees
 //!
-//! 1. An order of the rollout has a higher [`Epoch`] than the one before, and a lane takes no other. The rollout says what it
-//!    wants ([`Status::Halting`]), then each lane does it, in a commit of its own. `Halted`, `Paused`, `Cancelled` and
-//!    `Superseded` follow from a [`Fold`] over every lane, and from nothing else: after them no device gets bytes, and
-//!    [`Rollout::already_out`] counts exactly those that had some.
-//! 2. All lanes together may have as many failures as the criterion allows: the shares are conserved. They are moved from lane
-//!    to lane in one commit over both ([`LaneHead::move_shares`]), and more are made in one commit over the rollout and a lane
+//! 1. An order of the rollout has a higher [`Epoch`] than the previous one, and a lane accepts no other. The rollout
+//!    records what it wants ([`Status::Halting`]), then each lane does it, in a commit of its own. `Halted`, `Paused`,
+//!    `Cancelled` and `Superseded` follow only from a [`Fold`] over every lane: after them no device is granted bytes,
+//!    and [`Rollout::already_out`] is the exact number of devices that were.
+//! 2. All lanes together have the failure allowance of the criterion: shares are conserved. They move from lane to lane
+//!    in one commit of both ([`LaneHead::move_shares`]), and grow in one commit of the rollout and a lane
 //!    ([`Rollout::allow_more`]). So at most limit + cap - 1 devices fail, for any number of lanes.
-//! 3. Which components exist is known before they are done: [`Status::Completed`] needs the last page to be planned.
-//! 4. A lane that ends takes no new deployment, so that one who plans late adds nothing to a rollout that was cancelled.
+//! 3. All components are known before the rollout completes: [`Status::Completed`] requires the last page to be
+//!    planned.
+//! 4. A draining lane accepts no new deployment, so that late planning adds nothing to a cancelled rollout.
 
 mod event;
 mod fold;

@@ -1,10 +1,10 @@
-//! The stored form of rollout records: JSON with a format number, states by name.
+//! Stored form of rollout records: JSON with a format number, states by name.
 
 use super::super::ingest::Unreadable;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Fields and names are added, and never changed; a change gets another number.
+/// Format version. Fields and names are added but never changed; a change gets another number.
 const FORMAT: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -14,13 +14,13 @@ struct Written<T> {
     record: T,
 }
 
-/// Returns a record as it is kept.
+/// Serializes a record.
 pub(in super::super) fn to_bytes<T: Serialize>(record: &T) -> Vec<u8> {
-    // Texts and numbers under fixed names: there is nothing in it that JSON cannot say.
+    // Strings and numbers under fixed names always serialize.
     serde_json::to_vec(&Written { format: FORMAT, record }).unwrap_or_default()
 }
 
-/// Reads the stored form.
+/// Parses the stored form.
 pub(in super::super) fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
     let written: Written<T> = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
     if written.format == FORMAT { Ok(written.record) } else { Err(Unreadable) }

@@ -1,4 +1,4 @@
-//! Replaying a lane and its deployments from its audit chain.
+//! Replay of a lane and its deployments from its audit chain.
 
 use super::super::deployment::{Deployment, State};
 use super::{Action, After, DeploymentId, Event, Lane, LaneHead, RolloutId, Spec};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
-/// The length and last digest of the chain of a lane, recorded in the chain of the tenant.
+/// Length and last digest of the chain of a lane, recorded in the chain of the tenant.
 ///
 /// ```
 /// use fhir_devices::store::Sha256;
@@ -18,18 +18,18 @@ use time::OffsetDateTime;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneSeal {
-    /// The rollout.
+    /// Rollout of the lane.
     pub rollout: RolloutId,
-    /// The lane.
+    /// Number of the lane.
     pub lane: Lane,
-    /// The number of records of its chain.
+    /// Number of records of its chain.
     pub count: u64,
-    /// The digest of the last one.
+    /// Digest of the last record.
     pub root: Sha256,
 }
 
 impl LaneSeal {
-    /// Returns its record for the chain of the tenant.
+    /// Creates the audit draft for the chain of the tenant.
     #[must_use]
     pub fn draft(&self, now: OffsetDateTime) -> AuditDraft {
         let mut draft = AuditDraft::new(now, audit::Action::LaneSealed, None, StateName::Told);
@@ -37,7 +37,7 @@ impl LaneSeal {
         draft
     }
 
-    /// Reads the seal from a record.
+    /// Parses the seal of an audit record.
     #[must_use]
     pub fn of_audit(draft: &AuditDraft) -> Option<Self> {
         let text = draft.event.as_ref().filter(|_| draft.action == audit::Action::LaneSealed)?;
@@ -46,7 +46,7 @@ impl LaneSeal {
     }
 }
 
-/// The error for a record of the chain of a lane that does not follow from those before it.
+/// Error for a record of the chain of a lane that does not follow from those before it.
 ///
 /// ```
 /// use fhir_devices::update::rollout::UnfitEvent;
@@ -55,11 +55,11 @@ impl LaneSeal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("record {index} of the lane does not go on from those before it")]
 pub struct UnfitEvent {
-    /// The place of the record in the chain.
+    /// Index of the record in the chain.
     pub index: u64,
 }
 
-/// A lane and its deployments, as the records of its chain leave them.
+/// Lane and its deployments, replayed from its chain.
 ///
 /// ```
 /// use fhir_devices::manifest::ReleaseId;
@@ -72,18 +72,18 @@ pub struct UnfitEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReplayedLane {
-    /// The lane.
+    /// Record of the lane.
     pub head: LaneHead,
-    /// Its deployments.
+    /// Deployments of the lane.
     pub deployments: BTreeMap<DeploymentId, Deployment>,
 }
 
 impl ReplayedLane {
-    /// Returns what the records of a lane, in the order of its chain, lead to; `None` where the rollout has no such
-    /// lane. What the lane counts is counted again from its deployments, and has to agree with what the records say.
+    /// Replays the records of a lane, in the order of its chain; `None` if the rollout has no such lane. The counts of
+    /// the lane are recomputed from its deployments, and must agree with the records.
     ///
     /// # Errors
-    /// [`UnfitEvent`] for the first record that does not go on from those before it.
+    /// [`UnfitEvent`] for the first record that does not follow from those before it.
     pub fn of<'r>(
         spec: &Spec,
         rollout: RolloutId,
@@ -128,7 +128,7 @@ impl ReplayedLane {
         Some(())
     }
 
-    /// Returns whether a lane has the deployments that the records before it led to.
+    /// Returns whether the counts of a lane record agree with the replayed deployments.
     fn counts_as(&self, head: &LaneHead) -> bool {
         let own = &self.head;
         (own.rollout, own.lane, own.counts, own.open, own.tally, own.granted)

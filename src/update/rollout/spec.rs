@@ -1,4 +1,4 @@
-//! The specification of a rollout: checked once, never changed.
+//! Specification of a rollout: checked once, never changed.
 
 use super::super::deployment::OutcomeClass;
 use super::id::draw;
@@ -14,19 +14,19 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::ops::Deref;
 use time::{Duration, OffsetDateTime};
 
-/// The most waves of a rollout.
+/// Maximum number of waves of a rollout.
 pub const MAX_WAVES: usize = 16;
-/// The most criteria that stop a rollout.
+/// Maximum number of stop criteria of a rollout.
 pub const MAX_CRITERIA: usize = 4;
-/// The most lanes of a rollout, over all of its regions.
+/// Maximum number of lanes of a rollout, over all of its regions.
 pub const MAX_LANES: u16 = 1_024;
-/// The most components that a rollout names for its first wave.
+/// Maximum number of components that a rollout names for its first wave.
 pub const MAX_PINS: usize = 256;
-/// What the shares of the waves make together.
+/// Sum of the shares of the waves, in permille.
 const WHOLE: u32 = 1_000;
 
 names! {
-    /// A gate: a condition to be met before a device is offered an update or given its bytes.
+    /// Gate: a condition to be met before a device is offered an update or granted its bytes.
     ///
     /// ```
     /// use fhir_devices::update::rollout::Gate;
@@ -35,21 +35,21 @@ names! {
     Gate {
         /// The device is not in use with a patient.
         ClinicalUse = "clinical-use",
-        /// The time is one at which the device may be changed.
+        /// The time is within a window for changes of the device.
         Window = "window",
         /// No operator holds the device back.
         OperatorHold = "operator-hold",
-        /// Whoever has to agree has agreed.
+        /// The required consent was given.
         Consent = "consent",
-        /// The update is authorised where the device is.
+        /// The update is authorised for the market of the device.
         Market = "market",
-        /// The components that it requires are as it requires them.
+        /// The components required by the update meet its requirements.
         Requirements = "requirements",
     }
 }
 
 names! {
-    /// The proof that an update succeeded.
+    /// Proof that an update succeeded.
     ///
     /// ```
     /// use fhir_devices::update::rollout::Proof;
@@ -58,12 +58,13 @@ names! {
     Proof {
         /// A report of the running version.
         VersionReport = "version-report",
-        /// The statement of the device. It may be wrong: some clients say it before the new software was started.
+        /// The statement of the device. It may be wrong: some clients report success before the new software has
+        /// started.
         DeviceSays = "device-says",
     }
 }
 
-/// Which components a rollout is for.
+/// Components that a rollout is for.
 ///
 /// ```
 /// use fhir_devices::update::rollout::Scope;
@@ -77,10 +78,10 @@ pub enum Scope {
     Static,
     /// The components found until a time, up to a maximum.
     Dynamic {
-        /// Until when components may join.
+        /// Time until which components may join.
         #[serde(with = "moment")]
         until: OffsetDateTime,
-        /// The most components.
+        /// Maximum number of components.
         most: NonZeroU32,
     },
 }
@@ -93,7 +94,7 @@ impl Scope {
     }
 }
 
-/// The limits of a region.
+/// Limits of a region.
 ///
 /// ```
 /// use fhir_devices::update::rollout::RegionPolicy;
@@ -102,16 +103,16 @@ impl Scope {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RegionPolicy {
-    /// The most devices of it that may be at work at once; without it, its part of the cap of the rollout.
+    /// Maximum number of its devices in flight; `None` for its part of the cap of the rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<NonZeroU32>,
-    /// The maximum rate of offers.
+    /// Maximum rate of offers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
 }
 
 impl RegionPolicy {
-    /// Sets the most devices that may be at work at once.
+    /// Sets the maximum number of devices in flight.
     #[must_use]
     pub const fn with_cap(self, cap: NonZeroU32) -> Self {
         Self { cap: Some(cap), ..self }
@@ -124,7 +125,7 @@ impl RegionPolicy {
     }
 }
 
-/// The maximum rate of offers.
+/// Maximum rate of offers in a region, divided equally among its lanes, with at least 1 for each lane.
 ///
 /// ```
 /// use fhir_devices::update::rollout::Rate;
@@ -134,13 +135,13 @@ impl RegionPolicy {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
-    /// The number per minute, in the long run.
+    /// Number of offers per minute, in the long run.
     pub per_minute: NonZeroU32,
-    /// The number at once, after a pause.
+    /// Number of offers at once, after a pause.
     pub burst: NonZeroU32,
 }
 
-/// A wave: its share of the components, and the conditions for the next one.
+/// Wave: its share of the components, and the conditions for the next wave.
 ///
 /// ```
 /// use fhir_devices::update::rollout::WaveSpec;
@@ -150,15 +151,15 @@ pub struct Rate {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WaveSpec {
-    /// Its share of the components, in permille. All waves together make 1,000.
+    /// Share of the components, in permille. The shares of all waves add up to 1,000.
     pub permille: u16,
-    /// The minimum number of done components; all, where there are fewer.
+    /// Minimum number of done components; all, if there are fewer.
     #[serde(default)]
     pub min_done: u32,
-    /// The minimum share of successes among the done components, in permille.
+    /// Minimum share of successes among the done components, in permille.
     #[serde(default)]
     pub min_success_permille: u16,
-    /// The time for which these conditions must hold, in seconds.
+    /// Time in seconds for which these conditions must hold.
     #[serde(default)]
     pub soak_seconds: u32,
     /// Whether the rollout pauses before the next wave.
@@ -167,7 +168,7 @@ pub struct WaveSpec {
 }
 
 impl WaveSpec {
-    /// Returns a wave of a share of the components, in permille, without conditions for the next one.
+    /// Creates a wave with a share of the components, in permille, without conditions for the next one.
     #[must_use]
     pub const fn new(permille: u16) -> Self {
         Self { permille, min_done: 0, min_success_permille: 0, soak_seconds: 0, pause_after: false }
@@ -198,7 +199,7 @@ impl WaveSpec {
     }
 }
 
-/// A criterion that halts a rollout: the share of failures exceeds a limit.
+/// Criterion that halts a rollout: the share of failures exceeds a limit.
 ///
 /// ```
 /// use fhir_devices::update::deployment::OutcomeClass;
@@ -211,23 +212,23 @@ impl WaveSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StopCriterion {
-    /// The outcomes that count as failures. [`OutcomeClass::Unproven`] always counts.
+    /// Outcomes that count as failures. [`OutcomeClass::Unproven`] always counts.
     pub counts: BTreeSet<OutcomeClass>,
-    /// The limit, in permille of the done components.
+    /// Limit, in permille of the done components.
     pub over_permille: u16,
-    /// The minimum number of components to which the limit is applied.
+    /// Minimum number of components for the limit: with fewer done components it is computed for this number.
     pub min_done: u32,
 }
 
 impl StopCriterion {
-    /// Returns a criterion: which outcomes count, the limit in permille of the done components, and to how many components
-    /// the limit is applied at least.
+    /// Creates a criterion from the outcomes that count, the limit in permille of the done components, and the minimum
+    /// number of components for the limit.
     #[must_use]
     pub fn new(counts: impl IntoIterator<Item = OutcomeClass>, over_permille: u16, min_done: u32) -> Self {
         Self { counts: counts.into_iter().collect(), over_permille, min_done }
     }
 
-    /// Returns a criterion for which every failure counts.
+    /// Creates a criterion for which every failure counts.
     #[must_use]
     pub fn failures(over_permille: u16, min_done: u32) -> Self {
         Self::new(OutcomeClass::ALL.iter().copied().filter(|class| class.is_failure()), over_permille, min_done)
@@ -239,8 +240,8 @@ impl StopCriterion {
         class == OutcomeClass::Unproven || self.counts.contains(&class)
     }
 
-    /// Returns the failure that stops the rollout, counted from 1, when so many components are done. It never falls as
-    /// more are done.
+    /// Returns the number of failures that stops the rollout, for a number of done components. It never decreases as
+    /// that number grows.
     #[must_use]
     pub fn limit(&self, done: u32) -> u32 {
         let allowed = u64::from(self.over_permille) * u64::from(done.max(self.min_done)) / u64::from(WHOLE);
@@ -248,7 +249,7 @@ impl StopCriterion {
     }
 }
 
-/// The timeouts of a deployment, in seconds. Each is finite.
+/// Timeouts of a deployment, in seconds. Each is finite.
 ///
 /// ```
 /// use fhir_devices::update::rollout::Timeouts;
@@ -259,20 +260,20 @@ impl StopCriterion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// The timeout of closed gates, and of an unanswered offer.
+    /// Timeout of closed gates, and of an unclaimed offer.
     pub offer: NonZeroU32,
-    /// The timeout from the first byte to the start of the installation.
+    /// Timeout from the claim to the start of the installation.
     pub claim: NonZeroU32,
-    /// The timeout from there to the report that it is done.
+    /// Timeout from the start of the installation to the report that it is done.
     pub install: NonZeroU32,
-    /// The timeout from there to the version report.
+    /// Timeout from the report that it is done to the version report.
     pub prove: NonZeroU32,
-    /// The interval at which closed gates are evaluated again.
+    /// Interval at which closed gates are evaluated again.
     pub review: NonZeroU32,
 }
 
 impl Default for Timeouts {
-    /// Seven days for the offer, one day for each of the others, and a look at the gates every quarter of an hour.
+    /// Returns seven days for the offer, one day for claim, install and prove, and 15 minutes for the review of gates.
     fn default() -> Self {
         const DAY: NonZeroU32 = NonZeroU32::new(24 * 3_600).unwrap();
         const WEEK: NonZeroU32 = NonZeroU32::new(7 * 24 * 3_600).unwrap();
@@ -282,25 +283,25 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// Sets the timeout of closed gates, and of an unanswered offer, in seconds.
+    /// Sets the timeout of closed gates, and of an unclaimed offer, in seconds.
     #[must_use]
     pub const fn with_offer(self, offer: NonZeroU32) -> Self {
         Self { offer, ..self }
     }
 
-    /// Sets the timeout from the first byte to the start of the installation, in seconds.
+    /// Sets the timeout from the claim to the start of the installation, in seconds.
     #[must_use]
     pub const fn with_claim(self, claim: NonZeroU32) -> Self {
         Self { claim, ..self }
     }
 
-    /// Sets the timeout from there to the report that it is done, in seconds.
+    /// Sets the timeout from the start of the installation to the report that it is done, in seconds.
     #[must_use]
     pub const fn with_install(self, install: NonZeroU32) -> Self {
         Self { install, ..self }
     }
 
-    /// Sets the timeout from there to the version report, in seconds.
+    /// Sets the timeout from the report that it is done to the version report, in seconds.
     #[must_use]
     pub const fn with_prove(self, prove: NonZeroU32) -> Self {
         Self { prove, ..self }
@@ -313,7 +314,7 @@ impl Timeouts {
     }
 }
 
-/// The retry policy: the number of attempts, and the backoff.
+/// Retry policy: the number of attempts, and the backoff.
 ///
 /// ```
 /// use fhir_devices::update::rollout::{Attempt, Retry};
@@ -325,18 +326,18 @@ impl Timeouts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Retry {
-    /// The maximum number of attempts.
+    /// Maximum number of attempts.
     pub max_attempts: NonZeroU16,
-    /// The delay after the first failure, in seconds.
+    /// Delay after the first failure, in seconds.
     pub first_seconds: u32,
-    /// The factor by which the delay grows with every failure.
+    /// Factor by which the delay grows with every failure.
     pub factor: u8,
-    /// The maximum delay, in seconds.
+    /// Maximum delay, in seconds.
     pub most_seconds: u32,
 }
 
 impl Default for Retry {
-    /// Three times, ten minutes and 100 minutes apart.
+    /// Returns three attempts, 10 and 100 minutes apart.
     fn default() -> Self {
         const THREE: NonZeroU16 = NonZeroU16::new(3).unwrap();
         Self { max_attempts: THREE, first_seconds: 600, factor: 10, most_seconds: 24 * 3_600 }
@@ -376,7 +377,7 @@ impl Retry {
     }
 }
 
-/// A request for a rollout. [`Spec::new`] checks it.
+/// Request for a rollout. [`Spec::new`] checks it.
 ///
 /// ```
 /// use fhir_devices::update::rollout::{RegionId, RolloutRequest, Spec};
@@ -391,50 +392,51 @@ impl Retry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RolloutRequest {
-    /// The release.
+    /// Release to roll out.
     pub release: ReleaseId,
-    /// The components.
+    /// Components that join when planned, or later too.
     pub scope: Scope,
-    /// Which of the components that the release is for are meant: a search of DeviceComponent, as in
-    /// `DeviceComponent?type=69985`. All of them where it is missing.
+    /// Search of DeviceComponent that restricts the components of the release, such as `DeviceComponent?type=69985`.
+    /// `None` for all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,
-    /// The start; at once if `None`.
+    /// Start time; at once if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
     pub start: Option<OffsetDateTime>,
-    /// The regions. Devices elsewhere are left out.
+    /// Regions of the rollout. Devices elsewhere are left out.
     pub regions: BTreeMap<RegionId, RegionPolicy>,
     /// Components that are in the first wave by name.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub pins: BTreeSet<Id>,
-    /// The waves, one after the other.
+    /// Waves, one after the other.
     pub waves: Vec<WaveSpec>,
-    /// The maximum number of devices in flight.
+    /// Maximum number of devices in flight.
     pub cap: u32,
-    /// The criteria that halt it.
+    /// Criteria that halt the rollout.
     pub stop: Vec<StopCriterion>,
-    /// The timeouts of a deployment.
+    /// Timeouts of a deployment.
     pub timeouts: Timeouts,
-    /// The retry policy.
+    /// Retry policy.
     pub retry: Retry,
-    /// The gates.
+    /// Gates to be met.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub gates: BTreeSet<Gate>,
-    /// The proof of a success.
+    /// Required proof of success.
     pub proof: Proof,
-    /// The number of approvals, by others than the author.
+    /// Required number of approvals, by others than the author.
     pub approvals: u8,
-    /// The number of lanes of each region.
+    /// Number of lanes of each region.
     pub lanes: NonZeroU16,
-    /// The seed of the assignment to waves.
+    /// Seed of the assignment to waves.
     pub seed: u64,
-    /// The rollout that it supersedes.
+    /// Rollout that this one supersedes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<RolloutId>,
 }
 
 impl RolloutRequest {
-    /// Returns all components of one region in one wave, one device after the other, stopped by the first failure.
+    /// Creates a request for all components of one region in one wave, one device at a time, halted by the first
+    /// failure.
     #[must_use]
     pub fn new(release: ReleaseId, region: RegionId) -> Self {
         Self {
@@ -500,7 +502,7 @@ impl RolloutRequest {
         Self { cap, ..self }
     }
 
-    /// Sets the criteria that halt it.
+    /// Sets the criteria that halt the rollout.
     #[must_use]
     pub fn with_stop(self, stop: Vec<StopCriterion>) -> Self {
         Self { stop, ..self }
@@ -548,14 +550,14 @@ impl RolloutRequest {
         Self { seed, ..self }
     }
 
-    /// Sets the rollout that it supersedes.
+    /// Sets the rollout that this one supersedes.
     #[must_use]
     pub fn with_supersedes(self, supersedes: RolloutId) -> Self {
         Self { supersedes: Some(supersedes), ..self }
     }
 }
 
-/// Why the specification of a rollout is invalid.
+/// Reason why the specification of a rollout is invalid.
 ///
 /// ```
 /// use fhir_devices::update::rollout::InvalidSpec;
@@ -564,82 +566,83 @@ impl RolloutRequest {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSpec {
-    /// No region.
+    /// There is no region.
     #[error("the rollout names no region, wanted one at least")]
     NoRegion,
-    /// More lanes than may be.
+    /// There are too many lanes.
     #[error("the rollout has {found} lanes in all of its regions, wanted {MAX_LANES} at most")]
     Lanes {
-        /// The size.
+        /// Number of lanes in all regions.
         found: u32,
     },
-    /// No wave, or too many.
+    /// There is no wave, or there are too many.
     #[error("the rollout has {found} waves, wanted 1 to {MAX_WAVES}")]
     Waves {
-        /// The size.
+        /// Number of waves.
         found: usize,
     },
-    /// The waves leave some out, or are more than all.
+    /// The shares of the waves do not add up to 1,000 permille.
     #[error("the waves have {found} of 1000 components, wanted 1000")]
     Shares {
-        /// How many they have.
+        /// Sum of the shares, in permille.
         found: u32,
     },
-    /// A part of more than the whole.
+    /// A share exceeds 1,000 permille.
     #[error("`{what}` of wave {wave} is {found} of 1000, wanted 1000 at most")]
     Permille {
-        /// Which wave, from 0.
+        /// Index of the wave, from 0.
         wave: usize,
-        /// Which part.
+        /// Name of the field.
         what: &'static str,
-        /// How much.
+        /// Value in permille.
         found: u16,
     },
-    /// A cap that leaves a lane without a device.
+    /// The cap leaves a lane without a device.
     #[error(
         "the cap of {cap} gives region `{region}` {found} devices, wanted one at least for each of its {lanes} lanes"
     )]
     Cap {
-        /// The cap of the rollout.
+        /// Cap of the rollout.
         cap: u32,
-        /// The region.
+        /// Id of the region.
         region: RegionId,
-        /// What it comes to there.
+        /// Part of the cap for the region.
         found: u32,
-        /// The lanes of the region.
+        /// Number of lanes of the region.
         lanes: u16,
     },
-    /// No criterion that stops it, or too many.
+    /// There is no stop criterion, or there are too many.
     #[error("the rollout has {found} criteria that stop it, wanted 1 to {MAX_CRITERIA}")]
     Criteria {
-        /// The size.
+        /// Number of criteria.
         found: usize,
     },
-    /// A criterion that nothing can meet.
+    /// A criterion can never be met.
     #[error("criterion {index} is met by more than {found} of 1000, wanted 999 at most")]
     NeverMet {
-        /// Which criterion, from 0.
+        /// Index of the criterion, from 0.
         index: usize,
-        /// More than so many of 1,000.
+        /// Limit in permille.
         found: u16,
     },
-    /// A criterion that counts what is no failure.
+    /// A criterion counts an outcome that is not a failure.
     #[error("criterion {index} counts the outcome `{class}`, wanted failures alone")]
     NoFailure {
-        /// Which criterion, from 0.
+        /// Index of the criterion, from 0.
         index: usize,
-        /// What it counts.
+        /// Class of the outcome.
         class: OutcomeClass,
     },
-    /// Too many components are named for the first wave.
+    /// The first wave names too many components.
     #[error("the first wave names {found} components, wanted {MAX_PINS} at most")]
     Pins {
-        /// The size.
+        /// Number of components.
         found: usize,
     },
 }
 
-/// The checked specification of a rollout, made from a [`RolloutRequest`]. It is read like one, and never changed.
+/// Checked specification of a rollout, made from a [`RolloutRequest`]. It dereferences to the request, and never
+/// changes.
 ///
 /// ```
 /// use fhir_devices::update::rollout::{RolloutRequest, Spec, Wave};
@@ -675,18 +678,17 @@ impl From<Spec> for RolloutRequest {
     }
 }
 
-/// Returns the part of a whole number that one of several gets: all parts differ by 1 at most, and make the whole
-/// together.
+/// Returns one of several parts of a whole number: all parts differ by at most 1, and add up to the whole.
 pub(super) fn part(whole: u32, parts: u32, index: u32) -> u32 {
     let (each, rest) = (whole.checked_div(parts).unwrap_or(0), whole.checked_rem(parts).unwrap_or(0));
     each.saturating_add(u32::from(index < rest))
 }
 
 impl Spec {
-    /// Checks a request.
+    /// Creates a specification from a request.
     ///
     /// # Errors
-    /// The first [`InvalidSpec`] that is found.
+    /// The first [`InvalidSpec`] found.
     pub fn new(request: RolloutRequest) -> Result<Self, InvalidSpec> {
         if request.regions.is_empty() {
             return Err(InvalidSpec::NoRegion);
@@ -734,7 +736,7 @@ impl Spec {
         Ok(spec)
     }
 
-    /// Returns how many devices of a region may be at work at once.
+    /// Returns the maximum number of devices in flight of a region.
     fn region_cap(&self, index: usize) -> u32 {
         let all = u32::try_from(self.regions.len()).unwrap_or(u32::MAX);
         let share = part(self.cap, all, u32::try_from(index).unwrap_or(u32::MAX));
@@ -742,14 +744,14 @@ impl Spec {
         own.map_or(share, |own| share.min(own.get()))
     }
 
-    /// Returns how many lanes there are in all regions.
+    /// Returns the number of lanes in all regions.
     #[must_use]
     pub fn lane_count(&self) -> u16 {
         self.lanes.get().saturating_mul(u16::try_from(self.regions.len()).unwrap_or(u16::MAX))
     }
 
-    /// Returns the lane of a component, for the life of the rollout; `None` where the rollout is not for its region. A
-    /// lane has components of one region, so that a region that is down holds up no other.
+    /// Returns the lane of a component, for the life of the rollout; `None` if the rollout excludes its region. A lane
+    /// has components of one region, so that an unavailable region does not hold up any other.
     #[must_use]
     pub fn lane_of(&self, rollout: RolloutId, region: &RegionId, component: &Id) -> Option<Lane> {
         let index = u16::try_from(self.regions.keys().position(|one| one == region)?).ok()?;
@@ -757,7 +759,7 @@ impl Spec {
         Some(Lane(index.saturating_mul(self.lanes.get()).saturating_add(u16::try_from(own).unwrap_or(0))))
     }
 
-    /// Returns the region of a lane; `None` where there is no such lane.
+    /// Returns the region of a lane; `None` if there is no such lane.
     #[must_use]
     pub fn region_of(&self, lane: Lane) -> Option<&RegionId> {
         self.regions.keys().nth(usize::from(lane.0 / self.lanes.get()))
@@ -786,18 +788,18 @@ impl Spec {
         Wave(u16::try_from(self.waves.len().saturating_sub(1)).unwrap_or(0))
     }
 
-    /// Returns the devices of a lane that may be at work at once, before any share was moved.
+    /// Returns the maximum number of devices in flight of a lane, before any share was moved.
     pub(super) fn first_cap(&self, lane: Lane) -> u32 {
         let (region, own) = (lane.0 / self.lanes.get(), lane.0 % self.lanes.get());
         part(self.region_cap(region.into()), self.lanes.get().into(), own.into())
     }
 
-    /// Returns the failures of a lane that may be, before any share was moved.
+    /// Returns the failure allowance of a lane, before any share was moved.
     pub(super) fn first_failures(&self, criterion: &StopCriterion, lane: Lane) -> u32 {
         part(criterion.limit(0), self.lane_count().into(), lane.0.into())
     }
 
-    /// Returns the rate of a lane.
+    /// Returns the rate of a lane: its part of the region's rate, rounded down, but at least 1.
     pub(in super::super) fn rate(&self, lane: Lane) -> Option<Rate> {
         let region = self.regions.values().nth(usize::from(lane.0 / self.lanes.get()))?;
         let own = |all: NonZeroU32| all.get() / u32::from(self.lanes.get());
@@ -806,16 +808,16 @@ impl Spec {
         Some(Rate { per_minute: least(own(rate.per_minute)), burst: least(own(rate.burst)) })
     }
 
-    /// Returns the stored form.
+    /// Serializes the record.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         super::record::to_bytes(self)
     }
 
-    /// Reads the stored form.
+    /// Parses the stored form.
     ///
     /// # Errors
-    /// [`Unreadable`](super::Unreadable) when it is none, is not sound, or is of a format that is not known.
+    /// [`Unreadable`](super::Unreadable) when the bytes are not a record, are invalid, or have an unknown format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, super::Unreadable> {
         super::record::from_bytes(bytes)
     }
