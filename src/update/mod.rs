@@ -1,16 +1,18 @@
 //! Software updates: the available updates of a component, and the state machines of uploads and rollouts.
 //!
-//! Nothing here does I/O or asks a clock; [`service`](crate::service) carries it out over the caller's stores.
+//! Nothing here does I/O or reads a clock; [`service`](crate::service) performs the effects over the caller's stores.
 //!
-//! For the update of one device, two machines work together: [`ingest`] is one upload, from its announcement to the reference in its component, and
-//! [`blob`] is the ledger of the bytes, which says who needs them. Each has a `step` that is a function of a record, an input
-//! and the time, and each transition becomes a record of the [`audit`](crate::audit) chain, from which [`replay`] rebuilds
-//! the states. A [`manifest`](crate::manifest) says what an update is for, and who says so. [The manual](crate::manual::design#updates) tells what the drivers owe them.
+//! The update of one device uses two state machines: [`ingest`] is one upload, from its announcement to the reference
+//! in its component, and [`blob`] is the ledger of the bytes, which records their holders. Each has a `step` that is a
+//! function of a record, an input and the time, and each transition becomes a record of the [`audit`](crate::audit)
+//! chain, from which [`replay`] rebuilds the states. A signed [`manifest`](crate::manifest) describes what an update is
+//! for. [The manual](crate::manual::design#updates) describes the duties of the drivers.
 //!
-//! [`reconcile`] decides what is done where somebody else wrote to a component.
+//! [`reconcile`] decides what to do after another program wrote to a component.
 //!
-//! For many devices there are four more: a [`release`] is bytes that are held for any number of components, a [`rollout`] brings
-//! them to those in waves, and a [`deployment`] is one component in it, in a [lane](rollout::LaneHead) that it shares with others.
+//! Updates of many devices add three more: a [`release`] holds bytes for any number of components, a [`rollout`] brings
+//! them to those in waves, and a [`deployment`] is one component in it, in a [lane](rollout::LaneHead) that it shares
+//! with others.
 
 mod available;
 pub mod blob;

@@ -1,4 +1,4 @@
-//! The states, rebuilt from the records.
+//! Replay of states from audit records.
 
 use super::release::Release;
 use super::rollout::{After, Event, Lane, LaneSeal, Rollout, RolloutId};
@@ -8,7 +8,7 @@ use crate::manifest::{IngestId, ReleaseId};
 use crate::store::{BlobKey, BlobRef, Generation, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The states after the last record.
+/// States after the last record.
 ///
 /// ```
 /// use fhir_devices::update::replay;
@@ -18,25 +18,25 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Replayed {
-    /// The state of each upload.
+    /// State of each upload.
     pub uploads: BTreeMap<IngestId, ingest::State>,
-    /// The ledger record of each copy of a blob.
+    /// Ledger record of each copy of a blob.
     pub blobs: BTreeMap<BlobKey, blob::Entry>,
-    /// The files in quarantine.
+    /// Files in quarantine.
     pub quarantined: BTreeSet<BlobKey>,
-    /// The files that are known to be damaged.
+    /// Files that are known to be damaged.
     pub damaged: BTreeSet<BlobKey>,
     /// The releases.
     pub releases: BTreeMap<ReleaseId, Release>,
-    /// The rollouts. Their lanes have chains of their own, which [`ReplayedLane`](super::rollout::ReplayedLane) reads.
+    /// Rollouts. Their lanes have chains of their own, which [`ReplayedLane`](super::rollout::ReplayedLane) reads.
     pub rollouts: BTreeMap<RolloutId, Rollout>,
-    /// How long the chain of each lane was last recorded to be, and the digest of its last record.
+    /// Last recorded length and last digest of the chain of each lane.
     pub lanes: BTreeMap<(RolloutId, Lane), LaneSeal>,
-    /// The copy that was begun last.
+    /// Newest copy of each blob.
     newest: BTreeMap<Sha256, Generation>,
 }
 
-/// A record that does not go on from the one before it of the same thing: a transition was not recorded.
+/// Error for a record that does not continue the previous one about the same object: a transition was not recorded.
 ///
 /// ```
 /// use fhir_devices::audit::StateName;
@@ -47,11 +47,11 @@ pub struct Replayed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("record {index} does not lead on from {}, and says it goes on from {}", state(.reached), state(.from))]
 pub struct Unfit {
-    /// The place of the record in the chain.
+    /// Index of the record in the chain.
     pub index: u64,
-    /// The state before the transition, by the record.
+    /// State before the transition, by the record.
     pub from: Option<StateName>,
-    /// The state that the records before it led to.
+    /// State after the records before it.
     pub reached: Option<StateName>,
 }
 
@@ -59,14 +59,14 @@ fn state(name: &Option<StateName>) -> String {
     name.map_or_else(|| "nothing".to_owned(), |name| format!("the state `{name}`"))
 }
 
-/// Returns the states to which the records of one tenant lead, in the order of the chain.
+/// Returns the states after the records of one tenant, in the order of the chain.
 ///
-/// Every record must go on from the state to which the one before it of the same thing led, and the machine must agree, so
-/// that a transition without a record is found. Whether the records are those that were written is for
-/// [`verify`](crate::audit::verify) to say.
+/// Every record must continue from the state after the previous one about the same object, and the state machine must
+/// agree, so that a transition without a record is detected. [`verify`](crate::audit::verify) checks that the records
+/// are authentic.
 ///
 /// # Errors
-/// [`Unfit`] for the first record that does not go on from the state that was reached.
+/// [`Unfit`] for the first record that does not continue from the reached state.
 ///
 /// ```
 /// # use fhir_devices::audit::*;
@@ -89,7 +89,7 @@ pub fn replay<'r>(records: impl IntoIterator<Item = &'r AuditRecord>) -> Result<
 }
 
 impl Replayed {
-    /// Goes on by one record, or says from which state it did not.
+    /// Applies one record; returns the reached state as error if the record does not fit.
     fn add(&mut self, draft: &AuditDraft) -> Result<(), Option<StateName>> {
         let key = draft.blob.zip(draft.generation).map(|(blob, generation)| blob.key(generation));
         match draft.action {
@@ -140,23 +140,23 @@ impl Replayed {
                 let entry = entry.filter(|entry| Some(entry.generation) == draft.generation).ok_or(reached)?;
                 let before = before.map(blob::Entry::key);
                 if before != Some(entry.key()) {
-                    // A copy that is gone makes room for the one that was begun after it.
+                    // A copy that is gone is replaced by the one begun after it.
                     before.map(|gone| self.blobs.remove(&gone));
                     self.newest.insert(blob.digest, entry.generation);
                 }
                 self.blobs.insert(entry.key(), entry);
             }
-            // It is of no upload and of no bytes.
+            // The record is about no upload and no blob.
             (None, None) if draft.action == Action::SequenceLowered && draft.to == StateName::Accepted => {}
             (None, None) if draft.action == Action::ReferenceRemoved => {}
-            // The recall of an upload, which stays withdrawn.
+            // The reference of an upload that stays withdrawn was written again.
             (None, None) if draft.action == Action::Reattached && draft.to == StateName::Withdrawn => {}
             (None, None) => return Err(None),
         }
         Ok(())
     }
 
-    /// Goes on by an event of a release or a rollout. Only its first one makes it.
+    /// Applies an event of a release or a rollout. Only its first event creates it.
     fn add_event(&mut self, draft: &AuditDraft) -> Option<()> {
         use super::rollout::Action;
         let event = Event::of_audit(draft)?;
@@ -173,14 +173,14 @@ impl Replayed {
         (known != begins).then_some(())
     }
 
-    /// Returns the entry from which a record goes on: that of its copy, or else that of the newest copy, unless this
-    /// is a further one.
+    /// Returns the entry that a record continues: that of its copy, or else that of the newest copy, unless the record
+    /// begins a further copy.
     fn before(&self, blob: &BlobRef, draft: &AuditDraft) -> Option<&blob::Entry> {
         if let Some(known) = draft.generation.and_then(|generation| self.blobs.get(&blob.key(generation))) {
             return Some(known);
         }
         let newest = self.newest.get(&blob.digest).and_then(|generation| self.blobs.get(&blob.key(*generation)))?;
-        // A further copy is begun where uploads hold the newest, or it is damaged.
+        // A further copy is begun if the newest is held by an upload or a release, or is damaged.
         let damaged = self.damaged.contains(&newest.key());
         let held = newest.holders().any(|holder| matches!(holder, Holder::Ingest(_) | Holder::Release(_)));
         let is_further = draft.from.is_none() && (held || damaged);
@@ -188,7 +188,7 @@ impl Replayed {
     }
 }
 
-/// Adds a file to those in a condition, or takes it away.
+/// Adds a file to a set, or removes it.
 fn note(
     files: &mut BTreeSet<BlobKey>,
     key: Option<BlobKey>,

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 impl Acceptance {
-    /// Returns the same number, accepted for another upload in the place of one that failed without anybody's wish: no
-    /// component refers to it, and none ever will. None where the one that it was accepted for may still be attached, was
-    /// attached once, was withdrawn, or had another number.
+    /// Passes the accepted number on to another upload, from one that failed unintentionally: no component refers to
+    /// that one, and none ever will. `None` if the earlier upload has not ended, ended as withdrawn or superseded, or
+    /// had another number.
     ///
-    /// It has to be written in the place of this one, on the condition that this one is still there, so that the number is
-    /// passed on once.
+    /// The result must replace this acceptance on condition that this one is still stored, so that the number is passed
+    /// on only once.
     ///
     /// ```
     /// use fhir_devices::manifest::{Acceptance, IngestId};
@@ -41,7 +41,7 @@ impl Acceptance {
     }
 }
 
-/// The error for an update without a sequence number after one that had one.
+/// Error for an update without a sequence number after one that had one.
 ///
 /// ```
 /// use fhir_devices::update::Unsequenced;
@@ -53,11 +53,11 @@ impl Acceptance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the update has no sequence number, and the component accepted the number {highest}: wanted one above that")]
 pub struct Unsequenced {
-    /// The highest that was accepted.
+    /// Highest accepted number.
     pub highest: u64,
 }
 
-/// The error for a new highest sequence number that is not lower than the accepted one.
+/// Error for a new highest sequence number that is not lower than the accepted one.
 ///
 /// ```
 /// use fhir_devices::update::NotLowered;
@@ -69,9 +69,9 @@ pub struct Unsequenced {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", not_lowered(*.to, *.highest))]
 pub struct NotLowered {
-    /// The number that was asked for.
+    /// Requested number.
     pub to: u64,
-    /// The highest that was accepted; `None` where none was.
+    /// Highest accepted number; `None` if there is none.
     pub highest: Option<u64>,
 }
 
@@ -84,14 +84,14 @@ fn not_lowered(to: u64, highest: Option<u64>) -> String {
     }
 }
 
-/// Lowers the highest accepted sequence number of a component, as an actor asked: what is accepted then, and the leave for the
-/// audit record.
+/// Lowers the highest accepted sequence number of a component, at an actor's request. Returns the new acceptance, and
+/// the authorization for the audit record.
 ///
-/// No upload that was accepted may be on its way to the component meanwhile: see
+/// No accepted upload may be on its way to the component meanwhile: see
 /// [`UpdateService::lower_sequence`](crate::service::UpdateService::lower_sequence).
 ///
 /// # Errors
-/// [`NotLowered`].
+/// [`NotLowered`] if no number was accepted, or the requested one is not lower.
 ///
 /// ```
 /// use fhir_devices::update::lower;
@@ -117,7 +117,7 @@ pub fn lower(
     Ok((Acceptance { highest: to, ..before.clone() }, leave))
 }
 
-/// The accepted sequence numbers of a component: a ledger record, written together with the accepted upload.
+/// Accepted sequence numbers of a component: a ledger record, written together with the accepted upload.
 ///
 /// ```
 /// use fhir_devices::update::Accepted;
@@ -131,12 +131,12 @@ pub fn lower(
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Accepted {
-    /// The component.
+    /// Logical id of the component.
     pub component: Id,
     providers: Vec<Acceptance>,
 }
 
-/// How records are written. Fields and names are added, and never changed; a change gets another number.
+/// Format version of records. Fields and names are added but never changed; a change gets another number.
 const FORMAT: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -153,19 +153,19 @@ impl Accepted {
         Self { component, providers: Vec::new() }
     }
 
-    /// Returns what was accepted from a provider.
+    /// Returns the acceptance of a provider.
     #[must_use]
     pub fn of(&self, provider: Option<&Text>) -> Option<&Acceptance> {
         self.providers.iter().find(|one| one.provider.as_ref() == provider)
     }
 
-    /// Returns what was accepted, from each provider.
+    /// Returns the acceptances of all providers.
     pub fn all(&self) -> impl Iterator<Item = &Acceptance> {
         self.providers.iter()
     }
 
-    /// Returns what was accepted before an update of this intent: from its provider, or, where it has no number, from
-    /// whichever provider accepted the highest, since it comes after all of them.
+    /// Returns the acceptance that precedes an update of this intent: that of its provider, or, for an intent without a
+    /// number, the highest of all providers, since such an update comes after all of them.
     #[must_use]
     pub fn before(&self, intent: &Intent) -> Option<&Acceptance> {
         match intent.sequence {
@@ -182,17 +182,17 @@ impl Accepted {
         }
     }
 
-    /// Returns the stored form: JSON with a format number.
+    /// Serializes the record as JSON with a format number.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let written = Written { format: FORMAT, component: self.component.clone(), accepted: self.providers.clone() };
         serde_json::to_vec(&written).unwrap_or_default()
     }
 
-    /// Reads the stored form.
+    /// Parses the stored form.
     ///
     /// # Errors
-    /// [`Unreadable`] when it is none, or of a format that is not known.
+    /// [`Unreadable`] when the bytes are not a record, or have an unknown format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         let written: Written = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
         let Written { format: FORMAT, component, accepted } = written else { return Err(Unreadable) };

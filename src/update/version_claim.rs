@@ -1,4 +1,4 @@
-//! Version claims: the bytes that a version of a component stands for.
+//! Version claims: the bytes that belong to a version of a component.
 
 use super::ingest::{Intent, Unreadable};
 use crate::manifest::IngestId;
@@ -6,10 +6,10 @@ use crate::primitive::{Id, Text};
 use crate::store::Sha256;
 use serde::{Deserialize, Serialize};
 
-/// The bytes that a version of a component stands for, by the first upload that brought them: a record of the ledger,
+/// Bytes that belong to a version of a component, claimed by the first upload with that version: a ledger record,
 /// written together with the step that fixes the component of an upload.
 ///
-/// It stays when that upload is withdrawn or fails: devices may have its bytes.
+/// The claim stays when that upload is withdrawn or fails: devices may have its bytes.
 ///
 /// ```
 /// use fhir_devices::store::Sha256;
@@ -27,19 +27,19 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionClaim {
-    /// The component.
+    /// Logical id of the component.
     pub component: Id,
-    /// The provider of the update; `None` stands for all updates that name none.
+    /// Provider of the update; `None` stands for all updates that name none.
     pub provider: Option<Text>,
-    /// The version.
+    /// Claimed version.
     pub version: Text,
-    /// The digest of the bytes.
+    /// Digest of the bytes.
     pub sha256: Sha256,
-    /// The upload that brought them.
+    /// Upload that made the claim.
     pub by: IngestId,
 }
 
-/// An upload that brings other bytes under a version than the component knows it by.
+/// Error for an upload with other bytes under a version that the component knows.
 ///
 /// ```
 /// use fhir_devices::store::Sha256;
@@ -60,11 +60,11 @@ pub struct VersionClaim {
     digest(.found.as_ref())
 )]
 pub struct VersionTaken {
-    /// The version.
+    /// Version of the upload.
     pub version: Text,
-    /// The digest of the bytes that it stands for.
+    /// Digest of the claimed bytes.
     pub known: Sha256,
-    /// The digest of those that came, where that is known.
+    /// Digest of the uploaded bytes, if known.
     pub found: Option<Sha256>,
 }
 
@@ -72,7 +72,7 @@ fn digest(found: Option<&Sha256>) -> String {
     found.map_or_else(|| "another digest".to_owned(), |found| format!("the digest `{found}`"))
 }
 
-/// How records are written. Fields and names are added, and never changed; a change gets another number.
+/// Format version of records. Fields and names are added but never changed; a change gets another number.
 const FORMAT: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -87,14 +87,14 @@ struct Written {
 }
 
 impl VersionClaim {
-    /// Checks the bytes of an upload by what its version stands for, and gives what the version stands for then, where that
-    /// is new. An upload of no version claims none.
+    /// Checks the bytes of an upload against the claim of its version. Returns the new claim, if it changes. An upload
+    /// without a version claims none.
     ///
-    /// `is_fixed` says that the component of the upload was fixed before: its claim was made then, and a later one that took
-    /// its place is not taken back.
+    /// `is_fixed` says that the component of the upload was fixed before: the claim was made then, and a later claim
+    /// that replaced it is not reverted.
     ///
     /// # Errors
-    /// [`VersionTaken`], unless the intent has the permission to replace the bytes.
+    /// [`VersionTaken`], unless the intent permits replacing the bytes.
     pub fn next(
         before: Option<&Self>,
         component: &Id,
@@ -117,17 +117,17 @@ impl VersionClaim {
         }
     }
 
-    /// Returns the stored form: JSON with a format number.
+    /// Serializes the record as JSON with a format number.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let Self { component, provider, version, sha256, by } = self.clone();
         serde_json::to_vec(&Written { format: FORMAT, component, provider, version, sha256, by }).unwrap_or_default()
     }
 
-    /// Reads the stored form.
+    /// Parses the stored form.
     ///
     /// # Errors
-    /// [`Unreadable`] when it is none, or of a format that is not known.
+    /// [`Unreadable`] when the bytes are not a record, or have an unknown format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         let written: Written = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
         let Written { format: FORMAT, component, provider, version, sha256, by } = written else {

@@ -1,13 +1,13 @@
-//! Version downgrades.
+//! Downgrades to a lower version.
 
 use crate::manifest::{ActorId, Note, ProductionSpec, VersionScheme};
 use crate::resource::DeviceComponent;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
-/// The permission to bring an update whose version is lower than the one that the component reports.
+/// Permission for an update whose version is lower than the one that the component reports.
 ///
-/// Sequence numbers rise all the same: an earlier version comes with a later number.
+/// Sequence numbers still rise: an earlier version comes with a later number.
 ///
 /// ```
 /// use fhir_devices::update::VersionDowngrade;
@@ -17,13 +17,13 @@ use std::cmp::Ordering;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionDowngrade {
-    /// The reason.
+    /// Reason of the downgrade.
     pub reason: Note,
-    /// The actor.
+    /// Actor that permits it.
     pub by: ActorId,
 }
 
-/// A version that is lower than the one that the component reports.
+/// Error for a version that is lower than the one that the component reports.
 ///
 /// ```
 /// use fhir_devices::manifest::VersionScheme;
@@ -41,19 +41,19 @@ pub struct VersionDowngrade {
      back with a reason"
 )]
 pub struct LowerVersion {
-    /// The version of the update.
+    /// Version of the update.
     pub version: String,
-    /// The one that the component reports.
+    /// Version that the component reports.
     pub reported: String,
-    /// The scheme that puts the one before the other.
+    /// Scheme by which the versions are compared.
     pub scheme: VersionScheme,
 }
 
 impl LowerVersion {
-    /// Checks a version by those that a component reports: the first that is higher, if one is.
+    /// Returns the first reported version that is higher, if there is one.
     ///
-    /// Without a declared scheme, two versions are compared where both have the form of the same one: no text has two forms
-    /// whose orders differ. Those that have none are not compared.
+    /// Without a declared scheme, two versions are compared by a scheme that fits both: where several fit, their orders
+    /// agree. Versions without a common scheme are not compared.
     ///
     /// ```
     /// use fhir_devices::manifest::VersionScheme;
@@ -72,8 +72,8 @@ impl LowerVersion {
     }
 }
 
-/// Returns the versions that a component reports and that an update of it changes: those of the kind that is declared,
-/// else of its software, else of its firmware.
+/// Returns the reported versions of a component that an update changes: those of the declared kind, else the software
+/// versions, else the firmware versions.
 pub(crate) fn reported_versions(component: &DeviceComponent, declared: Option<ProductionSpec>) -> Vec<String> {
     let of = |spec: ProductionSpec| -> Vec<String> { spec.observed(component, None).map(str::to_owned).collect() };
     match declared {
