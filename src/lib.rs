@@ -1,8 +1,8 @@
 //! Medical devices as HL7 FHIR STU3 (3.0.2) resources: lossless reading and writing, validation, and software updates.
 //!
-//! The crate reads, checks, changes and writes [`Device`], [`DeviceComponent`] and [`DeviceMetric`]: every fault of a
-//! document is reported with its path, and nothing of it is lost. On top of them it receives software updates and
-//! attaches each to the one component that it is for.
+//! The crate reads, validates, changes and writes [`Device`], [`DeviceComponent`] and [`DeviceMetric`]: every fault of
+//! a document is reported with its path, and no data is lost. It also receives software updates, and attaches each to
+//! its target component.
 //!
 //! ```
 //! use fhir_devices::{DeviceMetric, Validate};
@@ -30,7 +30,7 @@
 //! | [`ddi`] | hawkBit's device interface over the service, without HTTP: SWUpdate and other clients |
 //! | [`service`] | async drivers of the update logic over the caller's stores |
 //! | [`rest`] | the FHIR REST API over a store, without HTTP |
-//! | [`subscription`] | which endpoints are told of changes, when, and who sends the notifications |
+//! | [`subscription`] | notifications of changes: endpoints, schedule, and delivery |
 //! | [`publish`] | the contract of a region, where devices find offered updates |
 //! | [`update`] | the state machines of updates, without I/O or a clock |
 //! | [`audit`] | a chained audit record for each transition |
@@ -39,7 +39,7 @@
 //! | [`search`] | search parameters and criteria, shared by the REST API, indexes and engines |
 //! | [`convert`] | conversion between STU3 and R4, R4B, R5 |
 //! | [`containment`] | the tree MDS > VMD > channel > metric, its findings, and selectors |
-//! | [`mod@reference`] | resolving references: literals, Bundles, contained resources, stores |
+//! | [`mod@reference`] | resolution of references: literals, Bundles, contained resources, stores |
 //! | [`validate`] | validation against the rules |
 //! | [`resource`] | the resources |
 //! | [`udi`] | UDI carriers: GS1, HIBCC, ICCBBA, IFA |
@@ -48,30 +48,31 @@
 //! | [`code`] | required value sets as enums |
 //! | [`primitive`] | the primitive types |
 //! | `xml` | FHIR XML from and to the JSON form (feature `xml`) |
-//! | [`element`] | declaring, reading and writing types |
+//! | [`element`] | declaration, reading and writing of types |
 //! | [`issue`] | issues, paths and reports |
 //! | `support` | private shared helpers |
 //!
 //! # Limitations
 //!
-//! - **No model of another FHIR version.** R4 changed these resources so much that a model of both would be a model of
-//!   neither. Documents of R4, R4B and R5 come in and go out by [`convert`]; elsewhere they are refused, and the report says
-//!   which version they look like.
-//! - **No model of other resource types.** [`Resource`] keeps any of them verbatim; what every resource has, and what is
-//!   modelled within them, is checked, and a finding for information names the types of which the rest was not.
-//! - **No terminology, no profiles.** Required codes are checked, as their sets are closed. Others need tables that are
-//!   licensed, or a network.
-//! - **No floats.** A [`Decimal`](primitive::Decimal) keeps its digits; it becomes an `f64` when it is asked to.
-//! - **No runtime, no clock, no network.** The caller brings them.
+//! - **No model of another FHIR version.** R4 changed these resources so much that one model could not fit both.
+//!   Documents of R4, R4B and R5 are converted by [`convert`]; elsewhere they are refused, and the report says which
+//!   version they look like.
+//! - **No model of other resource types.** [`Resource`] keeps any of them verbatim. Elements common to all resources,
+//!   and modelled types inside them, are checked; an informational issue names the types that were not checked
+//!   completely.
+//! - **No terminology server, no profiles.** Codes of required bindings are checked, as their value sets are closed.
+//!   Others would need licensed tables or a network.
+//! - **No floats.** A [`Decimal`](primitive::Decimal) keeps its digits, and converts to `f64` on request only.
+//! - **No runtime, no clock, no network.** The caller provides them.
 //!
-//! What is enforced stands rule by rule in [`manual::conformance`], the reasons for the design in [`manual::design`].
+//! [`manual::conformance`] lists the enforcement of each rule, [`manual::design`] the reasons for the design.
 //!
 //! # Cookbook
 //!
 //! ## Parse
 //!
-//! A type reads its own documents, [`Resource`] those of every type. The error is a [`Report`], which shows one finding
-//! a line and turns into an [`OperationOutcome`].
+//! A type parses its own documents, [`Resource`] those of every type. The error is a [`Report`], which displays one
+//! issue a line and converts to an [`OperationOutcome`].
 //!
 //! ```
 //! use fhir_devices::{DeviceComponent, OperationOutcome, Resource};
@@ -86,7 +87,7 @@
 //! # Ok::<(), fhir_devices::Report>(())
 //! ```
 //!
-//! With serde a resource is a field like any other; it goes through the same reader.
+//! With serde a resource is a field like any other; it uses the same reader.
 //!
 //! ```
 //! #[derive(serde::Serialize, serde::Deserialize)]
@@ -103,8 +104,8 @@
 //!
 //! ## Validate
 //!
-//! Reading checks what types can express, [`Validate::validate`] the remaining rules. [`validate::check`] does both, and
-//! [`Valid`] is the proof.
+//! Reading checks everything that types express, [`Validate::validate`] the remaining rules. [`validate::check`] does
+//! both, and [`Valid`] is the proof.
 //!
 //! ```
 //! use fhir_devices::{Device, Valid, Validate};
@@ -118,9 +119,9 @@
 //!
 //! ## Resolve
 //!
-//! [`reference::resolve`] resolves every reference of a valid resource, or returns a [`Report`] of those that do not lead
-//! to a resource of an allowed type. A [`Resolver`](reference::Resolver) is a Bundle, a chain of resolvers, or your own;
-//! [`resolve_async`](reference::resolve_async) asks a store, once for all references.
+//! [`reference::resolve`] resolves every reference of a valid resource, or returns a [`Report`] of the references
+//! without a target of an allowed type. A [`Resolver`](reference::Resolver) is a Bundle, a chain of resolvers, or your
+//! own; [`resolve_async`](reference::resolve_async) resolves all references from a store in one call.
 //!
 //! ```
 //! use fhir_devices::reference::{BundleResolver, resolve};
@@ -143,8 +144,8 @@
 //!
 //! ## Read fields
 //!
-//! Fields have FHIR's names. An element that may be absent is an `Option`, one that repeats a `Vec`, and a primitive is
-//! a [`Primitive`](datatype::Primitive): its value, and the id and the extensions that it may have.
+//! Fields have FHIR's names. An optional element is an `Option`, a repeating one a `Vec`, and a primitive is a
+//! [`Primitive`](datatype::Primitive): its value, with an optional id and extensions.
 //!
 //! ```
 //! use fhir_devices::DeviceMetric;
@@ -177,8 +178,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A method that takes `impl Into<..>`, as `with_owner`, cannot infer the type of `.parse()?`: write `Id::new("pump")?`. A
-//! field that holds a primitive is set by `Some(Id::new("pump")?.into())` or `Some("pump".parse()?)`.
+//! A method that takes `impl Into<..>`, such as `with_owner`, cannot infer the type of `.parse()?`: write
+//! `Id::new("pump")?`. Set a primitive field by `Some(Id::new("pump")?.into())` or `Some("pump".parse()?)`.
 //!
 //! Methods read and set the versions that a component reports, in either code system:
 //!
@@ -302,8 +303,8 @@
 //! # }
 //! ```
 //!
-//! On disk, the resources and the ledger are in one file, and the update files in a folder (feature `redb`). The service
-//! writes the addresses of the files into the components, so the folder needs a base URL:
+//! On disk, the resources and the ledger are in one file, and the update files in a folder (feature `redb`). The
+//! service writes the URLs of the files into the components, so the folder needs a base URL:
 //!
 #![cfg_attr(feature = "redb", doc = "```")]
 #![cfg_attr(not(feature = "redb"), doc = "```ignore")]
@@ -321,12 +322,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! An upload updates one component. To update many, make a release of its bytes and roll it out:
+//! An upload updates one component. To update many, make a release of the file and roll it out:
 //! [`RolloutService`](service::RolloutService) and [`manual::rollouts`].
 //!
 //! ## Serve
 //!
-//! [`rest::Server`] implements the FHIR REST API over a store. Requests and responses are plain values, which any HTTP
+//! [`rest::Server`] implements the FHIR REST API over a store. Requests and responses are plain values that any HTTP
 //! stack can mount, as the example `update_service` does.
 //!
 //! ```
@@ -352,7 +353,7 @@
 //!
 //! # Features
 //!
-//! Nothing above needs a feature. `ring` is on by default.
+//! The examples above need no feature. `ring` is on by default.
 //!
 //! - `cosmos`: `backend::Cosmos`, resources on Azure Cosmos DB for NoSQL.
 //! - `ed25519`: a [`manifest::Verifier`] for Ed25519 signatures.
@@ -362,13 +363,14 @@
 //! - `postgres`: `backend::Postgres`, resources and the ledger in a PostgreSQL database. It runs within tokio.
 //! - `redb`: `backend::Redb`, resources and the ledger in one file, and `backend::Files`, update files in a folder: durable, with no
 //!   server and no runtime.
-//! - `ring`: the default TLS crypto provider. Without it, pass your own, as `rustls::crypto::aws_lc_rs::default_provider()`, by
-//!   `with_crypto_provider`, or set one for your process. There is no feature for another: it would bring a C compiler into every
-//!   build with all features.
+//! - `ring`: the default TLS crypto provider. Without it, pass your own, such as
+//!   `rustls::crypto::aws_lc_rs::default_provider()`, by `with_crypto_provider`, or install one for your process. There
+//!   is no feature for another provider, since it would require a C compiler in every build with all features.
 //! - `server`: `server`, the HTTP service as a router that any axum application can mount.
 //! - `conformance`: [`testkit`] suites for the storage contracts, with faulty test doubles; see [`manual::backend`].
 //! - `ucum`: checks coded units against UCUM.
-//! - `xml`: FHIR XML: every resource reads and writes it, and the REST API takes and answers it; see `manual::xml`.
+//! - `xml`: FHIR XML: every resource is read from and written to it, and the REST API accepts and returns it; see
+//!   `manual::xml`.
 //! - `testkit`: `conformance`, and proptest strategies for valid values and for documents with one fault.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -407,7 +409,7 @@ pub mod validate;
 #[cfg(feature = "xml")]
 pub mod xml;
 
-// Other crates whose types stand in this interface; `manual::dependencies` says what their major versions mean.
+// Other crates whose types are part of this interface; `manual::dependencies` explains their major versions.
 pub use {bytes, time, url};
 
 pub use issue::{Issue, Report, Severity};
