@@ -1,13 +1,12 @@
-//! How a store of your own is written, and shown to be right.
+//! Writing a store, and testing that it is correct.
 //!
-//! A store is anything that implements [`ResourceStore`](crate::store::ResourceStore),
-//! [`BlobStore`](crate::store::BlobStore) or [`Ledger`](crate::store::Ledger): a database, a service of others, a folder.
-//! One value may be all three. The contract of each trait is a numbered list in its docs, and the test kit has a test for
-//! each clause; so the way to a store is short.
+//! A store implements [`ResourceStore`](crate::store::ResourceStore), [`BlobStore`](crate::store::BlobStore) or
+//! [`Ledger`](crate::store::Ledger): a database, a remote service, a folder. One value may be all three. The contract
+//! of each trait is a numbered list in its docs, and the test kit has a test for each clause.
 //!
 //! # 1. Start with an empty store
 //!
-//! Every method is answered with `Unsupported`, and the suite is there from the first day:
+//! Start with methods that all return `Unsupported`, and run the suite from the first day:
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -18,20 +17,20 @@
 //! fhir_devices::ledger_conformance!(notebook, store = Notebook::new());
 //! ```
 //!
-//! `cargo test` now lists the clauses that are still broken, each with its text, what was found and what was wanted. One fault can
-//! break many clauses: each then names the likely cause first, which is the simplest clause that is broken too.
+//! `cargo test` now lists the broken clauses, each with its text, the value found and the value wanted. One fault can
+//! break many clauses: each then names the likely cause first, which is the simplest broken clause.
 //!
 //! # 2. Write it clause by clause
 //!
-//! The futures are boxed by hand, and need no runtime: what is ready at once is `Box::pin(async move { .. })`. Here is a whole
-//! ledger over a map. What to look at:
+//! Futures are boxed by hand and need no runtime: a result that is ready at once is `Box::pin(async move { .. })`. Here
+//! is a complete ledger over a map. Note:
 //!
-//! - The tenant is a part of every key (L4). There is no call that could forget it.
-//! - A condition is checked in the same step as the write (L1), here under one lock. In a database that is one statement,
+//! - The tenant is part of every key (L4), so that no call can forget it.
+//! - A condition is checked in the same step as the write (L1), here under one lock. In a database use one statement,
 //!   such as `update .. where revision = ..`, or one transaction, and never a read before a write.
-//! - A commit is checked as a whole before anything of it is written (L8).
-//! - A page token holds the last key of the page, and not a number of records (L9). [`PageKey`](crate::store::PageKey) binds
-//!   it to tenant and query.
+//! - A commit is checked as a whole before anything is written (L8).
+//! - A page token holds the last key of the page, not a number of records (L9). [`PageKey`](crate::store::PageKey)
+//!   binds it to tenant and query.
 //!
 //! ```
 //! use fhir_devices::search::*;
@@ -135,38 +134,39 @@
 //! # Ok::<(), fhir_devices::testkit::store::BrokenClause>(())
 //! ```
 //!
-//! The example `implement_a_store` is a store of resources in the same manner, with its suite at the end.
+//! The example `implement_a_store` is a store of resources in the same style, with its suite at the end.
 //!
 //! # 3. Declare the capabilities
 //!
-//! [`Capabilities`](crate::store::Capabilities) tells how far a commit reaches, how many writes and bytes it takes, whether
-//! there is history, and whether a search sees what was just written. A store that cannot do a thing says so, and answers
-//! `Unsupported` where it is asked for it: the kit skips the clause (`skipped: history`), and a caller can choose another way.
-//! A store that claims what it cannot do loses data quietly; the kit looks for that.
+//! [`Capabilities`](crate::store::Capabilities) states the scope of a commit, the maximum number of writes and bytes,
+//! whether there is history, and whether a search sees the latest writes. A store without a capability declares that,
+//! and returns `Unsupported` for such a call: the kit skips the clause (`skipped: history`), and a caller can choose
+//! another way. A store that claims a capability it lacks loses data silently; the kit tests for that.
 //!
-//! What it can do in another way it does: `backend::FhirServer` (feature `fhir-http`), a store over a server of somebody else's,
-//! checks itself what FHIR has no search parameter for, and says by
-//! [`deletion_write_ids`](crate::store::Capabilities::deletion_write_ids) that a deletion over HTTP has no place for a write id;
-//! so [`write_resolved`](crate::store::TenantResources::write_resolved) leaves the outcome of a lost one unknown.
-//! [`manual::fhir_server`](crate::manual::fhir_server) has what each ability needs of such a server.
+//! A store may provide an ability by other means: `backend::FhirServer` (feature `fhir-http`), a store over another
+//! FHIR server, evaluates criteria itself for which FHIR has no search parameter, and declares by
+//! [`deletion_write_ids`](crate::store::Capabilities::deletion_write_ids) that a deletion over HTTP cannot carry a
+//! write id; so [`write_resolved`](crate::store::TenantResources::write_resolved) leaves the outcome of a lost deletion
+//! unknown. [`manual::fhir_server`](crate::manual::fhir_server) lists what each ability requires of such a server.
 //!
 //! # 4. Distinguish the errors
 //!
-//! Most stores fail here, in rare moments. Ask of each error of the engine: is it certain that nothing was written, nor will
-//! be? Then it is `Unavailable`, `Throttled`, or the refusal that it is. A connection that breaks while a commit is under way, or
-//! a time that runs out, is `Indeterminate`: the caller finds out by the [`WriteId`](crate::store::WriteId) that is kept with
-//! the version. A driver that repeats a conditional write by itself must be kept from it, or its answer "already exists" may be
-//! about the first try. [`StoreError`](crate::store::StoreError) has the rest.
+//! Most stores fail here, in rare moments. Ask of each error of the engine: is it certain that nothing was written, nor
+//! will be? Then it is `Unavailable`, `Throttled`, or a specific refusal. A connection that breaks during a commit, or
+//! a timeout, is `Indeterminate`: the caller finds the outcome by the [`WriteId`](crate::store::WriteId) that is kept
+//! with the version. Disable automatic retries of conditional writes in a driver, or its answer "already exists" may be
+//! about the first try. [`StoreError`](crate::store::StoreError) describes the rest.
 //!
 //! # 5. Test it with the kit
 //!
-//! - The suites: [`resource_store_conformance!`](https://docs.rs/fhir-devices/latest/fhir_devices/macro.resource_store_conformance.html)
-//!   and those for blobs and ledgers, one test a clause, and one of histories. `block_on = |future| RUNTIME.block_on(future)` runs them on a runtime, and
-//!   `skip = std::env::var("ENGINE_URL").err()` where there is an engine. Each test works in a tenant of its own, so that the
-//!   engine may hold other data.
-//! - Histories: four threads call the store at two resources, with lost answers and dropped calls, and the kit looks for an order
-//!   that explains every answer. The clauses alone do not find a store that answers `Unavailable` for one in 1,000
-//!   commits although it applied them; the histories do. The macros run 60 seeds; `testkit::history` runs as many as you like.
-//!   What it shows is cut down to the calls that contradict each other.
-//! - What an application does when the store fails is tried with `testkit::Faulty`, whose faults keep the contract and come again under
-//!   the same seed; `testkit::Recording` shows what a store was asked for.
+//! - Suites:
+//!   [`resource_store_conformance!`](https://docs.rs/fhir-devices/latest/fhir_devices/macro.resource_store_conformance.html)
+//!   and those for blobs and ledgers make one test for each clause, and one for histories. `block_on = |future|
+//!   RUNTIME.block_on(future)` runs them on a runtime, and `skip = std::env::var("ENGINE_URL").err()` only where there
+//!   is an engine. Each test uses its own tenant, so that the engine may hold other data.
+//! - Histories: four threads call the store on two resources, with lost replies and dropped calls, and the kit looks
+//!   for an order that explains every reply. Only histories detect a store that returns `Unavailable` for one in 1,000
+//!   commits although it applied them; the clauses do not. The macros run 60 seeds; `testkit::history` runs any number.
+//!   A failing history is shrunk to the calls that contradict each other.
+//! - Test an application against store failures with `testkit::Faulty`, whose faults keep the contract and repeat under
+//!   the same seed; `testkit::Recording` records the calls of a store.

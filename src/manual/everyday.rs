@@ -1,8 +1,8 @@
-//! Everyday tasks, each in the lines that it takes.
+//! Everyday tasks, each in a few lines.
 //!
 //! # Read the software revision of a component
 //!
-//! In either code system, as text or as a code of ISO/IEEE 11073-10101.
+//! Reads the revision in either code system: FHIR or ISO/IEEE 11073-10101.
 //!
 //! ```
 //! # use fhir_devices::DeviceComponent;

@@ -1,22 +1,22 @@
 //! The manual: design, conformance, limits, operation, and writing a store.
 //!
-//! - [`everyday`]: everyday tasks, each in the lines that it takes.
+//! - [`everyday`]: everyday tasks in a few lines each.
 //! - [`design`]: layers, declared types, reports and errors, losslessness, updates.
 //! - [`backend`]: writing and testing a store.
-//! - [`fhir_server`]: keeping resources in a FHIR server of others, and what it must be able to do.
+//! - [`fhir_server`]: storing resources in another FHIR server, and the abilities that it must have.
 //! - [`bounds`]: the limits of requests, with their defaults.
 //! - [`restore`]: restoring the ledger or the update files from a backup.
 //! - [`rollouts`]: releases and rollouts: updating many components, with proof of success.
 //! - [`linux_device`]: updating a Linux device by SWUpdate in ten minutes.
-//! - [`conversion`]: how elements map to R4, R4B and R5, and what cannot be kept.
-//! - [`subscriptions`]: who is told of changes, how, and what an operator allows.
-//! - `xml` (with the feature `xml`): what is checked in FHIR XML, and what has no form in it.
-//! - `uploads` (with the feature `server`): the fields of an upload, and why one is refused.
+//! - [`conversion`]: mapping of elements to R4, R4B and R5, and losses.
+//! - [`subscriptions`]: notifications of changes, and their rules for operators.
+//! - `xml` (with the feature `xml`): checks of FHIR XML, and data that has no XML form.
+//! - `uploads` (with the feature `server`): fields of an upload, and reasons for refusal.
 //! - `operating` (with the feature `server`): signals, exit statuses, limits, metrics and alarms of the service.
-//! - `pages` (with the feature `server`): the pages for people, what they find, and what bounds them.
-//! - [`dependencies`]: the crates whose types stand in the interface, and what their major versions mean.
-//! - [`interactions`]: what of the REST API is offered, and what is refused by name.
-//! - [`conformance`]: every rule of the specification by key, and how it is enforced, or why not.
+//! - `pages` (with the feature `server`): web pages for users, their searches and limits.
+//! - [`dependencies`]: crates whose types are part of the interface, and the meaning of their major versions.
+//! - [`interactions`]: supported interactions of the REST API, and those refused by name.
+//! - [`conformance`]: every rule of the specification by key, with its enforcement or the reason against it.
 
 pub mod backend;
 pub mod bounds;
