@@ -1,4 +1,4 @@
-//! Public dependencies: the crates whose types stand in this interface, and what their major versions mean.
+//! Public dependencies: crates whose types are part of this interface, and the meaning of their major versions.
 //!
 //! | crate | version | where its types stand | feature |
 //! |---|---|---|---|
@@ -16,21 +16,21 @@
 //! | `tokio-postgres` | 0.7 | the TLS connector of `Postgres` | `postgres` |
 //! | `object_store` | 0.14 | the driver of `Objects` | `object-store` |
 //!
-//! `bytes`, `time` and `url` are re-exported at the root of the crate, so that a program needs no dependency of its own on
-//! them: `fhir_devices::time::OffsetDateTime`. The other crates of the first six rows are named only where a program implements
-//! a store or builds a criterion by hand.
+//! `bytes`, `time` and `url` are re-exported at the root of the crate, so that a program needs no dependency of its own
+//! on them: `fhir_devices::time::OffsetDateTime`. The other crates of the first six rows are only needed by a program
+//! that implements a store or builds a criterion by hand.
 //!
 //! # What a new major version means
 //!
 //! - **Without a feature** (the first six rows): a new major version of this crate.
-//! - **Behind a feature**: engines and frameworks release majors often, and do not decide the major version of this crate. A new
-//!   major of one of them comes with a minor release, and the changelog says so under *Dependencies*. A program that names such
-//!   types itself pins the minor version of this crate.
-//! - **All others** are private: no type of theirs stands in the interface, and they change in any release.
+//! - **Behind a feature**: engines and frameworks release majors often, and do not decide the major version of this
+//!   crate. A new major of one of them comes with a minor release, listed in the changelog under *Dependencies*. A
+//!   program that names such types itself pins the minor version of this crate.
+//! - **All others** are private: none of their types is part of the interface, and they change in any release.
 
 #[cfg(test)]
 mod tests {
-    /// The rows of the table: crate and version.
+    /// Returns crate and version of each row of the table.
     fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
         include_str!("dependencies.rs").lines().filter_map(|line| {
             let mut cells = line.strip_prefix("//! | `")?.split(" | ");

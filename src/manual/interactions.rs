@@ -1,10 +1,10 @@
 //! Interactions: what HAPI FHIR and Microsoft's FHIR server offer in STU3 for Device, DeviceComponent and DeviceMetric, and
 //! whether this service offers it.
 //!
-//! Each row is a request to [`rest::Server`](crate::rest::Server) and the status of its answer: a test sends all of them. What
-//! is refused is refused by name, with an OperationOutcome. The CapabilityStatement at `metadata` says what is offered over the
-//! store at hand: without a log of versions by time there is no history of a type or of the service, and no Subscription, which
-//! a service keeps where it is [told to](super::subscriptions).
+//! Each row is a request to [`rest::Server`](crate::rest::Server) and the status of its answer: a test sends all of
+//! them. Unsupported requests are refused by name, with an OperationOutcome. The CapabilityStatement at `metadata`
+//! lists the interactions of the actual store: without a log of versions by time there is no history of a type or of
+//! the service, and no Subscription; Subscriptions also [have to be enabled](super::subscriptions).
 //!
 //! | interaction | request | status |
 //! | --- | --- | --- |
@@ -21,14 +21,14 @@
 //! | update, of a version | `PUT Device/d if-match W/"99"` | 409 |
 //! | update as create | `PUT Device/new` | 201 |
 //! | update, conditional | `PUT Device?identifier=s` | 200 |
-//! | update, conditional, none there and the body does not meet it | `PUT Device?identifier=never` | 412 |
+//! | update, conditional, no match and the body does not match | `PUT Device?identifier=never` | 412 |
 //! | patch (JSON Patch) | `PATCH Device/d as application/json-patch+json` | 200 |
 //! | patch, conditional | `PATCH Device?identifier=s as application/json-patch+json` | 200 |
 //! | patch (FHIRPath Patch) | `PATCH Device/d as application/fhir+json` | 415 |
 //! | patch (XML Patch) | `PATCH Device/d as application/xml-patch+xml` | 415 |
 //! | delete | `DELETE DeviceMetric/m` | 204 |
-//! | delete, conditional, one | `DELETE DeviceMetric?identifier=m` | 204 |
-//! | delete, conditional, several | `DELETE DeviceComponent?type=x` | 412 |
+//! | delete, conditional, one match | `DELETE DeviceMetric?identifier=m` | 204 |
+//! | delete, conditional, several matches | `DELETE DeviceComponent?type=x` | 412 |
 //! | history of a resource | `GET Device/d/_history?_count=1` | 200 |
 //! | history of a type | `GET Device/_history?_since=2017-01-01` | 200 |
 //! | history of all | `GET _history` | 200 |
@@ -57,7 +57,7 @@
 //! | batch | `POST` | 200 |
 //! | `$validate` of a type | `POST Device/$validate` | 200 |
 //! | `$validate` of a resource | `POST Device/d/$validate?mode=update` | 200 |
-//! | `$validate` of what is stored | `GET Device/d/$validate` | 200 |
+//! | `$validate` of a stored resource | `GET Device/d/$validate` | 200 |
 //! | `$meta` of a resource | `GET Device/d/$meta` | 200 |
 //! | `$meta` of a type | `GET Device/$meta` | 200 |
 //! | `$meta` of all | `GET $meta` | 200 |
@@ -75,10 +75,10 @@
 //! | `$graphql` | `GET $graphql` | 501 |
 //! | `$process-message` | `POST $process-message` | 501 |
 //! | Subscription, create | `POST Subscription` | 201 |
-//! | Subscription, update of none | `PUT Subscription/none` | 405 |
+//! | Subscription, update of an unknown one | `PUT Subscription/none` | 405 |
 //! | Subscription, delete | `DELETE Subscription/none` | 204 |
 //! | Subscription, search | `GET Subscription?status=active` | 200 |
-//! | Subscription, read of none | `GET Subscription/none` | 404 |
+//! | Subscription, read of an unknown one | `GET Subscription/none` | 404 |
 //! | Subscription, patch | `PATCH Subscription/none as application/json-patch+json` | 405 |
 //! | Subscription, history | `GET Subscription/_history` | 501 |
 //! | Subscription, `$validate` | `POST Subscription/$validate` | 501 |

@@ -3,9 +3,9 @@
 //! Every command on this page is run by the tests of this crate, in this order, in one shell. The device and the service are on one
 //! machine here; on two, the service listens by TLS and asks for tokens ([below](#on-another-machine)).
 //!
-//! It takes SWUpdate and what makes its images: `apt-get install swupdate cpio openssl curl`. Other clients of hawkBit's device
-//! interface do as well: rauc-hawkbit-updater, Zephyr, the crate `hawkbit`. What the service answers stands at
-//! [`ddi`](crate::ddi).
+//! Install SWUpdate and the tools for its images: `apt-get install swupdate cpio openssl curl`. Other clients of
+//! hawkBit's device interface work as well: rauc-hawkbit-updater, Zephyr, the crate `hawkbit`. The answers of the
+//! service are described at [`ddi`](crate::ddi).
 //!
 //! # 1. Start the service
 //!
@@ -14,9 +14,9 @@
 //! service=$!
 //! ```
 //!
-//! # 2. Say which device there is
+//! # 2. Create the device
 //!
-//! A Device, and the DeviceComponent that the software belongs to, in the tenant `ward`. It runs version 2.3.
+//! Create a Device, and the DeviceComponent that the software belongs to, in the tenant `ward`. It runs version 2.3.
 //!
 //! ```sh
 //! fhir=http://127.0.0.1:8080/ward/fhir
@@ -33,8 +33,8 @@
 //!
 //! # 3. Sign an image
 //!
-//! The maker of the software has the key. The device has the certificate, and installs nothing else: the service cannot make an
-//! image, whoever gets hold of it.
+//! The manufacturer has the key. The device has the certificate, and installs nothing else: the service cannot make an
+//! image, even if it is compromised.
 //!
 //! ```sh
 //! openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out certificate.pem -days 365 -subj '/CN=maker' \
@@ -54,8 +54,8 @@
 //!
 //! # 4. Release it, and roll it out
 //!
-//! `Level=mds` says that it is for the components at the top of a device. [`rollouts`](super::rollouts) has what else there is to say:
-//! waves, limits, approvals.
+//! `Level=mds` selects the components at the top of a device. [`rollouts`](super::rollouts) describes the other
+//! settings: waves, limits, approvals.
 //!
 //! ```sh
 //! ward=http://127.0.0.1:8080/ward
@@ -68,8 +68,9 @@
 //!
 //! # 5. Start the device
 //!
-//! It tells what it runs in `identify`: `sw.` and the id of the component. `restarted` says that this was read when the device
-//! was started, so that another version than that of an installed update means that it was rolled back. Write the file at each start.
+//! The device reports its versions in `identify`: `sw.` and the id of the component. `restarted` says that the version
+//! was read at a restart of the device, so that a version other than an installed update means a rollback. Write the
+//! file at each start.
 //!
 //! ```sh
 //! cat > swupdate.cfg <<END
@@ -81,16 +82,17 @@
 //! until [ -f installed.bin ]; do sleep 1; done
 //! ```
 //!
-//! The file is installed, and the device waits for its restart. The service knows that it has the bytes, and not yet what it runs.
+//! The file is installed, and the device waits for its restart. The service knows that the device has the bytes, but
+//! not yet which version it runs.
 //!
 //! ```sh
 //! until curl --silent $ward/rollouts/$rollout | grep -q '"claimed":1'; do sleep 1; done
 //! curl --silent $fhir/DeviceComponent/pump-7-mds | grep -q '"productionSpec":"2.3"'
 //! ```
 //!
-//! # 6. Start it again
+//! # 6. Restart the device
 //!
-//! It runs the new software, and its boot loader says that this went well (`-c 2`).
+//! The device runs the new software, and its boot loader reports success (`-c 2`).
 //!
 //! ```sh
 //! kill $device
@@ -101,7 +103,7 @@
 //! until curl --silent $ward/rollouts/$rollout | grep -q '"status":"completed"'; do sleep 1; done
 //! ```
 //!
-//! The version that it reported is the proof, and stands in the component.
+//! The reported version is the proof, and is written into the component.
 //!
 //! ```sh
 //! curl --silent $ward/rollouts/$rollout | grep -q '"succeeded":1'
@@ -111,14 +113,14 @@
 //!
 //! # On another machine
 //!
-//! - The service listens by TLS and asks for tokens: `--tls-cert`, `--tls-key` and `--tokens`. A line `sha256:DIGEST ward as device/pump-7
-//!   may device` in the file of tokens is the token of this device, of which the service keeps the digest alone; SWUpdate sends
-//!   it with `-k TOKEN`. A line with another name and `may device` is that of a gateway (`-g TOKEN`), which speaks for every device of the
-//!   tenant. The file has 1 MiB at most, which is some 9,000 devices; beyond that, a program brings an
-//!   `Authenticator` of its own.
-//! - Links to bytes are signed for the device and good for a day. They have no token in them, so that `--cdn-url` may lead to a
-//!   cache that is not told any. SWUpdate needs no token for them (`swupdate .. --disable-token-for-dwl`).
+//! - The service listens by TLS and requires tokens: `--tls-cert`, `--tls-key` and `--tokens`. A line `sha256:DIGEST
+//!   ward as device/pump-7 may device` in the token file is the token of this device, of which the service keeps only
+//!   the digest; SWUpdate sends it with `-k TOKEN`. A line with another name and `may device` is that of a gateway (`-g
+//!   TOKEN`), which acts for every device of the tenant. The file has 1 MiB at most, which is some 9,000 devices;
+//!   beyond that, a program provides an `Authenticator` of its own.
+//! - Links to bytes are signed for the device and valid for a day. They contain no token, so that `--cdn-url` may lead
+//!   to a cache that knows none. SWUpdate needs no token for them (`swupdate .. --disable-token-for-dwl`).
 //! - Devices poll every five minutes, and up to a fifth later (`--device-polling`).
-//! - What SWUpdate says of a cancellation or a success is not taken for the truth: the outcome is `succeeded`, `cancelled` or
-//!   `rolled-back` once its version is reported, and `unproven` where that does not come in time.
+//! - A cancellation or a success reported by SWUpdate is not taken as proof: the outcome is `succeeded`, `cancelled` or
+//!   `rolled-back` once its version is reported, and `unproven` if that does not arrive in time.
 //! - SWUpdate reads the size of an image as a signed number of 32 bits: images are smaller than 2 GiB.
