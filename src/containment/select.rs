@@ -60,7 +60,7 @@ pub struct NotASelector {
     pub text: String,
 }
 
-/// Parses `*` as [`Any`](Self::Any) and plain text as an id or a level; `id=`, `level=`, `identifier=SYSTEM|VALUE`,
+/// Parses `*` as [`Selector::Any`] and plain text as an id or a level; `id=`, `level=`, `identifier=SYSTEM|VALUE`,
 /// `code=` and `item=SYSTEM|VALUE` select one form, whose system may be left out.
 ///
 /// ```
@@ -294,7 +294,6 @@ pub fn select<'t, 'a>(tree: &'t Tree<'a>, wanted: &Selector) -> Result<Node<'t, 
 /// Selects the one component of a device that matches, in a tree that may also hold others, such as an MDS of another
 /// device above it. A component belongs to the device of its source, or else of its parent; without any source, to the
 /// given device.
-/// says a source, to the one that is asked for.
 ///
 /// ```
 /// # use fhir_devices::DeviceComponent;

@@ -25,7 +25,7 @@
 //!
 //! # Device
 //!
-//! | STU3 | R4, R4B | R5 | what is carried |
+//! | STU3 | R4, R4B | R5 | carrier |
 //! | --- | --- | --- | --- |
 //! | `udi` | `udiCarrier[0]` | the same; `deviceIdentifier` and `issuer` are filled | `X4 Device.udiCarrier` for the others |
 //! | `udi.name` | `deviceName`, type `udi-label-name` | `name`, type `registered-name` | `X4 Device.deviceName.type`; beside an id alone `X3 Device.udi.name` |
@@ -48,7 +48,7 @@
 //! if it has that tag, the one of HL7's `resource-types`, or an extension `X3 DeviceComponent.*`; with
 //! [`Components::ByLevel`](crate::convert::Components::ByLevel) also if its type is a VMD or a channel.
 //!
-//! | STU3 | R4, R4B, R5 | what is carried |
+//! | STU3 | R4, R4B, R5 | carrier |
 //! | --- | --- | --- |
 //! | `identifier` | `identifier[0]` | `X4 Device.identifier` for the others |
 //! | `parent` | `parent`, `DeviceComponent/x` being `Device/x` | |
@@ -68,7 +68,7 @@
 //!
 //! # DeviceMetric
 //!
-//! | STU3 | R4, R4B | R5 | what is carried |
+//! | STU3 | R4, R4B | R5 | carrier |
 //! | --- | --- | --- | --- |
 //! | `identifier` | `identifier[0]` | the same | `X4 DeviceMetric.identifier` for the others |
 //! | `parent` | `parent`, retargeted | `device` | `X4 DeviceMetric.parent` where `device` does not say it |

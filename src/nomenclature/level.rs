@@ -63,7 +63,6 @@ impl Level {
     /// 0 unspecified. The object classes and the specialisations of personal health devices are listed. Everywhere else
     /// the two bits have no such meaning, and the result is `None`: for private codes, metrics, and a term without its
     /// partition.
-    /// nothing, so the answer is `None`: so it is for private codes, for metrics, and for a term without its partition.
     ///
     /// ```
     /// use fhir_devices::nomenclature::Level;

@@ -13,7 +13,6 @@ use std::str::FromStr;
 /// without conditional writes, and damage to its bytes does no harm: only its key counts. The digest of the content
 /// begins with 26 zero bits, so that markers are listed before every other blob. The text form is 32 hexadecimal digits
 /// in lower case.
-/// markers are listed before every other blob. The text form is 32 hexadecimal digits in lower case.
 ///
 /// ```
 /// use fhir_devices::store::{BlobRef, Generation, StoreId};

@@ -219,7 +219,7 @@ pub struct LaneHead {
     /// Time up to which tokens were counted.
     #[serde(with = "moment")]
     pub counted_at: OffsetDateTime,
-    /// Time until which no offer is made, at the region's request.
+    /// Time until which no offer is made, because the region asks for fewer or is unavailable.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "moment::optional")]
     pub paused_until: Option<OffsetDateTime>,
     /// Latest time seen. Time never decreases in a lane.
