@@ -10,7 +10,7 @@ pub(super) fn row(definition: &Definition, name: &str) -> Option<(&'static Eleme
     rows.flat_map(|row| (row.types)().iter().map(move |one| (row, one))).find(|(row, one)| row.member(one) == name)
 }
 
-/// Returns the ways in which the fault can be put into `element`.
+/// Returns the ways to put the fault into `element`.
 pub(super) fn ways(fault: InjectedFault, spot: &Spot, element: &Json) -> Vec<Way> {
     let members = element.members().iter();
     let typed = members.filter_map(|(name, value)| {
@@ -78,7 +78,7 @@ pub(super) fn ways(fault: InjectedFault, spot: &Spot, element: &Json) -> Vec<Way
     }
 }
 
-/// Returns the reference with another literal.
+/// Returns the reference with another `reference` text.
 fn refer(reference: &Json, literal: &str) -> Option<Json> {
     let mut reference = reference.clone();
     reference.remove("reference");
@@ -86,7 +86,7 @@ fn refer(reference: &Json, literal: &str) -> Option<Json> {
     Some(reference)
 }
 
-/// A member, and what the tables say about it.
+/// A member with its row in the type's table and its type.
 struct Typed<'d> {
     spot: &'d Spot,
     element: &'d Json,
@@ -105,14 +105,14 @@ impl Typed<'_> {
         format!("{}.{}", self.spot.at, self.name)
     }
 
-    /// Puts another value in the stead of the whole member.
+    /// Replaces the value of the whole member.
     fn whole(&self, rule: &'static str, value: Json) -> Way {
         let mut element = self.element.clone();
         element.set(self.name, value);
         Way { element, rule, at: self.at() }
     }
 
-    /// Puts another value in the stead of the member, or of each of its items.
+    /// Replaces the value of the member, or of each of its items.
     fn values(&self, rule: &'static str, other: impl Fn(&Json) -> Option<Json>) -> Vec<Way> {
         if !self.repeats() {
             return other(self.value).map(|value| self.whole(rule, value)).into_iter().collect();
@@ -130,7 +130,7 @@ impl Typed<'_> {
     fn missing(&self) -> Option<Way> {
         let mut element = self.element.clone();
         element.remove(self.name);
-        // An element without content is another fault.
+        // An element without content would be another fault.
         let content = element.members().iter().any(|(name, _)| name != "id");
         let at = format!("{}.{}", self.spot.at, self.row.name);
         (self.row.min > 0 && content).then_some(Way { element, rule: "min-cardinality", at })
@@ -162,7 +162,7 @@ impl Typed<'_> {
         Some(Way { element, rule: "duplicate-member", at: self.at() })
     }
 
-    /// Another type of the same choice.
+    /// Adds a second value of the same choice, of another type.
     fn beside(&self) -> Option<Way> {
         self.row.name.strip_suffix("[x]")?;
         let other = (self.row.types)().iter().map(|one| self.row.member(one)).find(|other| *other != self.name)?;
@@ -172,7 +172,7 @@ impl Typed<'_> {
     }
 }
 
-/// Members that break a rule when the first is there and the second is taken away.
+/// Pairs of members of which the first needs the second: path, first, second, rule that breaks without the second.
 const NEEDED: &[(&str, &str, &str, &str)] = &[
     ("Attachment", "data", "contentType", "att-1"),
     ("ContactPoint", "value", "system", "cpt-2"),
@@ -192,7 +192,7 @@ const NEEDED: &[(&str, &str, &str, &str)] = &[
     ("Timing.repeat", "offset", "when", "tim-9"),
 ];
 
-/// Members that break a rule when they have these values.
+/// Values that break a rule: path, members, rule.
 const SAID: &[(&str, &str, &str)] = &[
     ("Period", r#"{"start":"2018","end":"2017"}"#, "per-1"),
     ("Timing.repeat", r#"{"duration":-1}"#, "tim-4"),
@@ -240,10 +240,10 @@ fn broken_rules(spot: &Spot, element: &Json) -> Vec<Way> {
     ways
 }
 
-/// Returns the resource with a contained one to which nothing refers.
+/// Adds a contained resource to which nothing refers.
 fn unreferred(spot: &Spot, element: &Json) -> Option<Way> {
     let domain = spot.definition.rows.iter().any(|row| row.name == "contained");
-    // What is contained contains nothing.
+    // A contained resource cannot contain others.
     if !domain || spot.at.rsplit('.').next().is_some_and(|name| name.starts_with("contained[")) {
         return None;
     }

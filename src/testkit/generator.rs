@@ -10,25 +10,25 @@ use proptest::prelude::RngExt;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Reason, TestRunner};
 
-/// A part of a document, or why the test kit cannot make it.
+/// A part of a document, or the reason why the test kit cannot make it.
 pub(super) type Made<T> = Result<T, Reason>;
 
-/// How deep elements stand inside one another at most before only what must be there follows.
+/// Maximum depth of nested elements; below it only required elements follow.
 const DEPTH: usize = 5;
-/// How many elements a document has before only what must be there follows.
+/// Number of elements after which only required elements follow.
 const ELEMENTS: usize = 120;
-/// How many items an array has at most.
+/// Maximum number of items in an array.
 const ITEMS: usize = 3;
 
 /// Generates one document.
 pub(super) struct DocumentGenerator<'r> {
     runner: &'r mut TestRunner,
     texts: &'r Texts,
-    /// How many more elements may be there for no need.
+    /// Number of optional elements that may still be added.
     left: usize,
-    /// How many names were given out that are unique in the document.
+    /// Number of names given out so far; each is unique in the document.
     names: usize,
-    /// The resources around this place that may contain others; the innermost is the last.
+    /// The enclosing resources that may contain others, outermost first.
     scopes: Vec<Scope>,
     /// The type of the innermost bundle.
     bundle: &'static str,
@@ -46,18 +46,18 @@ struct Contained {
     referred: bool,
 }
 
-/// What the surroundings of an element say about it.
+/// Constraints that the surroundings of an element put on it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Place {
-    /// The rows that must be there beside those that the table demands.
+    /// Rows to include beyond those that the table requires.
     pub(super) want: &'static [&'static str],
-    /// The types that a reference may have as its target.
+    /// Types that a reference may target.
     pub(super) targets: &'static [&'static str],
-    /// The element is a contained resource, with this number.
+    /// Number of the contained resource, where the element is one.
     contained: Option<usize>,
-    /// The element says nothing of its version.
+    /// Whether `meta` leaves out `versionId` and `lastUpdated`.
     unversioned: bool,
-    /// The element is a part of an extension.
+    /// Whether the element is an extension inside an extension.
     pub(super) part: bool,
 }
 
@@ -80,19 +80,19 @@ impl<'r> DocumentGenerator<'r> {
         from.get(index).copied()
     }
 
-    /// Returns a text of a kind.
+    /// Returns a text of the kind.
     fn text(&mut self, kind: &str) -> Made<String> {
         let strategy = self.texts.of(kind).ok_or_else(|| Reason::from(format!("no text is known for `{kind}`")))?;
         strategy.new_tree(self.runner).map(|tree| tree.current())
     }
 
-    /// Returns a name that nothing else in the document has.
+    /// Returns a name that is unique in the document.
     fn name(&mut self, prefix: &str) -> String {
         self.names += 1;
         format!("{prefix}{}", self.names)
     }
 
-    /// Returns an element or a resource that stands on its own.
+    /// Returns a stand-alone element or resource.
     pub(super) fn whole(&mut self, definition: &'static Definition, targets: &'static [&'static str]) -> Made<Json> {
         if definition.is_resource() {
             return self.resource(definition, DEPTH);
@@ -126,7 +126,7 @@ impl<'r> DocumentGenerator<'r> {
         }
     }
 
-    /// Returns a resource with an identity of its own, and what it contains.
+    /// Returns a resource that is not contained, together with the resources that it contains.
     fn resource(&mut self, definition: &'static Definition, depth: usize) -> Made<Json> {
         self.scopes.push(Scope::default());
         let outer = self.bundle;
@@ -146,7 +146,7 @@ impl<'r> DocumentGenerator<'r> {
         Ok(resource)
     }
 
-    /// Decides what the innermost resource contains.
+    /// Chooses the resources that the innermost resource is to contain.
     fn contain(&mut self) {
         for _ in 0..1 + self.below(2) {
             let id = self.name("c");
@@ -157,7 +157,7 @@ impl<'r> DocumentGenerator<'r> {
         }
     }
 
-    /// Refers to the contained resources to which nothing else does.
+    /// Adds references to the contained resources that have none.
     fn refer_to_the_rest(&mut self, resource: &mut Json) -> Made<()> {
         let contained = self.scopes.last().map(|scope| scope.contained.as_slice()).unwrap_or_default();
         let rest = contained.iter().filter(|contained| !contained.referred);
@@ -195,7 +195,7 @@ impl<'r> DocumentGenerator<'r> {
         Ok(json)
     }
 
-    /// Returns an element, its members in the order of the table.
+    /// Returns an element, with its members in the order of the table.
     fn element(&mut self, definition: &'static Definition, depth: usize, place: Place) -> Made<Json> {
         self.left = self.left.saturating_sub(1);
         let depth = if self.left == 0 { 0 } else { depth };
@@ -228,14 +228,14 @@ impl<'r> DocumentGenerator<'r> {
         Ok(Json::Object(members))
     }
 
-    /// Returns the types from which a value is chosen; without depth those that need none, where there are any.
+    /// Returns the types to choose a value from; at depth 0 the primitive types, if there are any.
     fn types(&self, row: &ElementDef, depth: usize) -> Vec<TypeDef> {
         let types = (row.types)();
         let flat: Vec<_> = types.iter().filter(|one| one.definition.is_none()).copied().collect();
         if depth == 0 && !flat.is_empty() { flat } else { types.to_vec() }
     }
 
-    /// Returns the rows that an element is to have.
+    /// Returns the rows of which the element gets a value.
     fn rows(&mut self, definition: &'static Definition, depth: usize, place: Place) -> Vec<&'static ElementDef> {
         let resource = definition.is_resource();
         let contains = place.contained.is_none() && self.scopes.last().is_some_and(|scope| !scope.contained.is_empty());
@@ -263,7 +263,7 @@ impl<'r> DocumentGenerator<'r> {
         }
         let content = |name: &&str| *name != "id" && (*name != "url" || definition.path != "Extension");
         if !resource && !chosen.iter().any(content) {
-            // An element has more than an id; without depth something that needs none.
+            // An element needs content beside its id; at depth 0 a primitive, if it has one.
             let flat = |row: &&&ElementDef| (row.types)().iter().any(|one| one.definition.is_none());
             let some: Vec<_> = rows.iter().filter(|row| content(&row.name)).map(|row| row.name).collect();
             let near: Vec<_> = rows.iter().filter(|row| content(&row.name)).filter(flat).map(|row| row.name).collect();
@@ -274,7 +274,7 @@ impl<'r> DocumentGenerator<'r> {
         definition.rows.iter().filter(|row| chosen.contains(&row.name)).collect()
     }
 
-    /// One value of a row, or an array of some.
+    /// Returns one value of a row, or an array of values.
     fn several(&mut self, row: &ElementDef, mut one: impl FnMut(&mut Self) -> Made<Json>) -> Made<Json> {
         if row.max == Max::One {
             return one(self);
@@ -304,7 +304,7 @@ impl<'r> DocumentGenerator<'r> {
         Ok(made)
     }
 
-    /// A primitive or several, with an id and extensions now and then, or with extensions alone.
+    /// Adds a primitive or an array of them, sometimes with ids and extensions, or with extensions alone.
     fn primitives(
         &mut self,
         definition: &Definition,
@@ -326,7 +326,7 @@ impl<'r> DocumentGenerator<'r> {
         }
         let name = row.member(one).into_owned();
         let padding = Json::null();
-        // Also where every value is missing, an array may say so.
+        // A repeating element may have extensions alone, where every value is missing.
         let said = values.iter().any(|value| *value != padding) || (row.max == Max::Many && self.one_in(2));
         let more = extras.iter().any(|extras| *extras != padding);
         for (name, mut all, there) in [(name.clone(), values, said), (format!("_{name}"), extras, more)] {
@@ -339,7 +339,7 @@ impl<'r> DocumentGenerator<'r> {
         Ok(())
     }
 
-    /// Returns what stands beside the value of a primitive, or in its stead.
+    /// Returns the `id` and `extension` of a primitive, beside its value or in its place.
     fn extras(&mut self, alone: bool, depth: usize) -> Made<Json> {
         let mut members = Vec::new();
         let named = self.one_in(2);
@@ -410,7 +410,7 @@ impl<'r> DocumentGenerator<'r> {
     }
 }
 
-/// The types of resources that are contained.
+/// Types that contained resources may have.
 const CONTAINED: &[&str] =
     &["Patient", "Organization", "Location", "Practitioner", "Device", "DeviceComponent", "DeviceMetric"];
 

@@ -1,4 +1,4 @@
-//! JSON with its members in order and the digits of its numbers: what documents are made of before they are text.
+//! JSON that keeps the order of members and the digits of numbers, from which documents are made.
 
 use crate::element::{Read, ReadMode, Reader, Writer};
 use crate::issue::Path;
@@ -8,7 +8,7 @@ pub(super) enum Json {
     Object(Vec<(String, Json)>),
     Array(Vec<Json>),
     Text(String),
-    /// One code of a closed set; the first is the simplest.
+    /// A code of a closed set; the first is the simplest.
     Code {
         codes: &'static [&'static str],
         index: usize,
@@ -30,7 +30,7 @@ impl Json {
         Self::Object(members.map(|(name, value)| (name.to_owned(), value)).into())
     }
 
-    /// Reads a text that is JSON; nothing for one that is not.
+    /// Parses a JSON text; returns `None` for any other text.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut r = Reader::new(text, ReadMode::Strict);
         let json = parse(&mut r).ok()?;
@@ -70,7 +70,7 @@ impl Json {
         }
     }
 
-    /// Returns the members of an object; none of anything else.
+    /// Returns the members of an object; none for any other value.
     pub(super) fn members(&self) -> &[(String, Self)] {
         match self {
             Self::Object(members) => members,
@@ -96,7 +96,7 @@ impl Json {
         self.members().iter().find(|(other, _)| other == name).map(|(_, value)| value)
     }
 
-    /// Returns how many values it holds, itself included.
+    /// Returns the number of values, this one included.
     pub(super) fn size(&self) -> usize {
         let members = self.members().iter().map(|(_, value)| value);
         1 + members.chain(self.items()).map(Self::size).sum::<usize>()
@@ -111,14 +111,14 @@ impl Json {
         }
     }
 
-    /// Takes the member `name` away, with what belongs to it under `_name`.
+    /// Removes the member `name` and its companion `_name`.
     pub(super) fn remove(&mut self, name: &str) {
         if let Self::Object(members) = self {
             members.retain(|(other, _)| other.trim_start_matches('_') != name);
         }
     }
 
-    /// Gives the member `name` this value, where it stands or at the end.
+    /// Sets the member `name`, in place or at the end.
     pub(super) fn set(&mut self, name: &str, value: Self) {
         let Self::Object(members) = self else { return };
         match members.iter_mut().find(|(other, _)| other == name) {
@@ -135,13 +135,13 @@ impl Json {
         }
     }
 
-    /// Returns the value to which these steps lead, each the number of a member or an item.
+    /// Returns the value at a path of member and item numbers.
     pub(super) fn at_mut(&mut self, steps: &[usize]) -> Option<&mut Self> {
         steps.iter().try_fold(self, |json, step| json.child_mut(*step))
     }
 
-    /// Returns the value at an expression whose root was left out, such as `udi.name`. The members of a primitive are
-    /// found where they are, under its name with `_`.
+    /// Returns the value at an expression without its root, such as `udi.name`. The members of a primitive are looked
+    /// up in its companion with `_`.
     pub(super) fn find_mut(&mut self, expression: &str) -> Option<&mut Self> {
         let steps = self.steps(expression)?;
         self.at_mut(&steps)

@@ -1,18 +1,18 @@
 //! Support for tests: the contracts of the stores as suites, arbitrary valid values, and documents
 //! with one fault.
 //!
-//! A backend author needs the feature `conformance`, which brings no dependency. [`store`] holds a store against the contract
-//! that it implements, and [`history`] against the order of its calls under concurrency. [`Faulty`] fails on purpose, and
-//! [`Recording`] writes down what it is asked for.
+//! A backend author needs the feature `conformance`, which brings no dependency. [`store`] checks a store against its
+//! contract, and [`history`] checks the order of concurrent calls. [`Faulty`] injects faults, and [`Recording`] records
+//! calls.
 //!
 //! ```toml
 //! [dev-dependencies]
 //! fhir-devices = { version = "0.1", features = ["conformance"] }
 //! ```
 //!
-//! The feature `testkit` adds strategies of [proptest](https://docs.rs/proptest) for each resource, datatype and primitive
-//! (`testkit::strategies`), and `testkit::mutations`, which puts one fault of a known kind into a document, and says which
-//! rule must find it and where.
+//! The feature `testkit` adds [proptest](https://docs.rs/proptest) strategies for each resource, datatype and primitive
+//! (`testkit::strategies`), and `testkit::mutations`, which injects one fault of a known kind into a document and names
+//! the rule and the path that must report it.
 //!
 //! ```toml
 //! [dev-dependencies]

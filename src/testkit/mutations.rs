@@ -25,13 +25,13 @@ use proptest::prelude::*;
 pub enum InjectedFault {
     /// A member that the type does not have.
     UnknownMember,
-    /// A number where a string is wanted, a string where something else is.
+    /// A number instead of a string, or a string instead of another JSON type.
     WrongType,
-    /// A required element is not there.
+    /// A required element that is missing.
     Missing,
     /// A code that is not in the value set to which the element is bound.
     BadCode,
-    /// A text that is not of the primitive type.
+    /// A text that is not valid for its primitive type.
     Malformed,
     /// A string without characters.
     EmptyString,
@@ -39,21 +39,21 @@ pub enum InjectedFault {
     EmptyArray,
     /// An object without members.
     EmptyObject,
-    /// A null that is no item of an array.
+    /// A null that is not an item of an array.
     Null,
-    /// An array where the element does not repeat.
+    /// An array for an element that does not repeat.
     Repeated,
-    /// No array where the element repeats.
+    /// A single value for an element that repeats.
     NotRepeated,
     /// A member that comes twice.
     Duplicate,
-    /// A reference to a resource of a type that is not allowed.
+    /// A reference to a resource type that is not allowed.
     WrongTarget,
-    /// Two values of one choice of types.
+    /// Two values of one choice of types (`value[x]`).
     TwoChoices,
-    /// A rule over several elements of one value is broken.
+    /// A broken rule over several elements of one value.
     BrokenRule,
-    /// A local reference to nothing, or a contained resource to which nothing refers.
+    /// A local reference without target, or a contained resource to which nothing refers.
     BrokenContainment,
 }
 
@@ -61,18 +61,18 @@ pub enum InjectedFault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mutation {
-    /// What is wrong.
+    /// The kind of the fault.
     pub fault: InjectedFault,
     /// The document.
     pub json: String,
-    /// The key of the rule that must find it.
+    /// The key of the rule that must find the fault.
     pub rule: &'static str,
-    /// The place where it must be found, as a FHIRPath expression.
+    /// The path where the fault must be found, as a FHIRPath expression.
     pub at: String,
 }
 
 impl Mutation {
-    /// Returns whether a report has a finding of that rule at that place.
+    /// Returns whether a report has an issue of that rule at that path.
     #[must_use]
     pub fn is_found_in(&self, report: &Report) -> bool {
         report.iter().any(|issue| issue.rule == self.rule && issue.at == self.at)
@@ -81,12 +81,12 @@ impl Mutation {
 
 /// An element of a document, and its type.
 pub(super) struct Spot {
-    /// The number of each member and item on the way.
+    /// The path to the element: the number of each member and item.
     steps: Vec<usize>,
-    /// The place as a FHIRPath expression.
+    /// The path as a FHIRPath expression.
     pub(super) at: String,
     pub(super) definition: &'static Definition,
-    /// Whether the element is a part of an extension.
+    /// Whether the element is an extension inside an extension.
     pub(super) part: bool,
 }
 
@@ -109,8 +109,7 @@ fn definition(resource_type: &str) -> Option<&'static Definition> {
     known.into_iter().find(|definition| definition.path == resource_type)
 }
 
-/// Visits the elements of a document that are modelled, from the outermost; what primitives have beside their values
-/// is left out.
+/// Visits the modelled elements of a document, outermost first, without the ids and extensions of primitives.
 fn visit(json: &Json, spot: Spot, found: &mut Vec<Spot>) {
     for (index, (name, value)) in json.members().iter().enumerate() {
         let Some((row, one)) = faults::row(spot.definition, name) else { continue };
@@ -156,8 +155,8 @@ impl InjectedFault {
         Self::BrokenContainment,
     ];
 
-    /// Injects the fault into a valid document of one of the modelled types, at one of the places where it is possible:
-    /// `pick` says which, and may be any number. `None` where the document has no such place.
+    /// Injects the fault into a valid document of one of the modelled types. `pick` selects one of the possible places,
+    /// and may be any number. `None` where the document has no such place.
     #[must_use]
     pub fn put_into(self, document: &str, pick: usize) -> Option<Mutation> {
         let mut json = Json::parse(document)?;
@@ -177,8 +176,8 @@ impl InjectedFault {
     }
 }
 
-/// Arbitrary documents with this fault, of any modelled type and otherwise valid. Where one fault breaks several rules,
-/// a report has findings beside the one that the mutation names.
+/// Arbitrary documents of any modelled type with this fault, otherwise valid. Where one fault breaks several rules, a
+/// report has more issues than the one that the mutation names.
 ///
 /// ```
 /// use fhir_devices::testkit::mutations::{InjectedFault, mutation};
@@ -215,7 +214,7 @@ mod tests {
     use proptest::test_runner::{TestRng, TestRunner};
     use std::collections::BTreeSet;
 
-    /// Every row, with each of its types, of the types that a definition reaches.
+    /// Collects every row, with each of its types, of the types reachable from a definition.
     fn reached(definition: &'static Definition, rows: &mut BTreeSet<String>, seen: &mut BTreeSet<&'static str>) {
         if !seen.insert(definition.path) {
             return;

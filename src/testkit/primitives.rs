@@ -8,7 +8,7 @@ use crate::primitive::{
 };
 use proptest::prelude::*;
 
-/// Returns the values that a kind of text stands for.
+/// Returns a strategy of values parsed from texts of the kind.
 fn of<S: Scalar>(kind: &'static str) -> impl Strategy<Value = S> + Clone {
     let texts = Texts::new().of(kind).cloned().unwrap_or_else(|| Just(String::new()).sboxed());
     texts.prop_filter_map("a text of the type", |text| S::from_text(&text).ok())
@@ -24,38 +24,38 @@ macro_rules! primitives {
 }
 
 primitives! {
-    /// Bytes: 1 to 11 of them, without white space between the characters.
+    /// Base64 of 1 to 11 bytes, without white space.
     base64 Base64 "base64Binary";
-    /// Codes that no set closes: a word as a rule.
+    /// Codes without a closed set: mostly a word.
     code Code "code";
-    /// Years, months and days, of these years as a rule.
+    /// Dates to the year, month or day, mostly of recent years.
     date Date "date";
-    /// Years, months, days and moments.
+    /// Dates to the year, month or day, and date-times.
     date_time DateTime "dateTime";
     /// Numbers, with up to 25 digits before the point and 12 behind it, and with zeros at the end.
     decimal Decimal "decimal";
     /// Logical ids.
     id Id "id";
-    /// Moments in every zone, with leap seconds and with fractions of up to nine digits.
+    /// Instants in every time zone, with leap seconds and with fractions of up to nine digits.
     instant Instant "instant";
-    /// Whole numbers, small as a rule.
+    /// Integers, mostly small.
     integer Integer "integer";
-    /// Texts in Markdown, or at least such as may be read so.
+    /// Markdown texts.
     markdown Markdown "markdown";
-    /// Object identifiers, as a urn.
+    /// OIDs, as a URN.
     oid Oid "oid";
-    /// Whole numbers from one, small as a rule.
+    /// Integers from one, mostly small.
     positive_int PositiveInt "positiveInt";
-    /// Texts: words as a rule, and now and then white space, quotes, other scripts or control characters.
+    /// Strings: mostly words, sometimes white space, quotes, other scripts or control characters.
     text Text "string";
     /// Times of the day.
     time Time "time";
-    /// Whole numbers from zero, small as a rule.
+    /// Integers from zero, mostly small.
     unsigned_int UnsignedInt "unsignedInt";
-    /// Addresses, absolute and relative, and urns.
+    /// URIs: absolute and relative addresses, and URNs.
     uri Uri "uri";
-    /// Random identifiers, as a urn.
+    /// UUIDs, as a URN.
     uuid Uuid "uuid";
-    /// The text of a narrative.
+    /// Narrative texts in XHTML.
     xhtml Xhtml "xhtml";
 }

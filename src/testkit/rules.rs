@@ -1,10 +1,10 @@
-//! What the rules ask of a document while it is made, so that it need not be thrown away.
+//! The rules that a document has to follow, applied while it is generated, so that few documents are rejected.
 
 use super::json::Json;
 use super::texts::{AMOUNT, COUNT, EXTENSION_URL};
 use crate::issue::{Report, Severity};
 
-/// Rows that need another: where the first is, the second must be.
+/// Rows that need another: path, row, and the row that it needs.
 const NEEDS: &[(&str, &str, &str)] = &[
     ("Attachment", "data", "contentType"),
     ("ContactPoint", "value", "system"),
@@ -30,10 +30,10 @@ const NEEDS: &[(&str, &str, &str)] = &[
     ("Timing.repeat", "offset", "when"),
 ];
 
-/// Returns whether a row may be there at all, in a bundle of the type `bundle`.
+/// Returns whether a row is allowed in a bundle of the type `bundle`.
 pub(super) fn allowed(bundle: &str, path: &str, name: &str) -> bool {
     match (path, name) {
-        // The first one would have to be a Composition or a MessageHeader, which are not made.
+        // The first entry would have to be a Composition or a MessageHeader, which the kit does not make.
         ("Bundle", "entry") => !matches!(bundle, "document" | "message"),
         ("Bundle", "total") => matches!(bundle, "searchset" | "history"),
         ("Bundle.entry", "search") => bundle == "searchset",
@@ -43,11 +43,11 @@ pub(super) fn allowed(bundle: &str, path: &str, name: &str) -> bool {
     }
 }
 
-/// Adds the rows that those chosen need, and takes away those that they exclude.
+/// Adds the rows that the chosen rows need, and removes those that they exclude.
 pub(super) fn complete(path: &str, bundle: &str, coin: bool, chosen: &mut Vec<&'static str>) {
     match path {
         "Extension" => {
-            // Either parts or a value.
+            // An extension has either extensions or a value.
             let parts = chosen.contains(&"extension") && (coin || !chosen.contains(&"value[x]"));
             chosen.retain(|name| !matches!(*name, "extension" | "value[x]"));
             chosen.push(if parts { "extension" } else { "value[x]" });
@@ -76,14 +76,15 @@ pub(super) fn complete(path: &str, bundle: &str, coin: bool, chosen: &mut Vec<&'
     }
 }
 
-/// Which text an element may have.
+/// The text that the rules allow for an element.
 pub(super) enum Wanted {
     Exactly(&'static str),
     Of(&'static str),
     Any,
 }
 
-/// Returns which text an element may have by the rules; `part` says that it is of an extension in an extension.
+/// Returns the text that the rules allow for an element; `part` says that it belongs to an extension inside an
+/// extension.
 pub(super) fn text(path: &str, name: &str, part: bool) -> Wanted {
     match (path, name) {
         ("Extension", "url") => Wanted::Of(if part { "id" } else { EXTENSION_URL }),
@@ -99,12 +100,13 @@ pub(super) fn text(path: &str, name: &str, part: bool) -> Wanted {
     }
 }
 
-/// Returns whether a primitive needs its value, so that extensions cannot stand for it.
+/// Returns whether a primitive needs a value, so that extensions cannot replace it.
 pub(super) fn stated(path: &str, name: &str) -> bool {
     matches!((path, name), ("Age" | "Count" | "Distance" | "Duration" | "Money", "system") | ("Bundle", "type"))
 }
 
-/// Takes away what breaks a rule that compares two values; `root` is the place of the document. Says whether it did.
+/// Removes members that break a rule comparing two values, and returns whether it removed any; `root` is the path of
+/// the document.
 pub(super) fn mend(json: &mut Json, root: &str, report: &Report) -> bool {
     let mut mended = false;
     for issue in report.iter().filter(|issue| issue.severity <= Severity::Error) {

@@ -5,19 +5,19 @@ use super::json::Json;
 /// A change that makes a document smaller.
 #[derive(Debug)]
 pub(super) enum Edit {
-    /// The object at these steps loses a member, and what belongs to it under `_name`.
+    /// Removes a member of the object at these steps, and its companion `_name`.
     Remove { steps: Vec<usize>, name: String },
-    /// The object at these steps loses what belongs to a primitive beside its value.
+    /// Removes the id and extensions beside the value of a primitive, in the object at these steps.
     RemoveExtras { steps: Vec<usize>, name: String },
-    /// The arrays `name` and `_name` of the object at these steps lose an item.
+    /// Removes an item of the arrays `name` and `_name` of the object at these steps.
     RemoveItem { steps: Vec<usize>, name: String, index: usize },
-    /// The resource at these steps loses a contained one, and with it the local references to it.
+    /// Removes a contained resource of the resource at these steps, and the local references to it.
     Uncontain { steps: Vec<usize>, index: usize },
-    /// A simpler text, number, boolean or code, or an element of the plainest kind.
+    /// Replaces a value by a simpler text, number, boolean or code, or by the plainest element of its kind.
     Replace { steps: Vec<usize>, value: Json },
 }
 
-/// The simplest texts; the first that is valid somewhere is where the shrinking of a text ends.
+/// The simplest texts. Shrinking of a text ends at the first one that is valid in its place.
 const PLAIN: &[&str] = &[
     "a",
     "2017",
@@ -30,7 +30,7 @@ const PLAIN: &[&str] = &[
     "<div xmlns=\"http://www.w3.org/1999/xhtml\">a</div>",
 ];
 
-/// Returns the plainest elements: a concept, an identifier, a reference, an extension and a part of one.
+/// Returns the plainest elements: a concept, an identifier, a reference, an extension and an extension inside one.
 fn plain_elements() -> [Json; 5] {
     let value = || ("valueString", Json::text("a"));
     [
@@ -42,7 +42,7 @@ fn plain_elements() -> [Json; 5] {
     ]
 }
 
-/// The changes that may be tried, the largest first.
+/// Returns the changes to try, the largest first.
 pub(super) fn edits(json: &Json) -> Vec<Edit> {
     let mut removals = Vec::new();
     let mut texts = Vec::new();
@@ -83,7 +83,7 @@ fn visit(json: &Json, steps: &mut Vec<usize>, removals: &mut Vec<Edit>, texts: &
     texts.extend(simpler(json).into_iter().map(|value| Edit::Replace { steps: steps.clone(), value }));
 }
 
-/// Values that are simpler than a text, number, boolean or code, the simplest first.
+/// Returns simpler values than a text, number, boolean or code, the simplest first.
 fn simpler(json: &Json) -> Vec<Json> {
     match json {
         Json::Code { codes, index } => (0..*index).map(|index| Json::Code { codes, index }).collect(),
@@ -101,7 +101,7 @@ fn shorter(text: &str, plain: &[&str]) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let plainer = plain.iter().take(simple).filter(|plain| plain.len() <= chars.len());
     let mut found: Vec<String> = plainer.map(|plain| (*plain).to_owned()).collect();
-    // What has a form of its own is not taken apart: half an address says nothing.
+    // A URI or XHTML is not shortened: half of it is not valid.
     if simple == plain.len() && !text.contains("://") && !text.starts_with('<') && chars.len() > 1 {
         let half = chars.len() / 2;
         found.push(chars.iter().take(half).collect());
@@ -112,7 +112,7 @@ fn shorter(text: &str, plain: &[&str]) -> Vec<String> {
     found
 }
 
-/// Returns the document after the change; nothing where it has no such place.
+/// Returns the changed document; `None` where the place of the change does not exist.
 pub(super) fn edited(json: &Json, edit: &Edit) -> Option<Json> {
     let mut json = json.clone();
     match edit {
@@ -152,7 +152,7 @@ fn uncontain(resource: &mut Json, index: usize) -> Option<()> {
     Some(())
 }
 
-/// Turns the references to `literal` into words.
+/// Turns the references to `literal` into displays.
 fn unrefer(json: &mut Json, literal: &str) {
     if json.get("reference").and_then(Json::as_text) == Some(literal) {
         json.remove("reference");

@@ -1,7 +1,7 @@
 //! Arbitrary valid values of the resources, the datatypes and the primitives.
 //!
-//! They are made from the tables of the types. A document has up to about 120 elements that need not be there, five
-//! levels deep, and what these must have; an array has up to three items, a text up to about twenty characters.
+//! The values are made from the tables of the types. A document has up to about 120 optional elements, five levels
+//! deep, plus what these require; an array has up to three items, a text up to about twenty characters.
 //!
 //! ```
 //! use fhir_devices::{Validate, testkit::strategies};
@@ -19,12 +19,11 @@
 //! # Ok::<(), proptest::test_runner::TestError<fhir_devices::Device>>(())
 //! ```
 //!
-//! Three things are said of every one:
+//! Every value has these properties:
 //!
-//! - Reading finds nothing, and [`validate`](crate::Validate::validate) no error; as codes are arbitrary, it may warn of one
-//!   outside an extensible value set.
-//! - Shrinking takes members and items away, makes texts shorter and codes the first of their set, and never leaves
-//!   what is valid.
+//! - Reading it finds nothing, and [`validate`](crate::Validate::validate) no error; as codes are arbitrary, it may
+//!   warn of a code outside an extensible value set.
+//! - Shrinking removes members and items, shortens texts and takes the first code of a set, and keeps the value valid.
 //! - Ids of elements are unique in the document; contained resources are referred to.
 
 use super::values::Values;
@@ -68,21 +67,21 @@ strategies! {
     /// assert_eq!(device.to_json(), r#"{"resourceType":"Device","model":"a"}"#);
     /// ```
     device Device;
-    /// Components of devices.
+    /// Device components.
     device_component DeviceComponent;
-    /// Metrics of devices.
+    /// Device metrics.
     device_metric DeviceMetric;
-    /// Bundles of each type, of resources of any type.
+    /// Bundles of each type, with resources of any type.
     bundle Bundle;
-    /// Outcomes of operations.
+    /// Operation outcomes.
     operation_outcome OperationOutcome;
     /// Entries of a [`Bundle`] of the type `collection`.
     bundle_entry Entry;
-    /// The unique identifiers of devices.
+    /// UDIs of devices.
     udi Udi;
-    /// The specifications of components.
+    /// Production specifications of components.
     production_specification ProductionSpecification;
-    /// The calibrations of metrics.
+    /// Calibrations of metrics.
     calibration Calibration;
     /// Postal addresses.
     address Address;
@@ -90,60 +89,60 @@ strategies! {
     age Age;
     /// Notes.
     annotation Annotation;
-    /// Files.
+    /// Attachments.
     attachment Attachment;
-    /// Concepts.
+    /// Codeable concepts.
     codeable_concept CodeableConcept;
-    /// Codes of code systems.
+    /// Codings.
     coding Coding;
     /// Contact points.
     contact_point ContactPoint;
-    /// Numbers of things.
+    /// Counts.
     count Count;
-    /// Lengths.
+    /// Distances.
     distance Distance;
-    /// Lengths of time.
+    /// Durations.
     duration Duration;
     /// Names of persons.
     human_name HumanName;
     /// Identifiers.
     identifier Identifier;
-    /// What a server and its users say about a resource.
+    /// Metadata of resources.
     meta Meta;
     /// Amounts of money.
     money Money;
     /// Narratives.
     narrative Narrative;
-    /// Spans of time that do not end before they start.
+    /// Periods that do not end before they start.
     period Period;
-    /// Measured amounts.
+    /// Quantities.
     quantity Quantity;
-    /// Amounts between two limits.
+    /// Ranges.
     range Range;
-    /// Relationships of two amounts.
+    /// Ratios of two quantities.
     ratio Ratio;
-    /// Series of measurements.
+    /// Sampled data.
     sampled_data SampledData;
     /// Signatures.
     signature Signature;
-    /// Measured amounts without a comparator.
+    /// Quantities without a comparator.
     simple_quantity SimpleQuantity;
-    /// Schedules.
+    /// Timings.
     timing Timing;
 }
 
 /// Extensions, simple and complex, with a value of any of the 38 types.
 pub fn extension() -> impl Strategy<Value = Extension> + Clone {
-    // Its parts are told by the name of the member that it stands in.
+    // The name of the member decides whether an extension stands inside another.
     Values::<Extension>::new("extension", |maker| maker.whole(Extension::definition(), &[]))
 }
 
-/// Resources of any type, those that the crate does not model too.
+/// Resources of any type, including types that the crate does not model.
 pub fn resource() -> impl Strategy<Value = Resource> + Clone {
     Values::<Resource>::new("Resource", |maker| maker.any())
 }
 
-/// References to resources of the types `T`: relative, absolute, by a urn, by an identifier, in words.
+/// References to resources of the types `T`: relative, absolute, by URN, by identifier, by display.
 ///
 /// ```
 /// use fhir_devices::datatype::target;

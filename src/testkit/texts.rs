@@ -1,13 +1,13 @@
-//! Texts of the primitive types, as their checks accept them.
+//! Texts of the primitive types that their parsers accept.
 
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// A strategy for each kind of text, made once.
+/// A strategy for each kind of text.
 #[derive(Clone, Debug)]
 pub(super) struct Texts(BTreeMap<&'static str, SBoxedStrategy<String>>);
 
-/// The names of the primitive types, and of kinds of text that a rule narrows down.
+/// Names of the primitive types, and of narrower kinds of text that a rule requires.
 const KINDS: &[&str] = &[
     "base64Binary",
     "boolean",
@@ -32,11 +32,11 @@ const KINDS: &[&str] = &[
     AMOUNT,
 ];
 
-/// The address of an extension: absolute, and no urn.
+/// An extension URL: absolute, and not a URN.
 pub(super) const EXTENSION_URL: &str = "the url of an extension";
-/// A whole number of things.
+/// A whole number, for counts.
 pub(super) const COUNT: &str = "a whole number";
-/// A number that is more than zero.
+/// A number above zero.
 pub(super) const AMOUNT: &str = "an amount";
 
 impl Texts {
@@ -53,7 +53,7 @@ fn year() -> impl Strategy<Value = String> {
     prop_oneof![8 => 1990..2040_i32, 1 => 1..=9999_i32].prop_map(|year| format!("{year:04}"))
 }
 
-/// Returns a day that every year has, or that only some have; a check sorts those out that are not there.
+/// Returns a strategy of days, some of which exist only in some years; invalid dates are filtered out.
 fn day() -> impl Strategy<Value = String> {
     let day = prop_oneof![8 => 1..=28_u8, 1 => 29..=31_u8];
     (year(), 1..=12_u8, day)
@@ -79,7 +79,7 @@ fn date() -> SBoxedStrategy<String> {
         .sboxed()
 }
 
-/// Words, and now and then what a program might stumble over: white space, quotes, other scripts, control characters.
+/// Words, sometimes with characters that break programs: white space, quotes, other scripts, control characters.
 fn words() -> SBoxedStrategy<String> {
     prop_oneof![
         4 => "[A-Za-z]{1,8}( [a-z0-9]{1,6}){0,2}",
@@ -126,7 +126,7 @@ fn base64() -> SBoxedStrategy<String> {
     encoded.prop_map(|text| text.as_str().to_owned()).sboxed()
 }
 
-/// Returns the texts of one kind; none for a name that is no kind.
+/// Returns the texts of one kind; none for an unknown kind.
 fn texts(kind: &str) -> SBoxedStrategy<String> {
     match kind {
         "base64Binary" => base64(),

@@ -1,4 +1,4 @@
-//! The strategy behind all others: a document from the tables, read as a value, that shrinks and stays valid.
+//! The strategy behind all others: a generated document, read as a value, that stays valid while it shrinks.
 
 use super::generator::{DocumentGenerator, Made};
 use super::json::Json;
@@ -40,41 +40,41 @@ impl<T> fmt::Debug for Values<T> {
     }
 }
 
-/// A value and the document that it was read from.
+/// A value, and the document it was read from.
 #[derive(Clone, Debug)]
 struct Known<T> {
     json: Json,
     value: T,
 }
 
-/// A value that becomes smaller.
+/// A value in the process of shrinking.
 #[derive(Debug)]
 pub(super) struct Shrinking<T> {
     root: &'static str,
-    /// The smallest that is known to fail the test.
+    /// The smallest value known to fail the test.
     best: Known<T>,
-    /// What is tried now.
+    /// The value on trial.
     trial: Option<Known<T>>,
-    /// Which change was tried last.
+    /// The number of the change tried last.
     next: usize,
-    /// Whether a change since the first one was kept, so that those before may have become possible.
+    /// Whether a change was kept since the first one, so that earlier changes may be possible now.
     again: bool,
 }
 
-/// Reads and validates a document; the findings of both, if one is an error. Codes are arbitrary, so that there are
-/// warnings about those outside an extensible value set.
+/// Reads and validates a document; fails with the report if it has an error. Warnings about codes outside an extensible
+/// value set are expected, as codes are arbitrary.
 fn read<T: Value>(json: &Json, root: &'static str) -> Result<T, Report> {
     let text = json.to_text();
     let mut r = Reader::new(&text, ReadMode::Strict);
     let mut value = T::blank();
-    // Where reading stops, the report says so.
+    // The report says where reading stopped.
     let _ = value.read(&mut r, &Path::root(root));
     let report = r.into_report(root);
     let report = if !report.has_errors() { walk_from(&value, root, &Validator::new()) } else { report };
     if report.has_errors() { Err(report) } else { Ok(value) }
 }
 
-/// How often a document is mended before it counts as a fault of the test kit.
+/// How often a document is repaired before it counts as a fault of the test kit.
 const MENDED: usize = 8;
 
 impl<T: Value + Clone + fmt::Debug> Strategy for Values<T> {
@@ -100,7 +100,7 @@ impl<T: Value + Clone + fmt::Debug> Strategy for Values<T> {
 }
 
 impl<T: Value> Shrinking<T> {
-    /// Tries the next change that leaves a valid document.
+    /// Tries the next change that leaves the document valid.
     fn advance(&mut self) -> bool {
         loop {
             for edit in edits(&self.best.json).iter().skip(self.next) {
@@ -140,7 +140,7 @@ impl<T: Value + Clone + fmt::Debug> ValueTree for Shrinking<T> {
             return false;
         }
         self.next += 1;
-        // Where no other change is left it is the smallest again, which a filter above may wait for.
+        // Without another change the value is the smallest again; an outer filter may wait for that.
         self.advance();
         true
     }

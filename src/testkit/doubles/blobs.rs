@@ -153,7 +153,7 @@ fn torn(read: BlobRead) -> BlobRead {
 }
 
 struct Torn {
-    /// Nothing when it has failed.
+    /// The inner stream; `None` once it has failed.
     below: Option<ByteStream>,
     left: u64,
 }

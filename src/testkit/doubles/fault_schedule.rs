@@ -8,8 +8,8 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-/// The outcome of one call of a [`Faulty`](super::Faulty) store. Each keeps the contract: the errors are what the
-/// contract says of them.
+/// The outcome of one call of a [`Faulty`](super::Faulty) store. Every outcome keeps the contract: its error means what
+/// the contract says.
 ///
 /// ```
 /// use fhir_devices::testkit::CallOutcome;
@@ -17,21 +17,21 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallOutcome {
-    /// The call is carried out.
+    /// The call succeeds.
     Works,
-    /// The call fails before anything was done.
+    /// The call fails before it has any effect.
     Unavailable,
-    /// The call is refused before anything was done, with a time to wait.
+    /// The call is refused before it has any effect, with a time to wait.
     Throttled,
-    /// A write is applied, and the acknowledgement is lost. A read fails.
+    /// A write is applied, but its acknowledgement is lost. A read fails.
     Lost,
-    /// A write is not applied, and the answer does not say so. A read fails.
+    /// A write is not applied, and its error leaves the outcome unknown. A read fails.
     Dropped,
-    /// A write is answered as one of unknown outcome, and applied at the beginning of a later call. A read fails.
+    /// A write fails with an unknown outcome, and is applied at the beginning of a later call. A read fails.
     Late,
-    /// A write that can be applied only once is sent twice, and answered by its first outcome.
+    /// A write that can be applied only once is sent twice; the answer is the outcome of the first.
     Twice,
-    /// A write to a file fails in the middle, and the stream of a read of one. Other calls work.
+    /// A write to a blob fails halfway, and so does the stream of a blob read. Other calls succeed.
     Torn,
 }
 
@@ -49,7 +49,7 @@ impl CallOutcome {
     ];
 }
 
-/// The outcome of one call, and how often its future is pending before and after its effect.
+/// The outcome of one call, and how often its future returns `Pending` before and after its effect.
 ///
 /// ```
 /// use fhir_devices::testkit::{CallOutcome, CallPlan};
@@ -59,9 +59,9 @@ impl CallOutcome {
 pub struct CallPlan {
     /// The outcome of the call.
     pub fate: CallOutcome,
-    /// The polls before its effect.
+    /// Number of pending polls before the effect.
     pub before: u8,
-    /// The polls after its effect.
+    /// Number of pending polls after the effect.
     pub after: u8,
 }
 
@@ -72,7 +72,7 @@ impl CallPlan {
         Self { fate, before: 0, after: 0 }
     }
 
-    /// Returns the plan of the call of this number under a seed.
+    /// Returns the plan for call number `call` under a seed.
     pub(super) fn seeded(seed: u64, call: u64) -> Self {
         let dice = mixed(seed ^ mixed(call));
         let fate = match dice % 16 {
@@ -100,7 +100,7 @@ pub(in super::super) fn mixed(number: u64) -> u64 {
 
 type Plans = Box<dyn Fn(u64) -> CallPlan + Send + Sync>;
 
-/// What a faulty store shares with its writers.
+/// State that a faulty store shares with its blob writers.
 pub(super) struct FaultSchedule {
     plans: Plans,
     pub(super) allowed: Mutex<Vec<CallOutcome>>,
@@ -136,12 +136,12 @@ impl FaultSchedule {
         if allowed { plan } else { CallPlan { fate: CallOutcome::Works, ..plan } }
     }
 
-    /// Puts a write off until a later call.
+    /// Postpones a write until a later call.
     pub(super) fn put_off(&self, write: BoxFuture<'static, ()>) {
         self.late.lock().unwrap_or_else(PoisonError::into_inner).push(write);
     }
 
-    /// Carries out what was put off.
+    /// Carries out the postponed writes.
     pub(super) async fn catch_up(&self) {
         let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
         for write in late {
@@ -150,7 +150,7 @@ impl FaultSchedule {
     }
 }
 
-/// Is pending for a number of polls, and yields to other threads.
+/// Stays pending for a number of polls, yielding to other threads at each.
 pub(super) async fn pause(polls: u8) {
     let mut left = polls;
     poll_fn(|cx| {

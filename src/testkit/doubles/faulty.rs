@@ -11,12 +11,12 @@ use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-/// Fails on purpose: before a call is carried out, after it, or in the middle of a file; delays, duplicates, and loses
-/// acknowledgements.
+/// A store that fails on purpose: before a call is carried out, after it, or in the middle of a blob. It delays and
+/// duplicates calls, and loses acknowledgements.
 ///
-/// What becomes of a call hangs on the seed and on the number of the call, counted over all calls of this value: the same
-/// calls under the same seed fail in the same way. All faults keep the contract, as [`CallOutcome`] says, so that whoever uses a store by
-/// its contract copes with them.
+/// The outcome of a call depends on the seed and on the number of the call, counted over all calls of this value: the
+/// same calls under the same seed fail in the same way. All faults keep the contract, as [`CallOutcome`] describes, so
+/// a caller that relies on the contract alone copes with them.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -49,26 +49,26 @@ impl<S: ?Sized> Faulty<S> {
         Self::planned(below, move |call| CallPlan::seeded(seed, call))
     }
 
-    /// Returns the call of this number, counted from 1, has this fate; all others work.
+    /// Creates a store in which call number `call`, counted from 1, has this outcome; all others succeed.
     #[must_use]
     pub fn on(below: Arc<S>, call: u64, fate: CallOutcome) -> Self {
         Self::planned(below, move |number| CallPlan::of(if number == call { fate } else { CallOutcome::Works }))
     }
 
-    /// Each call goes by its plan. The calls are counted from 1.
+    /// Creates a store with a plan for each call. Calls are counted from 1.
     #[must_use]
     pub fn planned(below: Arc<S>, plan: impl Fn(u64) -> CallPlan + Send + Sync + 'static) -> Self {
         Self { dice: Arc::new(FaultSchedule::new(Box::new(plan))), below }
     }
 
-    /// With no fates but these; in the place of the others the call works. Delays stay.
+    /// Restricts the outcomes to these; a call planned to have another outcome succeeds. Delays stay.
     #[must_use]
     pub fn with_only(self, fates: &[CallOutcome]) -> Self {
         fates.clone_into(&mut self.dice.allowed.lock().unwrap_or_else(PoisonError::into_inner));
         self
     }
 
-    /// Without these fates; in their place the call works.
+    /// Excludes these outcomes; a call planned to have one of them succeeds.
     #[must_use]
     pub fn without(self, fates: &[CallOutcome]) -> Self {
         let kept: Vec<_> = CallOutcome::ALL.into_iter().filter(|fate| !fates.contains(fate)).collect();
@@ -92,7 +92,7 @@ impl<S: ?Sized> Faulty<S> {
         &self.below
     }
 
-    /// Returns a call that changes nothing.
+    /// Carries out a read by the plan of the next call.
     pub(super) async fn read_by<T>(&self, read: impl Future<Output = Result<T>>) -> Result<T> {
         let plan = self.dice.next();
         self.dice.catch_up().await;
@@ -108,7 +108,7 @@ impl<S: ?Sized> Faulty<S> {
         read
     }
 
-    /// Returns a call that writes. `again` is there if it can be applied only once.
+    /// Carries out a write by the plan of the next call. `once` says that the write can be applied only once.
     async fn write_by<T: Send + 'static, E: From<StoreError> + Send + 'static>(
         &self,
         write: impl Fn() -> BoxFuture<'static, Result<T, E>>,
@@ -121,7 +121,7 @@ impl<S: ?Sized> Faulty<S> {
             CallOutcome::Works | CallOutcome::Torn => write().await,
             CallOutcome::Unavailable => Err(unavailable().into()),
             CallOutcome::Throttled => Err(throttled().into()),
-            // What was refused was refused: only an acknowledgement can be lost.
+            // A refusal stands: only an acknowledgement can be lost.
             CallOutcome::Lost => write().await.and_then(|_| Err(unknown().into())),
             CallOutcome::Dropped => Err(unknown().into()),
             CallOutcome::Late => {
@@ -131,7 +131,8 @@ impl<S: ?Sized> Faulty<S> {
             }
             CallOutcome::Twice => {
                 let first = write().await;
-                // What was refused may hold by now: a guess at a version that comes later.
+                // A refused write may be applicable by now, e.g. with a guessed version that has come since: it is not
+                // sent again.
                 if once && first.is_ok() {
                     drop(write().await);
                 }

@@ -1,6 +1,6 @@
 //! Test doubles: faulty, recording and retrying stores.
 //!
-//! Each is a wrapper around a store of the caller's, for all three contracts at once.
+//! Each wraps a store of the caller, for all three contracts at once.
 
 mod blobs;
 mod fault_schedule;

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use url::Url;
 
-/// One call of a store, with what it was given.
+/// One recorded call of a store, with its arguments.
 ///
 /// ```
 /// use fhir_devices::testkit::Call;
@@ -71,7 +71,7 @@ impl Calls {
     }
 }
 
-/// Records every call in order, and passes it on.
+/// A store that records every call in order, and forwards it.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -95,7 +95,7 @@ pub struct Recording<S: ?Sized> {
 }
 
 impl<S: ?Sized> Recording<S> {
-    /// Has written nothing down.
+    /// Creates a recording store with no calls recorded.
     #[must_use]
     pub fn new(below: Arc<S>) -> Self {
         Self { calls: Calls::default(), below }
@@ -107,7 +107,7 @@ impl<S: ?Sized> Recording<S> {
         self.calls.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns the calls so far, which are forgotten then.
+    /// Returns the calls so far, and clears the record.
     #[must_use]
     pub fn take(&self) -> Vec<Call> {
         std::mem::take(&mut *self.calls.0.lock().unwrap_or_else(PoisonError::into_inner))

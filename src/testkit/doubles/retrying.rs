@@ -11,10 +11,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use url::Url;
 
-/// Retries throttled and unavailable calls at once, up to a hundred times.
+/// A store that retries throttled and unavailable calls at once, up to a hundred times.
 ///
-/// With it, the suites hold a store that fails before it acts to the whole contract. It does not wait: an application that
-/// tries again should.
+/// With it, the suites hold a store that fails before it acts to the whole contract. It does not wait between tries; an
+/// application should.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -60,7 +60,7 @@ async fn written_again<T, F: Future<Output = Result<T, CommitError>>>(call: impl
 }
 
 impl<S: ?Sized> Retrying<S> {
-    /// Tries again what the inner store could not do.
+    /// Wraps a store.
     #[must_use]
     pub fn new(below: Arc<S>) -> Self {
         Self { below }
@@ -139,7 +139,7 @@ impl<S: Ledger + ?Sized> Ledger for Retrying<S> {
     }
 }
 
-/// What was written to a writer cannot be sent again: its faults are the caller's.
+/// Bytes given to a writer cannot be sent again, so the faults of a writer reach the caller.
 impl<S: BlobStore + ?Sized> BlobStore for Retrying<S> {
     fn capabilities(&self) -> BlobCapabilities {
         self.below.capabilities()
@@ -167,7 +167,7 @@ impl<S: BlobStore + ?Sized> BlobStore for Retrying<S> {
             let mut tries = TRIES;
             loop {
                 tries -= 1;
-                // A deletion may be repeated, so one of unknown outcome is.
+                // A deletion is idempotent: one of unknown outcome is repeated.
                 match again(|| self.below.delete(tenant, key)).await {
                     Err(StoreError::Indeterminate { .. }) if tries > 0 => {}
                     done => return done,

@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A call at the two records of a history. A value is a number that no other call writes; a revision is named by the value
-/// that it was read with.
+/// A call at the two records of a history. Each written value is a number that no other call writes; a revision is
+/// identified by the value that was read with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Call {
     Get(usize),
-    /// Which record, the value that was seen there, and the new one.
+    /// Changes: number of the record, the value expected there, and the new value.
     Apply(Vec<(usize, Option<u64>, Option<u64>)>),
 }
 
@@ -25,7 +25,7 @@ enum Answer {
     Conflict,
 }
 
-/// Both records at once: a commit may change both.
+/// Both records in one model: a commit may change both.
 struct Records;
 
 impl Model for Records {
@@ -51,7 +51,7 @@ impl Model for Records {
     }
 }
 
-/// Which value was read with which revision. It must be one and the same at all times.
+/// The value that was read with each revision. It must never change.
 #[derive(Default)]
 struct Names(Mutex<HashMap<(usize, String), u64>>);
 
@@ -69,11 +69,11 @@ impl Names {
 
 /// Records one history per seed on four threads, and checks that it is linearizable.
 ///
-/// The ledger is shared by all of them, and each has a tenant of its own. Some commits change both records at once.
+/// All histories share the ledger; each has a tenant of its own. Some commits change both records at once.
 ///
 /// # Errors
-/// [`BrokenClause`] with the seed, when no order explains a history, or when a call fails in a way that the contract does not
-/// know.
+/// [`BrokenClause`] with the seed, when no order explains a history, or when a call fails with an error that the
+/// contract does not allow.
 pub fn ledger(store: &Arc<dyn Ledger>, block_on: &BlockOn<'_>, seeds: Range<u64>) -> ClauseResult<()> {
     for seed in seeds {
         let faulty: Arc<dyn Ledger> = Arc::new(Faulty::new(Arc::clone(store), seed));
@@ -87,7 +87,7 @@ fn run(store: &Arc<dyn Ledger>, block_on: &BlockOn<'_>, seed: u64) -> ClauseResu
     let (tenant, ticks, names) = (fresh(), Ticks::default(), Names::default());
     let key = |name: &str| name.parse::<LedgerKey>().map_err(|error| BrokenClause::new("history", error.to_string()));
     let keys = [key("history/a")?, key("history/b")?];
-    // What was seen last of each, by any thread: many writers try to replace the same.
+    // The values that any thread saw last, so that several writers try to replace the same revision.
     let last: Mutex<[Option<(u64, Revision)>; 2]> = Mutex::default();
     let calls = together(|thread| {
         let mut numbers = Numbers(seed ^ (thread + 1) << 32);
@@ -146,7 +146,7 @@ fn chosen(numbers: &mut Numbers, last: &[Option<(u64, Revision)>; 2], value: u64
     let seen = |at: usize| last.get(at).and_then(|seen| Some(seen.as_ref()?.0));
     match (numbers.below(8), seen(at)) {
         (0..=2, _) => Call::Get(at),
-        // Each record once, and of different values.
+        // Changes both records, each once and to different values.
         (3, _) => {
             let change = |at: usize, more: u64| (at, seen(at), Some(value + more));
             Call::Apply(vec![change(at, 0), change(1 - at, 500)])

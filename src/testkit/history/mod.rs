@@ -1,10 +1,10 @@
-//! Calls of several threads at once, recorded with their times, and held against one order that explains them all.
+//! Concurrent calls recorded with their times, and the check that one order explains them all (linearizability).
 //!
-//! A store is in order (linearizable) if each call seems to have its effect at one moment between the question and
-//! the answer. [`resources`] and [`ledger`] make seeded histories of a store on several threads, through a
-//! [`Faulty`](super::Faulty) whose faults keep the contract, with calls that are dropped halfway, and search for such an order.
-//! A call of unknown outcome may have its effect at any later time, or never; one that says that nothing was applied has
-//! none.
+//! A store is linearizable if each call seems to take effect at one moment between the call and its answer.
+//! [`resources`] and [`ledger`] make seeded histories of a store on several threads, through a
+//! [`Faulty`](super::Faulty) whose faults keep the contract, with calls that are dropped halfway, and search for such
+//! an order. A call of unknown outcome may take effect at any later time, or never; a call that reports that nothing
+//! was applied has no effect.
 //!
 //! ```
 //! use fhir_devices::backend::Memory;
@@ -17,11 +17,11 @@
 //! # Ok::<(), fhir_devices::testkit::store::BrokenClause>(())
 //! ```
 //!
-//! The seed fixes what each thread asks for and which calls fail; how the threads interleave is up to the machine. The
+//! The seed fixes the calls of each thread and which of them fail; how the threads interleave is up to the machine. The
 //! error names the seed, and shows the calls at one resource that no order explains, cut down to the contradiction.
 //!
-//! [`linearizable`] is the search, for a [`Model`] of the caller's; its time grows with the calls that overlap. For long
-//! runs there is [`in_order`], which looks at the versions alone.
+//! [`linearizable`] is the search, for a [`Model`] of the caller's; its time grows with the number of overlapping
+//! calls. For long runs, [`in_order`] checks the versions alone.
 
 mod ledger;
 mod order;
@@ -36,12 +36,12 @@ pub use search::{Model, Recorded, linearizable};
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The threads of a history.
+/// Number of threads of a history.
 const THREADS: u64 = 4;
-/// The calls of each.
+/// Number of calls of each thread.
 const CALLS: u64 = 24;
 
-/// Moments in the order in which they are asked for.
+/// A counter that orders the moments of a history.
 #[derive(Default)]
 struct Ticks(AtomicU64);
 
@@ -51,18 +51,18 @@ impl Ticks {
     }
 }
 
-/// Numbers that hang on a seed.
+/// Random numbers from a seed.
 struct Numbers(u64);
 
 impl Numbers {
-    /// One of 0 to `end`, exclusive.
+    /// Returns a number from 0 to `end`, exclusive.
     fn below(&mut self, end: u64) -> u64 {
         self.0 = super::doubles::mixed(self.0);
         (self.0 >> 16) % end.max(1)
     }
 }
 
-/// Returns the threads of a history, each with its number. They begin together.
+/// Runs the threads of a history, each with its number; all begin at once.
 fn together<T: Send>(work: impl Fn(u64) -> ClauseResult<Vec<T>> + Sync) -> ClauseResult<Vec<T>> {
     let started = std::sync::Barrier::new(usize::try_from(THREADS).unwrap_or_default());
     let (work, started) = (&work, &started);
@@ -83,7 +83,7 @@ fn together<T: Send>(work: impl Fn(u64) -> ClauseResult<Vec<T>> + Sync) -> Claus
     })
 }
 
-/// Returns the calls of one thing that no order explains, without those that the contradiction does not need.
+/// Shows the calls at one object that no order explains, without those that the contradiction does not need.
 fn contradiction<M>(
     model: &M,
     start: M::State,

@@ -1,11 +1,11 @@
-//! The order of versions, for runs that are too long for the search.
+//! The order of versions, for runs that are too long for the search for an order.
 
 use super::super::store::{BrokenClause, ClauseResult};
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::Hash;
 
-/// A write that was acknowledged, or a read that was answered, with the version that it made or saw.
+/// An acknowledged write or an answered read, with the version that it made or saw.
 ///
 /// ```
 /// use fhir_devices::testkit::history::Acknowledged;
@@ -14,7 +14,7 @@ use std::hash::Hash;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acknowledged<K> {
-    /// Of what.
+    /// The object, such as a key.
     pub of: K,
     /// The number of the version.
     pub version: u64,
@@ -26,8 +26,8 @@ pub struct Acknowledged<K> {
     pub ended: u64,
 }
 
-/// Returns whether the versions keep to the times of the calls: none is made twice, and no call gives an older version
-/// than one that was answered before the call was made.
+/// Checks that the versions agree with the times of the calls: no version is made twice, and no call returns an older
+/// version than a call that was answered before it was made.
 ///
 /// ```
 /// use fhir_devices::testkit::history::{Acknowledged, in_order};
@@ -51,7 +51,7 @@ pub fn in_order<K: Eq + Hash + Debug>(calls: &[Acknowledged<K>]) -> ClauseResult
                 return Err(broken("made the same version", other, call));
             }
         }
-        // By the time of the question; what was answered before that is merged in by the time of the answer.
+        // Sorted by the time of the call; calls answered before that are merged in by the time of their answer.
         let mut by_end = part.clone();
         by_end.sort_by_key(|call| call.ended);
         part.sort_by_key(|call| call.began);
@@ -85,7 +85,7 @@ mod tests {
         let history = [call(1, true, 0, 1), call(2, true, 2, 5), call(1, false, 3, 4), call(2, false, 6, 7)];
         assert!(in_order(&history).is_ok());
         assert!(in_order(&[&history[..], &[call(1, false, 8, 9)]].concat()).is_err());
-        // Another thing has an order of its own.
+        // Each object has an order of its own.
         let other = Acknowledged { of: 1, ..call(1, false, 8, 9) };
         assert!(in_order(&[&history[..], &[other]].concat()).is_ok());
     }

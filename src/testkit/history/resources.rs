@@ -9,10 +9,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Two resources, so that many calls meet at one.
+/// Number of resources: few, so that many calls meet at one.
 const KEYS: u64 = 2;
 
-/// A call at one resource. What is written is a number that no other call writes.
+/// A call at one resource. Each written value is a number that no other call writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
     Read,
@@ -20,7 +20,7 @@ enum Call {
     Delete(Precondition),
 }
 
-/// An answer. A version that a condition names is an extra of some stores, and not compared.
+/// An answer. The current version that a failed precondition may name is optional, and not compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Is(u64, Option<u64>),
@@ -30,7 +30,7 @@ enum Answer {
     Conflict,
 }
 
-/// The newest version of a resource, 0 before the first; and what it says, unless it is a deletion.
+/// The newest version of a resource (0 before the first), and its content unless it is a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Newest(u64, Option<u64>);
 
@@ -65,11 +65,11 @@ impl Model for Resource {
 
 /// Records one history per seed on four threads, and checks that it is linearizable.
 ///
-/// The store is shared by all of them, and each has a tenant of its own.
+/// All histories share the store; each has a tenant of its own.
 ///
 /// # Errors
-/// [`BrokenClause`] with the seed, when no order explains a history, or when a call fails in a way that the contract does not
-/// know.
+/// [`BrokenClause`] with the seed, when no order explains a history, or when a call fails with an error that the
+/// contract does not allow.
 pub fn resources(store: &Arc<dyn ResourceStore>, block_on: &BlockOn<'_>, seeds: Range<u64>) -> ClauseResult<()> {
     for seed in seeds {
         let faulty: Arc<dyn ResourceStore> = Arc::new(Faulty::new(Arc::clone(store), seed));
@@ -86,13 +86,13 @@ fn run(store: &Arc<dyn ResourceStore>, block_on: &BlockOn<'_>, seed: u64) -> Cla
         key.map_err(|error| BrokenClause::new("history", error.to_string()))
     };
     let keys = (0..KEYS).map(key).collect::<ClauseResult<Vec<_>>>()?;
-    // The version of each that was seen last, by any thread: many writers try to replace the same.
+    // The version of each resource that any thread saw last, so that several writers try to replace the same version.
     let last: Vec<_> = keys.iter().map(|_| AtomicU64::new(1)).collect();
     let calls = together(|thread| {
         let mut numbers = Numbers(seed ^ (thread + 1) << 32);
         let mut calls = Vec::new();
         for number in 0..CALLS {
-            // Most calls go to the first.
+            // Most calls go to the first resource.
             let at = usize::from(numbers.below(4) == 0);
             let (Some(key), Some(last)) = (keys.get(at), last.get(at)) else { continue };
             let call = chosen(&mut numbers, last.load(Ordering::Relaxed), thread * 1_000 + number);
@@ -107,7 +107,7 @@ fn run(store: &Arc<dyn ResourceStore>, block_on: &BlockOn<'_>, seed: u64) -> Cla
             let ended = ticks.next();
             let answer = match answer {
                 Ok(Some(version)) => Some(seen(&version)?),
-                // It was dropped before it ended.
+                // The call was dropped before it ended.
                 Ok(None) => None,
                 Err(error) if error.is_transient() => continue,
                 Err(error) if error.applied() == Applied::Unknown => None,

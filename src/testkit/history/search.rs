@@ -1,9 +1,9 @@
-//! The search for an order of the calls that explains their answers (Wing and Gong, with the memory of Lowe).
+//! The search for an order of calls that explains their answers (Wing and Gong's algorithm, with Lowe's memoization).
 
 use std::collections::HashSet;
 use std::hash::Hash;
 
-/// A call of a history.
+/// A recorded call of a history.
 ///
 /// ```
 /// use fhir_devices::testkit::history::Recorded;
@@ -12,13 +12,14 @@ use std::hash::Hash;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded<C, A> {
-    /// What was asked for.
+    /// The request.
     pub call: C,
-    /// The answer; `None` where the outcome is unknown: the call may have its effect at any time after it began, or never.
+    /// The answer; `None` where the outcome is unknown: the call may take effect at any time after it began, or never.
     pub answer: Option<A>,
     /// The moment at which the call was made.
     pub began: u64,
-    /// The moment at which it was answered. Two calls are in order when one was answered before the other was made.
+    /// The moment at which the call was answered. Two calls are ordered when one was answered before the other was
+    /// made.
     pub ended: u64,
 }
 
@@ -41,11 +42,11 @@ pub struct Recorded<C, A> {
 /// assert!(!linearizable(&Counter, 0, &[call(2, 0, 1), call(1, 2, 3)]));
 /// ```
 pub trait Model {
-    /// What it remembers.
+    /// The state of the object.
     type State: Clone + Eq + Hash;
-    /// What it is asked for.
+    /// A request.
     type Call;
-    /// What it answers.
+    /// An answer.
     type Answer: PartialEq;
 
     /// Returns the state after a call, and the answer to it.
@@ -54,8 +55,8 @@ pub trait Model {
 
 /// Returns whether the history is linearizable.
 ///
-/// The search may look at every subset of the calls that overlap: keep histories short, and cut them by what they are
-/// about, since a whole is in order when each of its parts is.
+/// The search may visit every subset of the overlapping calls: keep histories short, and split them by object, since a
+/// history is linearizable when the part of each object is.
 #[must_use]
 pub fn linearizable<M: Model>(model: &M, start: M::State, calls: &[Recorded<M::Call, M::Answer>]) -> bool {
     let mut found = false;
@@ -104,14 +105,13 @@ fn search<M: Model>(
     }
 }
 
-/// A state, and calls after it.
+/// A state, and the calls after it.
 pub(super) type Excerpt<M> = (<M as Model>::State, Vec<Recorded<<M as Model>::Call, <M as Model>::Answer>>);
 
-/// Returns the part of a history without an order that is worth looking at: a state, and calls after it that no order
-/// explains.
+/// Cuts a history without an order down to the contradiction: a state, and calls after it that no order explains.
 ///
-/// Nothing is left out that could have explained them: calls after the first contradiction, calls without an effect (reads and
-/// refusals, by `idle`) that the contradiction does not need, and a beginning that leaves one certain state.
+/// Left out are the calls after the first contradiction, calls without an effect (reads and refusals, by `idle`) that
+/// the contradiction does not need, and a beginning that leaves one certain state. None of them could explain the rest.
 pub(super) fn smallest<M: Model>(
     model: &M,
     start: M::State,
@@ -122,7 +122,7 @@ where
     M::Call: Clone,
     M::Answer: Clone,
 {
-    // What was answered by a moment; the outcome of what went on then is not known yet.
+    // Returns the history up to a moment; calls in progress at that moment have an unknown outcome.
     let until = |moment: u64| {
         let before = calls.iter().filter(|call| call.began <= moment).cloned();
         let cut = before.map(|call| if call.ended > moment { Recorded { answer: None, ..call } } else { call });
@@ -208,7 +208,7 @@ mod tests {
         assert!(holds(&[lost.clone(), read(0, 2, 3), read(1, 4, 5)]));
         assert!(holds(&[lost.clone(), read(0, 2, 3), write(2, 4, 5), read(1, 6, 7)]));
         assert!(!holds(&[lost.clone(), read(1, 2, 3), read(0, 4, 5)]));
-        // It comes once.
+        // The lost write takes effect once.
         assert!(!holds(&[lost, read(1, 2, 3), write(2, 4, 5), read(1, 6, 7)]));
     }
 
@@ -217,7 +217,7 @@ mod tests {
         let idle = |call: &Recorded<Option<u8>, u8>| call.call.is_none();
         let before = (0..50).flat_map(|at| [write(at + 1, 4 * u64::from(at), 4 * u64::from(at) + 1)]);
         let mut calls: Vec<_> = before.collect();
-        // A write, reads that are right, one that is not, and what came after it.
+        // A write, correct reads, one wrong read, and later calls.
         calls.extend([
             write(99, 300, 301),
             read(99, 302, 303),
@@ -227,7 +227,7 @@ mod tests {
         ]);
         assert_eq!(smallest(&Register, 0, &calls, idle), (99, vec![read(50, 304, 305)]));
         let calls = [write(1, 0, 10), write(2, 0, 10), read(1, 11, 12), read(2, 13, 14), read(2, 15, 16)];
-        // The first read says in which order the writes came.
+        // The first read fixes the order of the writes.
         assert_eq!(smallest(&Register, 0, &calls, idle), (1, calls[3..4].to_vec()));
     }
 

@@ -1,8 +1,7 @@
-//! The clauses of R13 of [`ResourceStore`] for a store that is given its clock: what a clock that jumps does to the times of
-//! versions.
+//! The clauses of R13 of [`ResourceStore`] for a store with a given clock: the times of versions when the clock jumps.
 //!
-//! They need a store with a clock that the kit turns. A store whose times are those of an engine is tested where the engine's
-//! own records can be moved.
+//! They need a store with a clock that the kit can move. A store that takes its times from its engine is tested where
+//! the engine's own records can be moved.
 
 use super::{BlockOn, BrokenClause, ClauseOutcome, ClauseResult, StoreUnderTest, ensure, fresh, macros};
 use crate::search::{IndexEntries, ResourceType};
@@ -19,23 +18,23 @@ use time::OffsetDateTime;
 macro_rules! __clock_clauses {
     ($then:path { $($arguments:tt)* }) => {
         $then! { { $($arguments)* }
-            /// The time of a version is that of the clock.
+            /// A version has the time of the clock.
             r13_version_has_the_time_of_the_clock
-            /// A clock that falls back by no more than the skew makes no version older than the one before it.
+            /// A clock that steps back by no more than the allowed skew makes no version older than its predecessor.
             r13_small_backward_clock_step_is_hidden
-            /// After the clock once was ahead by more than the skew, later versions have the true time again.
+            /// After the clock was ahead by more than the skew, later versions have the true time again.
             r13_time_far_ahead_recovers
-            /// Deletions, and what is created after one, have their times by the same rule.
+            /// Deletions, and creations after a deletion, have times by the same rule.
             r13_deletion_time_follows_the_same_rule
             /// Versions are in the order of their numbers, whatever their times.
             r13_versions_keep_their_order_when_the_clock_jumps
-            /// A jump that was seen by one resource shows in no other.
+            /// A clock jump seen by one resource affects no other.
             r13_each_resource_has_its_own_times
         }
     };
 }
 
-/// If it is broken, so are many others.
+/// The clauses on which the others rest: while one is broken, many others are too.
 const FOUNDATIONS: &[&str] = &["r13_version_has_the_time_of_the_clock"];
 
 __clock_clauses! { macros::functions { TimedStore } }
@@ -54,13 +53,13 @@ __clock_clauses! { macros::functions { TimedStore } }
 pub struct TestClock(Arc<AtomicI64>);
 
 impl TestClock {
-    /// Creates a clock that shows some day in 2017.
+    /// Creates a clock that shows a day in 2017.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(AtomicI64::new(1_492_596_000)))
     }
 
-    /// Moves the time by a number of seconds, which may be negative.
+    /// Moves the clock by a number of seconds, which may be negative.
     pub fn turn(&self, seconds: i64) {
         self.0.fetch_add(seconds, Ordering::Relaxed);
     }
@@ -78,7 +77,7 @@ impl Clock for TestClock {
     }
 }
 
-/// A store under test with its clock.
+/// A store under test, with its clock.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -93,7 +92,7 @@ pub struct TimedStore {
 }
 
 impl TimedStore {
-    /// Creates a store that was given this clock.
+    /// Wraps a store that uses this clock.
     pub fn new(clock: TestClock, store: impl ResourceStore) -> Self {
         Self { clock, store: Box::new(store) }
     }
@@ -105,10 +104,10 @@ impl fmt::Debug for TimedStore {
     }
 }
 
-/// Returns the test that [`resource_clock_conformance!`](crate::resource_clock_conformance) makes of a clause.
+/// Runs the test that [`resource_clock_conformance!`](crate::resource_clock_conformance) makes of a clause.
 ///
 /// # Errors
-/// [`BrokenClause`], when the clause is.
+/// [`BrokenClause`], when the store breaks the clause.
 pub fn test(
     make: impl Future<Output = TimedStore>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
@@ -128,7 +127,7 @@ impl Store<'_> {
         self.store.clock.turn(seconds);
     }
 
-    /// Returns what the clock shows, in seconds.
+    /// Returns the time of the clock, in seconds.
     fn now(&self) -> i64 {
         self.store.clock.now().unix_timestamp()
     }
@@ -139,7 +138,7 @@ impl Store<'_> {
         made.into_iter().next().ok_or_else(|| BrokenClause::what("a write made no version"))
     }
 
-    /// Writes the next version, and gives its time in seconds.
+    /// Writes the next version, and returns its time in seconds.
     fn put(&self, tenant: &Tenant, key: &Key) -> ClauseResult<i64> {
         Ok(self.made(tenant, Write::put(key.clone(), "{}", IndexEntries::new()))?.last_updated.unix_timestamp())
     }
@@ -187,7 +186,7 @@ mod clauses {
     }
 
     pub(super) fn r13_time_far_ahead_recovers(store: &Store<'_>) -> ClauseResult {
-        // The clock goes on by two seconds meanwhile.
+        // The clock moves on by two seconds meanwhile.
         for ahead in [skew() + 5, FAR] {
             let (t, key) = (fresh(), device("timed")?);
             store.put(&t, &key)?;

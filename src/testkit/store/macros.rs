@@ -1,6 +1,6 @@
-//! The macros that make a suite of tests of a contract.
+//! Macros that make a test suite of a contract.
 
-/// Holds a [`ResourceStore`](crate::store::ResourceStore) against its contract: one test for each clause, and one of
+/// Checks a [`ResourceStore`](crate::store::ResourceStore) against its contract: one test for each clause, and one of
 /// [histories](crate::testkit::history).
 ///
 /// `store` is an expression, which may `.await`; `block_on` and `skip` may be left out. See
@@ -18,7 +18,7 @@ macro_rules! resource_store_conformance {
     };
 }
 
-/// Holds a [`BlobStore`](crate::store::BlobStore) against its contract: one test for each clause.
+/// Checks a [`BlobStore`](crate::store::BlobStore) against its contract: one test for each clause.
 ///
 /// The arguments are those of [`resource_store_conformance!`](crate::resource_store_conformance).
 ///
@@ -34,7 +34,7 @@ macro_rules! blob_store_conformance {
     };
 }
 
-/// Holds a [`Ledger`](crate::store::Ledger) against its contract: one test for each clause, and one of
+/// Checks a [`Ledger`](crate::store::Ledger) against its contract: one test for each clause, and one of
 /// [histories](crate::testkit::history).
 ///
 /// The arguments are those of [`resource_store_conformance!`](crate::resource_store_conformance).
@@ -51,10 +51,11 @@ macro_rules! ledger_conformance {
     };
 }
 
-/// Holds the stores of an update service against the rules of who may delete which file: one test for each clause of
+/// Checks that the stores of an update service delete files by the rules of ownership: one test for each clause of
 /// [`ownership`](crate::testkit::store::ownership).
 ///
-/// `store` gives [`ServiceStores`](crate::testkit::store::ownership::ServiceStores); the other arguments are those of
+/// `store` evaluates to [`ServiceStores`](crate::testkit::store::ownership::ServiceStores); the other arguments are
+/// those of
 /// [`resource_store_conformance!`](crate::resource_store_conformance).
 ///
 /// ```
@@ -70,10 +71,10 @@ macro_rules! ownership_conformance {
     };
 }
 
-/// Holds a [`ResourceStore`](crate::store::ResourceStore) against what R13 of its contract says of clocks that jump: one test
-/// for each clause of [`clock`](crate::testkit::store::clock).
+/// Checks a [`ResourceStore`](crate::store::ResourceStore) against R13 of its contract with a clock that jumps: one
+/// test for each clause of [`clock`](crate::testkit::store::clock).
 ///
-/// `store` gives a [`TimedStore`](crate::testkit::store::clock::TimedStore); the other arguments are those of
+/// `store` evaluates to a [`TimedStore`](crate::testkit::store::clock::TimedStore); the other arguments are those of
 /// [`resource_store_conformance!`](crate::resource_store_conformance).
 ///
 /// ```
@@ -146,7 +147,7 @@ macro_rules! __tests {
     };
 }
 
-/// The histories of a suite, in one test. Blobs have none: they never change.
+/// The histories of a suite, in one test. Blobs are immutable and have none.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __history {

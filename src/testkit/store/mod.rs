@@ -1,4 +1,4 @@
-//! The contracts of the stores as suites that a store can be held against.
+//! The contracts of the stores as test suites.
 //!
 //! One macro call gives a store one test for each clause of its contract, so that no clause is forgotten:
 //!
@@ -16,12 +16,12 @@
 //! # fn main() {}
 //! ```
 //!
-//! Each test makes a store of its own by the expression, which may `.await`, and works in a random tenant that nobody has
-//! used: a server that others use, and that holds data, may be tested. A clause that asks for what the
-//! store's capabilities exclude prints `skipped: ` and the capability.
+//! Each test makes a store of its own from the expression, which may `.await`, and works in a random unused tenant: a
+//! server that others use, and that holds data, may be tested. A clause that needs a capability which the store lacks
+//! prints `skipped: ` and the capability.
 //!
-//! A store that needs a runtime is given one with `block_on`. It is called for each call of the store, and from several
-//! threads at once; so the runtime outlives the call:
+//! A store that needs a runtime gets one through `block_on`. It is called for each call of the store, from several
+//! threads at once; the runtime must outlive the call:
 //!
 //! ```
 //! use fhir_devices::backend::Memory;
@@ -39,14 +39,14 @@
 //! # fn main() {}
 //! ```
 //!
-//! [`resource_clock_conformance!`](crate::resource_clock_conformance) takes a store that was given a clock of the kit, and
-//! looks at what becomes of the times of versions when it jumps.
+//! [`resource_clock_conformance!`](crate::resource_clock_conformance) takes a store that uses a clock of the kit, and
+//! checks the times of versions when the clock jumps.
 //!
-//! A suite that cannot run everywhere is given `skip`, an expression of an `Option`: the reason why not.
-//! `skip = std::env::var("ENGINE_URL").err()` runs it where the variable is set.
+//! A suite that cannot run everywhere takes `skip`, an `Option` expression with the reason for skipping. `skip =
+//! std::env::var("ENGINE_URL").err()` runs the suite where the variable is set.
 //!
-//! The clauses are functions as well, over a [`StoreUnderTest`]: [`resources`], [`blobs`], [`ledger`] and [`ownership`] have one for each,
-//! and a list of all.
+//! The clauses are functions as well, over a [`StoreUnderTest`]: [`resources`], [`blobs`], [`ledger`] and [`ownership`]
+//! have one for each clause, and a list of all.
 
 pub mod blobs;
 pub mod clock;
@@ -62,18 +62,18 @@ pub(super) use trial::fresh;
 pub use trial::{BlockOn, BrokenClause, ClauseOutcome, ClauseResult, StoreUnderTest, Task, block_on, polled};
 use trial::{damaged, ensure, may_have_arrived, random, wanted};
 
-/// A clause of a contract, by its name.
+/// A named clause of a contract.
 ///
 /// ```
 /// use fhir_devices::testkit::store::ledger;
 /// assert!(ledger::CLAUSES.iter().all(|clause| clause.name.starts_with('l')));
 /// ```
 pub struct Clause<S: ?Sized> {
-    /// The name of its function; it begins with the number that the clause has in the docs of the trait.
+    /// The name of its function, beginning with the number of the clause in the docs of the trait.
     pub name: &'static str,
-    /// What it asks for.
+    /// The text of the clause.
     pub text: &'static str,
-    /// Holds a store against it.
+    /// Checks a store against the clause.
     pub check: fn(&StoreUnderTest<'_, S>) -> ClauseResult,
 }
 
@@ -91,13 +91,13 @@ impl<S: ?Sized> std::fmt::Debug for Clause<S> {
     }
 }
 
-/// The seeds of the histories of a suite: enough to meet a fault in one of 1,000 commits.
+/// The seeds of the histories of a suite: enough to find a fault in one of 1,000 commits.
 const HISTORIES: std::ops::Range<u64> = 0..60;
 
-/// One test of a suite: makes the store, and holds it against the clause.
+/// Runs one test of a suite: makes the store, and checks it against the clause.
 ///
-/// One fault can break many clauses. Where the clause is broken, those on which it rests are tried too, and the first of them
-/// that is broken is named as the likely cause.
+/// One fault can break many clauses. Where the clause is broken, the clauses on which it rests are checked too, and the
+/// first broken one is named as the likely cause.
 fn test<S, D: ?Sized + 'static>(
     make: impl Future<Output = S>,
     block_on: &BlockOn<'_>,
@@ -116,6 +116,6 @@ fn test<S, D: ?Sized + 'static>(
         ClauseOutcome::Held => {}
         ClauseOutcome::Skipped(capability) => println!("skipped: {capability}"),
     }
-    // A store may have to be dropped where its runtime is.
+    // A store may have to be dropped inside its runtime.
     StoreUnderTest::new(&(), block_on).wait(async { drop(store) })
 }

@@ -19,7 +19,7 @@ use std::thread;
 /// ```
 pub type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// Runs a [`Task`] to its end on the thread that asks. It is called from several threads at once.
+/// Runs a [`Task`] to completion on the calling thread. It is called from several threads at once.
 ///
 /// ```
 /// use fhir_devices::testkit::store::{BlockOn, block_on};
@@ -41,23 +41,23 @@ pub type BlockOn<'a> = dyn for<'f> Fn(Task<'f>) + Sync + 'a;
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BrokenClause {
-    /// The name of the clause; it begins with the number that it has in the docs of the trait.
+    /// The name of the clause, beginning with its number in the docs of the trait.
     pub clause: &'static str,
-    /// What the clause asks for; empty where it is not one of a suite.
+    /// The text of the clause; empty where the check does not belong to a suite.
     pub text: &'static str,
-    /// What was found, and what was wanted.
+    /// The observed and the expected behaviour.
     pub what: String,
-    /// A simpler clause, on which this one rests, and which is broken too.
+    /// A simpler broken clause, on which this one rests.
     pub cause: Option<Box<BrokenClause>>,
 }
 
 impl BrokenClause {
-    /// A clause that is broken so.
+    /// Creates a broken clause.
     pub fn new(clause: &'static str, what: impl Into<String>) -> Self {
         Self { clause, text: "", what: what.into(), cause: None }
     }
 
-    /// Returns what is wrong, before it is known under which clause that falls.
+    /// Creates a failure whose clause is not known yet.
     pub(super) fn what(what: impl Into<String>) -> Self {
         Self::new("", what)
     }
@@ -78,7 +78,7 @@ impl BrokenClause {
 
 impl std::error::Error for BrokenClause {}
 
-/// The likely cause comes first.
+/// Shows the likely cause first.
 impl fmt::Display for BrokenClause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { clause, text, what, cause } = self;
@@ -93,14 +93,14 @@ impl fmt::Display for BrokenClause {
     }
 }
 
-/// A test that returns it is shown with this text.
+/// Shows the same text as `Display`, for tests that return the error.
 impl fmt::Debug for BrokenClause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// The result of a clause that is not broken.
+/// The result of a clause that the store does not break.
 ///
 /// ```
 /// use fhir_devices::testkit::store::ClauseOutcome;
@@ -108,13 +108,13 @@ impl fmt::Debug for BrokenClause {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClauseOutcome {
-    /// The store holds to it.
+    /// The store keeps the clause.
     Held,
-    /// The clause needs a capability that the store does not have.
+    /// The clause needs a capability that the store lacks.
     Skipped(&'static str),
 }
 
-/// The answer to a clause.
+/// The result of checking a clause.
 ///
 /// ```
 /// use fhir_devices::testkit::store::{ClauseResult, ClauseOutcome};
@@ -123,7 +123,7 @@ pub enum ClauseOutcome {
 /// ```
 pub type ClauseResult<T = ClauseOutcome> = Result<T, BrokenClause>;
 
-/// A store under test, and how its futures are run.
+/// A store under test, and the executor of its futures.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -147,10 +147,10 @@ impl<'a, S: ?Sized> StoreUnderTest<'a, S> {
         Self { store, block_on }
     }
 
-    /// Runs one future to its end.
+    /// Runs one future to completion.
     ///
     /// # Errors
-    /// [`BrokenClause`] when `block_on` comes back before the future has ended.
+    /// [`BrokenClause`] when `block_on` returns before the future has ended.
     pub fn wait<T>(&self, future: impl Future<Output = T>) -> ClauseResult<T> {
         let mut output = None;
         (self.block_on)(Box::pin(async { output = Some(future.await) }));
@@ -192,7 +192,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Runs a future to its end on this thread: enough for stores that need no runtime.
+/// Runs a future to completion on this thread: enough for stores that need no runtime.
 ///
 /// ```
 /// assert_eq!(fhir_devices::testkit::store::block_on(async { 7 }), 7);
@@ -208,9 +208,9 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Polls a future at most so many times, and drops it then. `None` says that it had not ended.
+/// Polls a future at most `polls` times, then drops it. `None` says that it had not ended.
 ///
-/// Between two polls the future wakes its task, so that a store that waits for its engine gets on.
+/// The future wakes its task between polls, so that a store that waits for its engine makes progress.
 ///
 /// ```
 /// use fhir_devices::testkit::store::{block_on, polled};
@@ -234,9 +234,8 @@ pub async fn polled<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     .await
 }
 
-/// Returns a number that no other call gives, here or elsewhere.
-/// Whether `now` may be there after the write of the number `last` was dropped: the state before, that write, or one of those
-/// between, which were dropped as well and have arrived only now, behind the look that found them missing.
+/// Whether `now` is possible after the write of number `last` was dropped: the state before, that write, or an earlier
+/// dropped write that arrived after a read had not shown it.
 pub(super) fn may_have_arrived(before: Option<&[u8]>, now: Option<&[u8]>, last: usize) -> bool {
     let number = |value: Option<&[u8]>| std::str::from_utf8(value?).ok()?.parse::<usize>().ok();
     let first = number(before).map_or(0, |number| number + 1);
@@ -247,14 +246,14 @@ pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Returns a tenant that nobody has used.
+/// Returns an unused tenant.
 pub(in super::super) fn fresh() -> Tenant {
     let name = format!("kit-{:016x}{:016x}", random(), random());
-    // The text is of the form that a tenant has; should that change, the name is still one of these.
+    // The text is a valid tenant; should the rules change, the fallback is a valid one.
     Tenant::new(&name).or_else(|_| Tenant::new("kit")).unwrap_or_else(|_| fresh())
 }
 
-/// Returns a token of which one character is another.
+/// Returns the token with one character changed.
 pub(super) fn damaged(token: &PageToken, at: usize) -> ClauseResult<PageToken> {
     let swap = |(n, c): (usize, char)| match c {
         'A' if n == at => 'B',
@@ -274,7 +273,7 @@ macro_rules! ensure {
     };
 }
 
-/// Fails the clause unless the value is of the form.
+/// Fails the clause unless the value matches the pattern.
 macro_rules! wanted {
     ($value:expr, $pattern:pat $(if $guard:expr)?, $($what:tt)*) => {
         match $value {

@@ -22,53 +22,53 @@ use std::ops::Range;
 macro_rules! __blob_clauses {
     ($then:path { $($arguments:tt)* }) => {
         $then! { { $($arguments)* }
-            /// Nothing of a blob is seen before its commit, and all of it afterwards.
+            /// Nothing of a blob is visible before its commit, and all of it afterwards.
             b1_blob_is_invisible_before_commit
-            /// Another caller sees what was acknowledged at once.
+            /// An acknowledged blob is visible to other callers at once.
             b1_acknowledged_blob_is_visible_to_others
-            /// A commit of another size than the bytes is refused, and leaves no trace.
+            /// A commit with a size other than that of the bytes is refused, and leaves no trace.
             b2_wrong_size_is_refused
-            /// A commit of another digest than that of the bytes is refused, where the store verifies it.
+            /// A commit with a digest other than that of the bytes is refused, where the store verifies it.
             b2_wrong_digest_is_refused
-            /// A second commit under a key finds the first, and changes nothing.
+            /// A second commit under a key finds the first blob, and changes nothing.
             b3_second_put_is_already_present
-            /// Writers of the same bytes at the same time all succeed.
+            /// Concurrent writers of the same bytes all succeed.
             b3_concurrent_writers_of_same_bytes_succeed
-            /// An aborted writer, a dropped one, and a dropped commit leave no trace.
+            /// An aborted writer, a dropped writer and a dropped commit leave no trace.
             b4_aborted_or_dropped_writer_leaves_nothing
-            /// The bytes come as they were committed, in large blobs too.
+            /// Bytes are read as they were committed, in large blobs too.
             b5_committed_bytes_are_read
-            /// Each range gives its bytes, cut at the end.
+            /// Each range returns its bytes, cut at the end of the blob.
             b5_range_is_read_across_chunks
-            /// Empty ranges and those behind the end are refused.
+            /// Empty ranges and ranges beyond the end are refused.
             b5_range_beyond_the_end_is_refused
-            /// A read that has begun never ends short when the blob is deleted.
+            /// A read in progress never ends short when the blob is deleted.
             b5_read_during_deletion_completes_or_fails
-            /// A deletion may be repeated, and what is absent may be deleted.
+            /// A deletion may be repeated, and an absent blob may be deleted.
             b6_delete_is_idempotent
-            /// A deletion leaves the same bytes under another generation.
+            /// A deletion keeps the same bytes under another generation.
             b6_delete_keeps_other_generations
-            /// No call shows what another tenant has.
+            /// No call shows blobs of another tenant.
             b7_reads_are_isolated_by_tenant
             /// Equal bytes of two tenants are two blobs.
             b7_equal_bytes_of_two_tenants_are_two_blobs
             /// Pages of every length show each blob once, in the order of the keys.
             b8_pages_of_any_length_are_complete
-            /// Pages show what was there all the time once, whatever is written meanwhile.
+            /// Pages show every blob that exists throughout exactly once, whatever is written meanwhile.
             b8_pages_are_stable_while_others_write
-            /// A token that is damaged or of another tenant is refused.
+            /// A damaged token, or one of another tenant, is refused.
             b8_foreign_or_damaged_token_is_invalid
-            /// An address is given for each kind that the capabilities name, and refused for the others.
+            /// A URL is given for each kind that the capabilities name, and refused for the others.
             b9_urls_follow_the_capabilities
-            /// Refusals say that nothing was applied, and are right.
+            /// A refusal that reports "not applied" has applied nothing.
             b10_refusal_is_not_applied
-            /// The empty blob is a blob.
+            /// An empty blob can be stored.
             b11_empty_blob_is_stored
-            /// The largest blob is taken, and a larger one is not.
+            /// A blob of the maximum size is accepted, and a larger one refused.
             b11_largest_blob_is_accepted_and_a_larger_one_refused
             /// A commit that is dropped after any number of polls leaves no blob or the whole of it.
             b12_dropped_commit_is_atomic
-            /// A writer whose write was dropped can be aborted, and the store goes on working.
+            /// A writer with a dropped write can be aborted, and the store keeps working.
             b12_dropped_write_can_be_aborted
         }
     };
@@ -80,7 +80,7 @@ mod clauses {
     pub(super) use super::writing::*;
 }
 
-/// If one of them is broken, so are many others.
+/// The clauses on which the others rest: while one is broken, many others are too.
 const FOUNDATIONS: &[&str] = &[
     "b5_committed_bytes_are_read",
     "b1_acknowledged_blob_is_visible_to_others",
@@ -92,10 +92,10 @@ const FOUNDATIONS: &[&str] = &[
 
 __blob_clauses! { macros::functions { dyn BlobStore } }
 
-/// Returns the test that [`blob_store_conformance!`](crate::blob_store_conformance) makes of a clause.
+/// Runs the test that [`blob_store_conformance!`](crate::blob_store_conformance) makes of a clause.
 ///
 /// # Errors
-/// [`BrokenClause`], when the clause is.
+/// [`BrokenClause`], when the store breaks the clause.
 pub fn test<S: BlobStore>(
     make: impl Future<Output = S>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
@@ -107,7 +107,7 @@ pub fn test<S: BlobStore>(
 
 type Store<'a> = StoreUnderTest<'a, dyn BlobStore>;
 
-/// A part of a blob that was read, with what the store said of it.
+/// Bytes read from a blob, with the size, digest and range that the store reported.
 type Read = (BlobRef, Range<u64>, Bytes);
 
 impl Store<'_> {
@@ -115,7 +115,7 @@ impl Store<'_> {
         self.store.capabilities()
     }
 
-    /// Returns a writer to which these chunks were written.
+    /// Returns a writer that has received these chunks.
     fn writer(&self, tenant: &Tenant, chunks: &[&'static [u8]]) -> ClauseResult<Box<dyn BlobWriter>> {
         self.wait(async {
             let mut writer = self.store.begin(tenant).await?;
@@ -136,7 +136,7 @@ impl Store<'_> {
         self.wait(writer.commit(blob, generation))
     }
 
-    /// Stores a text, and names the blob.
+    /// Stores a text, and returns the key of the blob.
     fn stored(&self, tenant: &Tenant, text: &'static [u8], generation: Generation) -> ClauseResult<BlobKey> {
         let blob = BlobRef::of(text);
         let writer = self.writer(tenant, &[text])?;
@@ -166,7 +166,7 @@ impl Store<'_> {
         self.wait(self.store.list(tenant, NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN), after))
     }
 
-    /// Returns all blobs, page after page; `meanwhile` runs after each.
+    /// Returns all blobs, page after page; `meanwhile` runs after each page.
     fn all(
         &self,
         tenant: &Tenant,
@@ -190,7 +190,7 @@ impl Store<'_> {
         Ok(all)
     }
 
-    /// Fails if a blob shows by any way of reading.
+    /// Fails if any way of reading shows the blob.
     fn absent(&self, tenant: &Tenant, key: &BlobKey, why: &str) -> ClauseResult<()> {
         wanted!(self.head(tenant, key)?, Err(StoreError::NotFound { .. }), "`head` of {why}");
         wanted!(self.get(tenant, key, None)?, Err(StoreError::NotFound { .. }), "`get` of {why}");
@@ -199,7 +199,7 @@ impl Store<'_> {
         Ok(())
     }
 
-    /// Fails unless a blob is there as a whole by every way of reading.
+    /// Fails unless every way of reading shows the whole blob.
     fn present(&self, tenant: &Tenant, key: &BlobKey, bytes: &[u8]) -> ClauseResult<()> {
         let size = bytes.len() as u64;
         let whole = BlobRef { digest: key.digest, size };
@@ -218,7 +218,7 @@ impl Store<'_> {
     }
 }
 
-/// Returns a generation that nobody has used.
+/// Returns an unused generation.
 fn generation() -> Generation {
     Generation(u128::from(random()) << 64 | u128::from(random()))
 }

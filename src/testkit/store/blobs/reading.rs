@@ -1,4 +1,4 @@
-//! B5 and B8: what is read, and what is listed.
+//! B5 and B8: reads and lists.
 
 use super::*;
 
@@ -6,7 +6,7 @@ const TEXT: &[u8] = b"0123456789";
 
 pub(super) fn b5_committed_bytes_are_read(store: &Store<'_>) -> ClauseResult {
     let t = fresh();
-    // Several chunks, none of which is a power of two, and together more than one part of a multipart upload.
+    // Several chunks, none with a power of two as its size, and together larger than one part of a multipart upload.
     let size = usize::try_from(store.capabilities().max_size).unwrap_or(usize::MAX).min(6_000_007);
     let bytes: Bytes = (0..size).map(|n| b"the bytes of a file".get(n % 19).copied().unwrap_or_default()).collect();
     for size in [1, 5, 65_537, size] {
@@ -33,7 +33,7 @@ pub(super) fn b5_committed_bytes_are_read(store: &Store<'_>) -> ClauseResult {
     Ok(ClauseOutcome::Held)
 }
 
-/// Returns a blob of ten bytes that came in several chunks, an empty one among them.
+/// Stores a blob of ten bytes in several chunks, one of them empty.
 fn digits(store: &Store<'_>, t: &Tenant) -> ClauseResult<BlobKey> {
     let (g, blob) = (generation(), BlobRef::of(TEXT));
     let writer = store.writer(t, &[b"012", b"", b"3", b"456789"])?;
@@ -79,7 +79,7 @@ pub(super) fn b5_range_beyond_the_end_is_refused(store: &Store<'_>) -> ClauseRes
     Ok(ClauseOutcome::Held)
 }
 
-/// Returns the same digest under a generation that nobody has used.
+/// Returns the same digest under an unused generation.
 fn other(key: &BlobKey) -> BlobKey {
     BlobKey { generation: generation(), ..*key }
 }
@@ -121,7 +121,7 @@ pub(super) fn b5_read_during_deletion_completes_or_fails(store: &Store<'_>) -> C
     }
 }
 
-/// Blobs of one tenant, in the order of their keys.
+/// Stores blobs of one tenant, and returns their keys in order.
 fn several(store: &Store<'_>, t: &Tenant, count: usize) -> ClauseResult<Vec<BlobKey>> {
     const TEXTS: [&[u8]; 4] = [b"a", b"b", b"c", b"d"];
     let store_one = |text: &&'static [u8]| store.stored(t, text, generation());
@@ -155,7 +155,7 @@ pub(super) fn b8_pages_are_stable_while_others_write(store: &Store<'_>) -> Claus
             }
             store.stored(&t, b"new", generation())?;
         }
-        // There is an end to what comes.
+        // A list must end.
         ensure!(page < 200, "the pages of a list do not end");
         Ok(())
     })?;

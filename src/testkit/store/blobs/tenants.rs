@@ -1,4 +1,4 @@
-//! B7 and B9: what belongs to another tenant, and where a blob is.
+//! B7 and B9: isolation of tenants, and URLs.
 
 use super::*;
 use std::time::Duration;
@@ -9,7 +9,7 @@ const SIGNED: UrlKind = UrlKind::Signed { valid_for: Duration::from_secs(60) };
 pub(super) fn b7_reads_are_isolated_by_tenant(store: &Store<'_>) -> ClauseResult {
     let (ours, theirs) = (fresh(), fresh());
     let key = store.stored(&theirs, TEXT, generation())?;
-    // First as a tenant that has nothing, then as one that has something.
+    // First for a tenant without blobs, then for one with a blob.
     for _ in 0..2 {
         store.absent(&ours, &key, "what another tenant has")?;
         wanted!(
@@ -34,7 +34,7 @@ pub(super) fn b7_equal_bytes_of_two_tenants_are_two_blobs(store: &Store<'_>) -> 
     let key = store.stored(&theirs, TEXT, generation())?;
     store.delete(&ours, &key)?;
     store.present(&theirs, &key, TEXT)?;
-    // One does not learn from the outcome that the other has them.
+    // The outcome must not reveal that the other tenant has the same bytes.
     let writer = store.writer(&ours, &[TEXT])?;
     let outcome = store.commit(writer, BlobRef::of(TEXT), key.generation)?;
     wanted!(outcome, Ok(PutOutcome::Stored), "a commit of bytes that another tenant has");

@@ -1,10 +1,10 @@
-//! B1 to B4, B6, B10 to B12: what becomes a blob, and what does not.
+//! B1 to B4, B6, B10 to B12: writing and deleting blobs.
 
 use super::*;
 use crate::store::Applied;
 
 const TEXT: &[u8] = b"firmware";
-/// Larger blobs are not made for a test.
+/// The largest blob that a test makes.
 const LARGEST_MADE: u64 = 64 << 20;
 
 pub(super) fn b1_blob_is_invisible_before_commit(store: &Store<'_>) -> ClauseResult {
@@ -24,7 +24,7 @@ pub(super) fn b1_acknowledged_blob_is_visible_to_others(store: &Store<'_>) -> Cl
     let (tell, hear) = (std::sync::Mutex::new(Some(tell)), std::sync::Mutex::new(hear));
     store.together(2, |thread| {
         if thread == 0 {
-            // Dropped at the end, so that the reader ends too.
+            // Dropping the sender at the end also ends the reader.
             let Ok(Some(tell)) = tell.lock().map(|mut tell| tell.take()) else { return Ok(()) };
             for _ in 0..10 {
                 let _ = tell.send(store.stored(&t, TEXT, generation())?);
@@ -82,7 +82,7 @@ pub(super) fn b3_concurrent_writers_of_same_bytes_succeed(store: &Store<'_>) -> 
     for _ in 0..5 {
         let (g, started) = (generation(), std::sync::Barrier::new(THREADS));
         store.together(THREADS, |_| {
-            // Whoever fails to begin comes to the barrier as well.
+            // A thread without a writer must reach the barrier as well.
             let writer = store.writer(&t, &[TEXT]);
             started.wait();
             let outcome = store.commit(writer?, blob, g)?;
@@ -105,7 +105,7 @@ pub(super) fn b4_aborted_or_dropped_writer_leaves_nothing(store: &Store<'_>) -> 
     store.absent(&t, &blob.key(g), "what was aborted")?;
     let listed = store.all(&t, 9, |_| Ok(()))?;
     ensure!(listed.is_empty(), "a list shows {listed:?} after aborts");
-    // The same bytes may still be stored.
+    // The same bytes can still be stored.
     store.stored(&t, TEXT, g)?;
     store.present(&t, &blob.key(g), TEXT)?;
     Ok(ClauseOutcome::Held)
@@ -211,7 +211,7 @@ pub(super) fn b12_dropped_commit_is_atomic(store: &Store<'_>) -> ClauseResult {
             Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(BrokenClause::what(format!("`head` after a dropped commit failed: {error:?}"))),
         }
-        // The caller tries once more, and finds its first try or makes the blob.
+        // The caller tries once more, and finds the blob of the first try or makes it.
         store.stored(&t, TEXT, g)?;
         store.present(&t, &key, TEXT)?;
     }
@@ -233,7 +233,7 @@ pub(super) fn b12_dropped_write_can_be_aborted(store: &Store<'_>) -> ClauseResul
     }
     store.stored(&t, TEXT, g)?;
     store.present(&t, &blob.key(g), TEXT)?;
-    // A deletion too leaves the old state or the new one, and what was sent may still arrive between two calls.
+    // A dropped deletion too leaves the old state or the new one; it may still arrive between two calls.
     for polls in 0..8 {
         store.wait(polled(store.store.delete(&t, &blob.key(g)), polls))?;
         match store.get(&t, &blob.key(g), None)? {

@@ -1,4 +1,4 @@
-//! L1 to L8: what is changed, and what is read of it.
+//! L1 to L8: changes, and reads of changed records.
 
 use super::*;
 use crate::store::{Applied, LEDGER_MAX_CHANGES, LEDGER_MAX_VALUE};
@@ -133,7 +133,7 @@ pub(super) fn l3_acknowledged_change_is_visible_to_others(store: &Store<'_>) -> 
     let number = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
     store.together(2, |thread| {
         if thread == 0 {
-            // Dropped at the end, so that the reader ends too.
+            // Dropping the sender at the end also ends the reader.
             let Ok(Some(tell)) = tell.lock().map(|mut tell| tell.take()) else { return Ok(()) };
             let mut last = None;
             for n in 0_u64..30 {
@@ -160,7 +160,7 @@ pub(super) fn l4_calls_are_isolated_by_tenant(store: &Store<'_>) -> ClauseResult
     let (ours, theirs) = (fresh(), fresh());
     let (key, prefix) = (key("p/shared")?, key("p")?);
     let first = store.made(&theirs, Change::create(key.clone(), "theirs"))?;
-    // First as a tenant that has nothing, then as one that has something.
+    // First for a tenant without records, then for one with a record.
     for _ in 0..2 {
         ensure!(store.get(&ours, &key)?.is_none(), "a record of another tenant is read");
         let scanned = store.all(&ours, &prefix, 9, |_| Ok(()))?;
@@ -221,7 +221,7 @@ pub(super) fn l6_largest_values_and_commits_are_accepted(store: &Store<'_>) -> C
     ensure!(whole == LEDGER_MAX_CHANGES, "{whole} of {LEDGER_MAX_CHANGES} of the largest values are scanned whole");
     let most = store.max_changes();
     ensure!(most >= LEDGER_MAX_CHANGES, "a commit takes {most} changes at most, wanted {LEDGER_MAX_CHANGES} at least");
-    // What takes more than anybody needs is believed.
+    // A larger maximum than any caller needs is not tested.
     let many = most.min(4_096);
     let change = |n| Ok(Change::create(key(&format!("m/{n:05}"))?, "x"));
     store.applied(&t, (0..many).map(change).collect::<ClauseResult<Vec<_>>>()?)?;
@@ -271,7 +271,7 @@ pub(super) fn l7_dropped_commit_is_atomic(store: &Store<'_>) -> ClauseResult {
             changes.push(Change { key: key.clone(), expected, value: Some(polls.to_string().into()) });
         }
         store.wait(polled(store.store.apply(&t, changes), polls))?;
-        // What was sent may still arrive, but it arrives as a whole.
+        // A dropped commit may still arrive, but only as a whole.
         let mut tries = 0;
         let now = loop {
             let seen = keys.iter().map(|key| store.value(&t, key)).collect::<ClauseResult<Vec<_>>>()?;
@@ -374,7 +374,7 @@ pub(super) fn l8_commit_is_visible_as_a_whole(store: &Store<'_>) -> ClauseResult
             return rounds;
         }
         while writing.load(Ordering::Acquire) == 1 {
-            // Forwards and backwards: what is read later is of the same commit or of a later one.
+            // Forwards and backwards: a later read shows the same commit or a later one.
             let mut newest = 0;
             for key in keys.iter().chain(keys.iter().rev()) {
                 let value = store.value(&t, key)?.unwrap_or_default();

@@ -20,45 +20,46 @@ use std::sync::Arc;
 macro_rules! __ledger_clauses {
     ($then:path { $($arguments:tt)* }) => {
         $then! { { $($arguments)* }
-            /// A write needs the newest revision, and a creation the absence of a record.
+            /// A write needs the newest revision, and a creation needs an absent record.
             l1_write_needs_the_newest_revision
             /// A delete needs the newest revision.
             l1_delete_needs_the_newest_revision
-            /// Of many writers that expect the same, one wins, and a counter loses nothing.
+            /// Of concurrent writers that expect the same revision, one wins, and a counter loses no increment.
             l1_of_concurrent_writers_one_wins
-            /// Of many that make the same record at once, one does.
+            /// Of concurrent creators of a record, one wins.
             l1_of_concurrent_creators_one_wins
-            /// No revision of a key comes back, even after a deletion.
+            /// No revision of a key is used again, even after a deletion.
             l2_revision_is_never_reused
-            /// What was written is read byte for byte by `get` and `scan`.
+            /// `get` and `scan` return values byte for byte.
             l3_value_is_read_byte_for_byte
-            /// Another caller sees what was acknowledged at once.
+            /// An acknowledged change is visible to other callers at once.
             l3_acknowledged_change_is_visible_to_others
             /// No call shows or changes a record of another tenant.
             l4_calls_are_isolated_by_tenant
-            /// Refusals say that nothing was applied, and are right.
+            /// A refusal that reports "not applied" has applied nothing.
             l5_refusal_is_not_applied
-            /// Values and commits of the sizes that every ledger takes.
+            /// Values and commits of the sizes that every ledger takes are accepted.
             l6_largest_values_and_commits_are_accepted
-            /// What is larger is taken or refused as a whole.
+            /// Larger values and commits are accepted or refused as a whole.
             l6_larger_values_are_accepted_or_refused_whole
             /// A commit that is dropped after any number of polls leaves the old state or the new one.
             l7_dropped_commit_is_atomic
-            /// A commit that is refused at a later change leaves nothing of the first, and names the change.
+            /// A commit refused at a later change applies none of the earlier ones, and names the change.
             l8_refused_commit_changes_nothing
-            /// The revisions come back in the order of the changes; makes, replacements and deletions in one commit.
+            /// The revisions are returned in the order of the changes, with creations, replacements and deletions in
+            /// one commit.
             l8_commit_returns_revisions_in_order
-            /// A commit of no changes succeeds, and one that names a key twice does not.
+            /// An empty commit succeeds, and one that names a key twice fails.
             l8_empty_commit_succeeds_and_duplicate_key_fails
-            /// Who sees one change of a commit sees the others afterwards.
+            /// A caller who sees one change of a commit sees the others afterwards.
             l8_commit_is_visible_as_a_whole
-            /// A prefix has what is below it, and nothing beside it.
+            /// A prefix selects the records below it, and no others.
             l9_prefix_selects_records_below_it
             /// Pages of every length show each record once, in the order of the keys.
             l9_pages_of_any_length_are_complete
-            /// Pages show what was there all the time once, whatever is written meanwhile.
+            /// Pages show every record that exists throughout exactly once, whatever is written meanwhile.
             l9_pages_are_stable_while_others_write
-            /// A token that is damaged, or of another tenant or prefix, is refused.
+            /// A damaged token, or one of another tenant or prefix, is refused.
             l9_foreign_or_damaged_token_is_invalid
         }
     };
@@ -69,7 +70,7 @@ mod clauses {
     pub(super) use super::scanning::*;
 }
 
-/// If one of them is broken, so are many others.
+/// The clauses on which the others rest: while one is broken, many others are too.
 const FOUNDATIONS: &[&str] = &[
     "l3_value_is_read_byte_for_byte",
     "l1_write_needs_the_newest_revision",
@@ -83,10 +84,10 @@ const FOUNDATIONS: &[&str] = &[
 
 __ledger_clauses! { macros::functions { dyn Ledger } }
 
-/// Returns the test that [`ledger_conformance!`](crate::ledger_conformance) makes of a clause.
+/// Runs the test that [`ledger_conformance!`](crate::ledger_conformance) makes of a clause.
 ///
 /// # Errors
-/// [`BrokenClause`], when the clause is.
+/// [`BrokenClause`], when the store breaks the clause.
 pub fn test<S: Ledger>(
     make: impl Future<Output = S>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
@@ -96,11 +97,10 @@ pub fn test<S: Ledger>(
     super::test(make, block_on, |store| store, clause, foundations())
 }
 
-/// Returns the test that [`ledger_conformance!`](crate::ledger_conformance) makes of
-/// [histories](crate::testkit::history).
+/// Runs the test that [`ledger_conformance!`](crate::ledger_conformance) makes of [histories](crate::testkit::history).
 ///
 /// # Errors
-/// [`BrokenClause`], when no order explains what the store answered.
+/// [`BrokenClause`], when no order explains the answers of the store.
 pub fn test_history<S: Ledger + 'static>(
     make: impl Future<Output = S>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
@@ -127,7 +127,7 @@ impl Store<'_> {
         self.wait(self.store.apply(tenant, changes))
     }
 
-    /// One change.
+    /// Applies one change.
     fn change(&self, tenant: &Tenant, change: Change) -> ClauseResult<Result<Revision>> {
         match self.apply(tenant, vec![change])? {
             Ok(mut made) if made.len() == 1 => Ok(made.pop().ok_or(StoreError::not_found())),
@@ -147,7 +147,7 @@ impl Store<'_> {
         self.store.max_changes()
     }
 
-    /// Changes that must succeed.
+    /// Applies changes that must succeed.
     fn applied(&self, tenant: &Tenant, changes: Vec<Change>) -> ClauseResult<Vec<Revision>> {
         let count = changes.len();
         match self.apply(tenant, changes)? {
@@ -157,7 +157,7 @@ impl Store<'_> {
         }
     }
 
-    /// One change that must succeed.
+    /// Applies one change that must succeed.
     fn made(&self, tenant: &Tenant, change: Change) -> ClauseResult<Revision> {
         let made = self.change(tenant, change)?;
         made.map_err(|error| BrokenClause::what(format!("a change failed: {error:?}")))
@@ -173,7 +173,7 @@ impl Store<'_> {
         self.wait(self.store.scan(tenant, prefix, NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN), after))
     }
 
-    /// Returns all records under a prefix, page after page; `meanwhile` runs after each.
+    /// Returns all records under a prefix, page after page; `meanwhile` runs after each page.
     fn all(
         &self,
         tenant: &Tenant,

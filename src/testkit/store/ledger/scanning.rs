@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Makes records of these names.
+/// Creates records with these names.
 fn records(store: &Store<'_>, t: &Tenant, names: &[&str]) -> ClauseResult<()> {
     names.iter().try_for_each(|name| store.made(t, Change::create(key(name)?, (*name).to_owned())).map(drop))
 }
@@ -52,14 +52,14 @@ pub(super) fn l9_pages_are_stable_while_others_write(store: &Store<'_>) -> Claus
     }
     let seen = store.all(&t, &prefix, 3, |page| {
         let behind = COUNT.saturating_sub(page + 1);
-        // Two go before the place, or come: what counts what it has seen loses its place.
+        // Two records before the current position go or come: a token that counts records would lose its position.
         let before = if page % 2 == 0 { page + 1 } else { page - 1 };
         for at in [page, before, behind] {
             let goes = key(&name(at, "goes"))?;
             match store.get(&t, &goes)? {
                 Some(record) if page % 2 == 0 => drop(store.made(&t, Change::delete(goes, record.revision))?),
                 _ if page % 2 == 0 => {}
-                // It may have come before.
+                // The record may exist already.
                 _ => drop(store.change(&t, Change::create(key(&name(at, "comes"))?, "x"))?),
             }
             let stays = key(&name(at, "stays"))?;

@@ -1,4 +1,4 @@
-//! The clauses, over a place of their own each.
+//! The clauses of ownership, each over a place of its own.
 
 use super::place::{AGE, Place, SnapshotLedger};
 use super::*;
@@ -50,7 +50,7 @@ pub(super) fn o2_ledger_of_another_store_is_refused(stores: &Stores<'_>) -> Clau
     let id = place.check(&place.service())?;
     place.receive(&place.service(), "firmware")?;
     let files = place.files()?;
-    // It belongs to a store elsewhere, and is given this one by mistake.
+    // The ledger of another store, given to this one by mistake.
     let other = SnapshotLedger::new(Arc::new(Memory::new()));
     let own = ServiceStores { blobs: Arc::new(Memory::new()), ..stores.store.clone() };
     let elsewhere = place.service_of(&own, other.clone());
@@ -94,7 +94,7 @@ pub(super) fn o3_unknown_file_is_watched_first(stores: &Stores<'_>) -> ClauseRes
     Ok(ClauseOutcome::Held)
 }
 
-/// Returns a file that the ledger does not know, in quarantine since now.
+/// Returns a file unknown to the ledger, in quarantine since now.
 fn quarantined(place: &Place<'_>, service: &super::place::Service) -> ClauseResult<BlobKey> {
     place.check(service)?;
     let file = place.put_unknown("left behind")?;
@@ -129,7 +129,7 @@ pub(super) fn o4_known_file_leaves_quarantine(stores: &Stores<'_>) -> ClauseResu
     let received = place.receive(&service, "firmware")?;
     let upload = place.wait("an upload is not known", service.upload(&place.tenant, received.update.id))?;
     let Some(file) = upload.state.key() else { return Err(BrokenClause::what("an upload has no file")) };
-    // The record is lost, and comes back later.
+    // The record is lost, and restored later.
     let (ledger, at) = (&stores.store.ledger, LedgerKey::new(format!("blob/{}", file.digest)));
     let at = at.map_err(|error| BrokenClause::what(error.to_string()))?;
     let get = || place.wait("a record cannot be read", ledger.get(&place.tenant, &at));
@@ -160,7 +160,7 @@ pub(super) fn o5_too_many_due_files_are_all_kept(stores: &Stores<'_>) -> ClauseR
     place.check(&service)?;
     let files = ["one", "two", "three"].map(|bytes| place.put_unknown(bytes));
     let files = files.into_iter().collect::<ClauseResult<Vec<_>>>()?;
-    // At most two are noted in a round.
+    // A round records at most two files.
     let first = place.sweep(&service)?;
     ensure!((first.watched, first.over_limit) == (2, true), "three new files are swept as {first:?}");
     let last = place.sweep_to_the_end(&service)?;

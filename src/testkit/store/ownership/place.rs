@@ -1,4 +1,4 @@
-//! Stores under test with one tenant, a clock that the clause turns, and ledgers that come and go.
+//! Stores under test with one tenant, a manual clock, and replaceable ledgers.
 
 use super::*;
 use crate::audit::AuditRecord;
@@ -17,10 +17,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// What the clauses set for both ages: how many seconds a file is watched, and is in quarantine.
+/// Both ages that the clauses set, in seconds: how long a file is watched, and how long it is quarantined.
 pub(super) const AGE: i64 = 3_600;
 
-/// A ledger that remembers which records it has, so that a copy of it can be made.
+/// A ledger that remembers the keys of its records, so that it can be copied.
 pub(super) struct SnapshotLedger {
     below: Arc<dyn Ledger>,
     keys: Mutex<BTreeSet<(Tenant, LedgerKey)>>,
@@ -71,7 +71,7 @@ pub(super) struct Place<'a> {
 pub(super) type Service = UpdateService;
 
 impl<'a> Place<'a> {
-    /// Creates a tenant that nobody has used, with one device of one component.
+    /// Creates an unused tenant, with one device of one component.
     pub(super) fn new(trial: &StoreUnderTest<'a, ServiceStores>) -> ClauseResult<Self> {
         let place = Self { trial: *trial, tenant: fresh(), clock: Arc::new(AtomicI64::new(1_492_596_000)) };
         let device = Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#);
@@ -94,7 +94,7 @@ impl<'a> Place<'a> {
         TenantBlobs::new(Arc::clone(&self.trial.store.blobs), self.tenant.clone())
     }
 
-    /// Waits for what must succeed.
+    /// Runs a future that must succeed.
     pub(super) fn wait<T, E: fmt::Display>(
         &self,
         what: &str,
@@ -107,17 +107,17 @@ impl<'a> Place<'a> {
         self.clock.fetch_add(seconds, Ordering::Relaxed);
     }
 
-    /// A service that has just been started, over the ledger under test.
+    /// Returns a newly started service over the ledger under test.
     pub(super) fn service(&self) -> Service {
         self.service_over(Arc::clone(&self.trial.store.ledger))
     }
 
-    /// The same over another ledger.
+    /// Returns a newly started service over another ledger.
     pub(super) fn service_over(&self, ledger: Arc<dyn Ledger>) -> Service {
         self.service_of(self.trial.store, ledger)
     }
 
-    /// The same over other files, too.
+    /// Returns a newly started service over other blobs and another ledger.
     pub(super) fn service_of(&self, stores: &ServiceStores, ledger: Arc<dyn Ledger>) -> Service {
         let (ServiceStores { resources, blobs, .. }, clock) = (stores, Arc::clone(&self.clock));
         let rules = SweepRules::default().with_grace(seconds(AGE)).with_quarantine(seconds(AGE)).with_max_per_round(2);
@@ -128,7 +128,7 @@ impl<'a> Place<'a> {
             })
     }
 
-    /// Returns a copy of a ledger as it is now, as after a restore from a backup.
+    /// Returns a copy of the ledger's current state, as after a restore from a backup.
     pub(super) fn copy_of(&self, ledger: &SnapshotLedger) -> ClauseResult<Arc<dyn Ledger>> {
         let copy: Arc<dyn Ledger> = Arc::new(crate::backend::Memory::new());
         let keys = ledger.keys.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -164,8 +164,8 @@ impl<'a> Place<'a> {
         self.wait("the adoption fails", service.adopt_store(&self.tenant, actor, why))
     }
 
-    /// Returns what a service says that is to be refused: at the check of the store, a sweep, a collection and an
-    /// upload.
+    /// Checks that a service refuses to check the store, to sweep, to collect and to take an upload, and returns the
+    /// mismatch that it reports.
     pub(super) fn refused(&self, service: &Service) -> ClauseResult<StoreMismatch> {
         let swept = self.trial.wait(service.sweep(&self.tenant))?.map(drop);
         let collected = self.trial.wait(service.collect(&self.tenant, Duration::ZERO))?.map(drop);
@@ -182,7 +182,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Writes a file that no ledger knows.
+    /// Writes a file unknown to every ledger.
     pub(super) fn put_unknown(&self, bytes: &'static str) -> ClauseResult<BlobKey> {
         let generation = Generation(u128::from(random()) << 64 | u128::from(random()));
         let put = self.blobs();
@@ -203,7 +203,7 @@ impl<'a> Place<'a> {
         self.wait("a file cannot be deleted", self.blobs().delete(key))
     }
 
-    /// Returns every file of the tenant, the marker aside.
+    /// Returns every file of the tenant, except the marker.
     pub(super) fn files(&self) -> ClauseResult<Vec<BlobKey>> {
         let page = self.wait("the files cannot be listed", self.blobs().list(NonZeroU32::MAX, None))?;
         Ok(page.items.iter().map(|info| info.key).filter(|key| StoreId::of_marker(key).is_none()).collect())
@@ -214,14 +214,14 @@ impl<'a> Place<'a> {
         Ok(self.wait("the quarantine cannot be listed", listed)?.items)
     }
 
-    /// Returns the records of the audit chain, which must hold.
+    /// Returns the records of the audit chain, which must verify.
     pub(super) fn records(&self, service: &Service) -> ClauseResult<Vec<AuditRecord>> {
         let verified = self.wait("the audit chain cannot be read", service.verify_audit(&self.tenant, &[]))?;
         ensure!(verified.is_ok(), "the audit chain does not hold: {verified:?}");
         self.wait("the audit chain cannot be read", service.audit_records(&self.tenant))
     }
 
-    /// Sweeps so often, and so far apart, that every file which is to go is gone.
+    /// Sweeps until every file that is due is deleted, moving the clock on between the rounds.
     pub(super) fn sweep_to_the_end(&self, service: &Service) -> ClauseResult<Swept> {
         for _ in 0..4 {
             self.sweep(service)?;
@@ -239,7 +239,7 @@ fn unexpected(error: impl fmt::Debug) -> BrokenClause {
     BrokenClause::what(format!("{error:?}"))
 }
 
-/// These URLs are not requested.
+/// These URLs are never requested.
 fn address(tenant: &Tenant, key: &BlobKey) -> url::Url {
     let text = format!("https://files.invalid/{tenant}/{}/{}", key.digest, key.generation);
     text.parse().unwrap_or_else(|_| address(tenant, key))

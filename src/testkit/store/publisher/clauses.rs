@@ -1,4 +1,4 @@
-//! What each clause asks.
+//! The checks of the clauses.
 
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,7 +53,7 @@ pub(super) fn g2_of_concurrent_writers_one_wins(region: &Region<'_>) -> ClauseRe
         let seen = region.read(&tenant, &slot)?.map(|found| found.version);
         let (won, number) = (AtomicUsize::new(0), round * 10 + 1);
         region.together(4, |writer| {
-            // All have one number, so that none is later than another.
+            // All have the same number, so that none supersedes another.
             let action = ActionNumber(number);
             let key = OfferKey { deployment: DeploymentId(writer as u128 + 1), attempt: Attempt(1) };
             match region.put(&tenant, &slot, &Content::Tombstone { key, action }, seen.as_ref())? {
@@ -133,7 +133,7 @@ pub(super) fn g6_dropped_put_is_atomic(region: &Region<'_>) -> ClauseResult {
         let written = after.as_ref() == Some(&next);
         match ended {
             Some(Ok(_)) => ensure!(written, "a write that succeeded left {after:?}"),
-            // A write that was dropped before may have arrived since the slot was read.
+            // An earlier dropped write may have arrived since the slot was read.
             Some(Err(PublishError::Changed)) => {}
             Some(Err(error)) => return Err(BrokenClause::what(format!("a write failed: {error:?}"))),
             None => {
@@ -165,7 +165,7 @@ pub(super) fn g8_largest_content_is_accepted_and_a_larger_one_refused(region: &R
         crate::publish::MAX_CONTENT
     );
     let size = |files| Ok::<_, BrokenClause>(offer(1, files)?.to_bytes().len());
-    // Every further file adds as many bytes as the second.
+    // Every further file adds as many bytes as the second one.
     let (one, two) = (size(1)?, size(2)?);
     let files = 1 + limit.saturating_sub(one) / two.saturating_sub(one).max(1);
     region.written(&tenant, &slot, &offer(1, files)?, None)?;

@@ -18,17 +18,18 @@ use time::OffsetDateTime;
 macro_rules! __publisher_clauses {
     ($then:path { $($arguments:tt)* }) => {
         $then! { { $($arguments)* }
-            /// Writing what a slot holds already succeeds, whatever was seen, and makes no other version.
+            /// Writing the content that a slot already holds succeeds, whatever version was expected, and makes no new
+            /// version.
             g1_repeated_put_changes_nothing
-            /// A write needs the newest version, and a creation a slot that never existed.
+            /// A write needs the newest version, and a creation needs a slot that never existed.
             g2_put_needs_the_newest_version
-            /// Of many writers that saw the same, one wins.
+            /// Of concurrent writers that saw the same version, one wins.
             g2_of_concurrent_writers_one_wins
-            /// A lower number, and the offer of a tombstone, are refused as stale.
+            /// A lower number, and the offer that a tombstone replaced, are refused as stale.
             g3_older_content_is_stale
-            /// A tombstone takes the place of its offer, and a higher number that of a tombstone.
+            /// A tombstone replaces its offer, and a higher number replaces a tombstone.
             g3_newer_content_is_accepted
-            /// What was acknowledged is read until it is replaced, and slots of other components are apart.
+            /// Acknowledged content is read until it is replaced, and slots of other components are separate.
             g4_acknowledged_content_is_read
             /// No call shows or changes a slot of another tenant.
             g5_calls_are_isolated_by_tenant
@@ -36,21 +37,21 @@ macro_rules! __publisher_clauses {
             g6_dropped_put_is_atomic
             /// Every member comes back as it was written.
             g7_content_is_read_as_written
-            /// Contents of the largest size are taken, larger ones refused as such.
+            /// Contents of the maximum size are accepted, and larger ones refused as too large.
             g8_largest_content_is_accepted_and_a_larger_one_refused
-            /// Refusals say that nothing was written, and are right.
+            /// A refusal that reports "not written" has written nothing.
             g8_refusal_is_not_applied
         }
     };
 }
 
-/// If one of them is broken, so are many others.
+/// The clauses on which the others rest: while one is broken, many others are too.
 const FOUNDATIONS: &[&str] =
     &["g4_acknowledged_content_is_read", "g7_content_is_read_as_written", "g3_newer_content_is_accepted"];
 
 __publisher_clauses! { macros::functions { dyn Publisher } }
 
-/// Holds a [`Publisher`](crate::publish::Publisher) against its contract: one test for each clause.
+/// Checks a [`Publisher`](crate::publish::Publisher) against its contract: one test for each clause.
 ///
 /// The arguments are those of [`resource_store_conformance!`](crate::resource_store_conformance).
 ///
@@ -66,10 +67,10 @@ macro_rules! publisher_conformance {
     };
 }
 
-/// Returns the test that [`publisher_conformance!`](crate::publisher_conformance) makes of a clause.
+/// Runs the test that [`publisher_conformance!`](crate::publisher_conformance) makes of a clause.
 ///
 /// # Errors
-/// [`BrokenClause`], when the clause is.
+/// [`BrokenClause`], when the publisher breaks the clause.
 pub fn test<P: Publisher>(
     make: impl Future<Output = P>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
@@ -81,7 +82,7 @@ pub fn test<P: Publisher>(
 
 type Region<'a> = StoreUnderTest<'a, dyn Publisher>;
 
-/// Returns a text of the form that its type has.
+/// Parses a text.
 fn text<T: std::str::FromStr>(text: &str) -> ClauseResult<T>
 where
     T::Err: std::fmt::Debug,
@@ -101,7 +102,7 @@ fn tombstone(action: u32) -> Content {
     Content::Tombstone { key: key(action), action: ActionNumber(action) }
 }
 
-/// Returns an offer with everything that one may have.
+/// Returns an offer with every optional part.
 fn offer(action: u32, files: usize) -> ClauseResult<Content> {
     let file = OfferedFile {
         name: text("pump-2.4.0.swu")?,
@@ -134,7 +135,7 @@ impl Region<'_> {
         self.wait(self.store.put(tenant, slot, content, seen))
     }
 
-    /// A write that must succeed.
+    /// Writes a content, which must succeed.
     fn written(
         &self,
         tenant: &Tenant,
@@ -152,7 +153,7 @@ impl Region<'_> {
         found.map_err(|error| BrokenClause::what(format!("a read failed: {error:?}")))
     }
 
-    /// Returns whether the slot holds a content.
+    /// Checks that the slot holds the content.
     fn holds(&self, tenant: &Tenant, slot: &Slot, content: Option<&Content>, when: &str) -> ClauseResult<()> {
         let found = self.read(tenant, slot)?.map(|found| found.content);
         ensure!(found.as_ref() == content, "{when} the slot holds {found:?}, wanted {content:?}");

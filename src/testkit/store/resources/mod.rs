@@ -1,4 +1,4 @@
-//! The clauses of [`ResourceStore`], R1 to R16.
+//! The clauses of [`ResourceStore`], R1 to R17.
 
 mod reading;
 mod searching;
@@ -26,103 +26,105 @@ use std::time::{Duration, Instant};
 macro_rules! __resource_clauses {
     ($then:path { $($arguments:tt)* }) => {
         $then! { { $($arguments)* }
-            /// A commit that is refused at its second write leaves nothing of the first, and names the second.
+            /// A commit refused at its second write applies none of the first, and names the second.
             r1_refused_commit_writes_nothing
-            /// The versions of a commit come back in the order of its writes, and are those that are read.
+            /// The versions of a commit are returned in the order of its writes, and are the versions that are read.
             r1_commit_returns_versions_in_order
-            /// A commit of no writes succeeds.
+            /// An empty commit succeeds.
             r1_empty_commit_succeeds
-            /// Who reads while commits go on never sees half of one.
+            /// A reader never sees a part of a commit.
             r1_commit_is_visible_as_a_whole
             /// A commit that names a key twice is refused, and writes nothing.
             r1_commit_with_a_duplicate_key_is_refused
-            /// A commit of more writes than the capabilities allow is refused, and writes nothing.
+            /// A commit with more writes than the capabilities allow is refused, and writes nothing.
             r1_commit_of_too_many_writes_is_refused
-            /// A commit that goes beyond the atomic scope is refused, and writes nothing.
+            /// A commit beyond the atomic scope is refused, and writes nothing.
             r1_commit_beyond_its_scope_is_refused
-            /// Each precondition over what never was, what is there, and what is deleted, for bodies of one byte.
+            /// Each precondition over an unknown, an existing and a deleted resource, for bodies of one byte.
             r2_preconditions_hold_for_small_bodies
-            /// The same for bodies of the largest size.
+            /// Each precondition, for bodies of the maximum size.
             r2_preconditions_hold_for_the_largest_bodies
-            /// The same for deletions.
+            /// Each precondition, for deletions.
             r2_preconditions_hold_for_deletions
-            /// A commit is checked by the state before it, and names the first write that fails.
+            /// A commit is checked against the state before it, and names the first write that fails.
             r2_first_failing_write_is_named
-            /// A counter that many writers raise by what they read loses nothing.
+            /// Of concurrent writers of one version, one wins, and a counter loses no increment.
             r2_of_concurrent_writers_of_one_version_one_wins
-            /// Of many that create the same resource at once, one does.
+            /// Of concurrent creators of a resource, one wins.
             r2_of_concurrent_creators_one_wins
-            /// Deletions take numbers, and a creation after one goes on counting.
+            /// Deletions have version numbers, and a creation after a deletion continues the numbers.
             r3_versions_continue_after_a_deletion
-            /// Blind writes at the same time are given each number once, without gaps.
+            /// Concurrent unconditional writes get each number once, without gaps.
             r3_version_is_never_reused
-            /// A body is read byte for byte, by every way of reading, with the same time.
+            /// Every way of reading returns a body byte for byte, with the same time.
             r4_body_is_read_byte_for_byte
-            /// What is acknowledged to one caller is seen by another at once.
+            /// An acknowledged write is visible to other callers at once.
             r4_acknowledged_write_is_visible_to_others
-            /// A search sees what was acknowledged before it, where the store claims so.
+            /// A search sees the writes acknowledged before it, where the store claims so.
             r4_search_sees_acknowledged_writes
-            /// History is newest first, holds the deletions, and does not move when others write.
+            /// History is newest first, includes deletions, and does not shift when others write.
             r5_history_is_newest_first_and_keeps_deletions
-            /// What never was has no history, and a version that was not made is not found.
+            /// An unknown resource has no history, and an unknown version is not found.
             r5_unknown_resource_has_no_history
-            /// A store without history says so.
+            /// A store without history reports it as unsupported.
             r5_history_without_the_capability_is_unsupported
-            /// A deletion of what is not there, or deleted, makes no version.
+            /// A deletion of an unknown or deleted resource makes no version.
             r6_delete_needs_an_existing_resource
-            /// A deleted resource reads as gone, and no search finds it.
+            /// A deleted resource is read as gone, and found by no search.
             r6_deleted_resource_is_gone
-            /// Tokens are found by value, by system and value, by no system, and by system.
+            /// Tokens are found by value, by system and value, by value without a system, and by system.
             r7_token_is_found_in_each_form
-            /// Each parameter has an index of its own, for values of up to the longest length.
+            /// Each parameter has an index of its own, for values up to the maximum length.
             r7_parameters_are_indexed_separately
-            /// Ids, lists of ids, and several criteria at once.
+            /// Searches by id, by lists of ids, and by several criteria at once.
             r7_all_criteria_must_match
-            /// Any of several criteria, nested too.
+            /// Searches by any of several criteria, nested too.
             r7_any_of_matches_one_criterion
-            /// The beginning of a value, byte for byte, whatever characters it holds.
+            /// A prefix of a value is compared byte for byte, whatever characters it holds.
             r7_prefix_is_compared_byte_for_byte
-            /// What is found comes in the byte order of the ids, and not in that of a language.
+            /// Results are in the byte order of their ids, not in a language's order.
             r7_results_are_ordered_by_id
-            /// A resource that meets a criterion by several entries is found once.
+            /// A resource with several matching entries is found once.
             r7_resource_is_found_once
-            /// A search follows the entries of the newest version.
+            /// A search uses the index entries of the newest version.
             r7_search_uses_the_newest_version
-            /// Pages under a simple criterion show what was there all the time once, whatever is written meanwhile.
+            /// Pages under a simple criterion show every resource that matches throughout exactly once, whatever is
+            /// written meanwhile.
             r8_pages_are_stable_while_others_write
-            /// The same under `AnyOf` and `Begins`.
+            /// Pages under `AnyOf` and `Begins` do the same.
             r8_pages_of_combined_criteria_are_stable
-            /// No page is longer than asked for, and all pages together are the whole.
+            /// No page is longer than its limit, and all pages together are the whole result.
             r8_pages_of_any_length_are_complete
-            /// A token of a search that is damaged, or of another tenant or query, is refused.
+            /// A search token that is damaged, or of another tenant or query, is refused.
             r8_foreign_or_damaged_token_is_invalid
-            /// The same for the tokens of a history.
+            /// A history token that is damaged, or of another tenant or resource, is refused.
             r8_foreign_history_token_is_invalid
-            /// No read, history or search shows what another tenant has.
+            /// No read, history or search shows resources of another tenant.
             r9_reads_are_isolated_by_tenant
-            /// No write changes what another tenant has, or is decided by it.
+            /// No write changes resources of another tenant, or depends on them.
             r9_writes_are_isolated_by_tenant
-            /// Refusals say that nothing was applied, and are right.
+            /// A refusal that reports "not applied" has applied nothing.
             r10_refusal_is_not_applied
-            /// A write id comes back with the version that it made, and refuses nothing.
+            /// A write id is returned with the version that it made, and refuses nothing.
             r11_write_id_is_returned
-            /// The empty body and the largest are taken.
+            /// Bodies of zero bytes and of the maximum size are accepted.
             r12_largest_body_is_accepted
             /// A larger body is refused under every precondition, and writes nothing.
             r12_larger_body_is_refused
-            /// The time of a version is not before that of the one before it.
+            /// The time of a version is not before that of its predecessor.
             r13_last_updated_never_decreases
             /// A commit that is dropped after any number of polls leaves the old state or the new one.
             r14_dropped_commit_is_atomic
-            /// A pruned history has its newest versions, counts on, and is that of one tenant.
+            /// A pruned history keeps its newest versions and the numbers go on, for one tenant only.
             r15_pruned_history_keeps_the_newest_versions
-            /// A store that cannot prune says so, and forgets nothing.
+            /// A store that cannot prune reports it as unsupported, and forgets nothing.
             r15_prune_without_the_capability_is_unsupported
-            /// The versions of all resources come by time, each once, deletions too, by type and from a moment on.
+            /// The versions of all resources are listed by time, each once, with deletions, by type and from a moment
+            /// on.
             r16_changes_are_complete_and_newest_first
-            /// A search in the order of times finds the same, by time and id, in pages of any length.
+            /// A search in order of time finds the same resources, sorted by time and id, in pages of any length.
             r17_search_by_time_is_ordered_by_time
-            /// A store that cannot order by times says so.
+            /// A store that cannot order by time reports it as unsupported.
             r17_search_by_time_without_the_capability_is_unsupported
         }
     };
@@ -136,7 +138,7 @@ mod clauses {
     pub(super) use super::writing::*;
 }
 
-/// If one of them is broken, so are many others.
+/// The clauses on which the others rest: while one is broken, many others are too.
 const FOUNDATIONS: &[&str] = &[
     "r4_body_is_read_byte_for_byte",
     "r1_commit_returns_versions_in_order",
@@ -153,10 +155,10 @@ const FOUNDATIONS: &[&str] = &[
 
 __resource_clauses! { macros::functions { dyn ResourceStore } }
 
-/// Returns the test that [`resource_store_conformance!`](crate::resource_store_conformance) makes of a clause.
+/// Runs the test that [`resource_store_conformance!`](crate::resource_store_conformance) makes of a clause.
 ///
 /// # Errors
-/// [`BrokenClause`], when the clause is.
+/// [`BrokenClause`], when the store breaks the clause.
 pub fn test<S: ResourceStore>(
     make: impl Future<Output = S>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
@@ -166,11 +168,11 @@ pub fn test<S: ResourceStore>(
     super::test(make, block_on, |store| store, clause, foundations())
 }
 
-/// Returns the test that [`resource_store_conformance!`](crate::resource_store_conformance) makes of
+/// Runs the test that [`resource_store_conformance!`](crate::resource_store_conformance) makes of
 /// [histories](crate::testkit::history).
 ///
 /// # Errors
-/// [`BrokenClause`], when no order explains what the store answered.
+/// [`BrokenClause`], when no order explains the answers of the store.
 pub fn test_history<S: ResourceStore + 'static>(
     make: impl Future<Output = S>,
     block_on: impl for<'f> Fn(super::Task<'f>) + Sync,
@@ -192,7 +194,7 @@ impl Store<'_> {
         self.wait(self.store.commit(tenant, writes))
     }
 
-    /// One write.
+    /// Commits one write.
     fn write(&self, tenant: &Tenant, write: Write) -> ClauseResult<Result<Version>> {
         match self.commit(tenant, vec![write])? {
             Ok(mut made) if made.len() == 1 => Ok(made.pop().ok_or(StoreError::not_found())),
@@ -208,7 +210,7 @@ impl Store<'_> {
         }
     }
 
-    /// One write that must succeed.
+    /// Commits one write that must succeed.
     fn made(&self, tenant: &Tenant, write: Write) -> ClauseResult<Version> {
         let key = write.key.clone();
         self.write(tenant, write)?.map_err(|error| BrokenClause::what(format!("a write of `{key}` failed: {error:?}")))
@@ -218,7 +220,7 @@ impl Store<'_> {
         self.wait(self.store.read(tenant, key))
     }
 
-    /// A read that must succeed.
+    /// Reads a resource, which must succeed.
     fn found(&self, tenant: &Tenant, key: &Key) -> ClauseResult<Version> {
         self.read(tenant, key)?.map_err(|error| BrokenClause::what(format!("`{key}` cannot be read: {error:?}")))
     }
@@ -237,7 +239,7 @@ impl Store<'_> {
         self.wait(self.store.history(tenant, key, at_most(limit), after))
     }
 
-    /// The versions of all resources, page after page.
+    /// Returns the versions of all resources, page after page.
     fn changes(&self, tenant: &Tenant, changes: &Changes) -> ClauseResult<Result<Vec<Version>>> {
         let (mut all, mut changes) = (Vec::new(), changes.clone());
         loop {
@@ -262,7 +264,7 @@ impl Store<'_> {
         self.wait(self.store.prune_history(tenant, key, at_most(keep)))
     }
 
-    /// Returns all versions, page after page.
+    /// Returns all versions of a resource, page after page.
     fn versions(&self, tenant: &Tenant, key: &Key) -> ClauseResult<Vec<Version>> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
@@ -280,7 +282,8 @@ impl Store<'_> {
         self.wait(self.store.search(tenant, search))
     }
 
-    /// Follows the pages to their end; `meanwhile` runs after each. `None` says that a criterion is not supported.
+    /// Follows the pages of a search to their end; `meanwhile` runs after each page. `None` says that a criterion is
+    /// not supported.
     fn walk(
         &self,
         tenant: &Tenant,
@@ -308,7 +311,7 @@ impl Store<'_> {
         Ok(Some(all))
     }
 
-    /// Returns whether a search finds these ids in this order; a store that is slow to see its writes is given a while.
+    /// Checks that a search finds these ids in this order; a store with delayed searches is given a while.
     fn finds(&self, tenant: &Tenant, search: &Search, ids: &[&str]) -> ClauseResult {
         let patience = Instant::now() + Duration::from_secs(10);
         loop {
@@ -327,7 +330,7 @@ impl Store<'_> {
         }
     }
 
-    /// Returns how many resources the kit may write in one commit, if that is several.
+    /// Returns the number of resources that the kit may write in one commit, if more than one.
     fn group(&self) -> Option<usize> {
         let Capabilities { atomic, max_writes, .. } = self.capabilities();
         (atomic >= AtomicScope::Device && max_writes >= 3).then(|| max_writes.min(8))
@@ -358,7 +361,7 @@ fn nothing() -> IndexEntries {
     IndexEntries::new()
 }
 
-/// Returns the entries of a component of a device. What the kit writes in one commit is about one device.
+/// Returns the index entries of a component of a device. All resources of a commit of the kit belong to one device.
 fn source(of: &str) -> IndexEntries {
     nothing().with(Parameter::Source, Token::bare(of))
 }

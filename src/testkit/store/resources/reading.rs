@@ -1,4 +1,4 @@
-//! R4, R5 and R11: what is read.
+//! R4, R5 and R11: reads.
 
 use super::*;
 use crate::store::{Precondition, WriteId};
@@ -44,7 +44,7 @@ pub(super) fn r4_acknowledged_write_is_visible_to_others(store: &Store<'_>) -> C
     let tell = std::sync::Mutex::new(Some(tell));
     store.together(2, |thread| {
         if thread == 0 {
-            // Dropped at the end, so that the reader ends too.
+            // Dropping the sender at the end also ends the reader.
             let tell = tell.lock().map(|mut tell| tell.take());
             let Ok(Some(tell)) = tell else { return Ok(()) };
             for _ in 0..ROUNDS {
@@ -97,7 +97,7 @@ pub(super) fn r5_history_is_newest_first_and_keeps_deletions(store: &Store<'_>) 
         let page = page.map_err(|error| BrokenClause::what(format!("a page of a history failed: {error:?}")))?;
         ensure!(page.items.len() <= 3, "a page of {} versions, wanted at most 3", page.items.len());
         seen.extend(page.items);
-        // A write between two pages moves nothing.
+        // A write between two pages shifts nothing.
         store.made(&t, Write::put(key.clone(), "later", nothing()))?;
         after = page.next;
         if after.is_none() {
@@ -106,7 +106,7 @@ pub(super) fn r5_history_is_newest_first_and_keeps_deletions(store: &Store<'_>) 
     }
     let found: Vec<_> = seen.iter().map(|version| (version.version.get(), version.body.as_deref())).collect();
     let wanted: [(u64, Option<&[u8]>); 4] = [(4, Some(b"4")), (3, None), (2, Some(b"2")), (1, Some(b"1"))];
-    // The oldest may be forgotten.
+    // The oldest versions may be forgotten.
     let right = !found.is_empty() && wanted.starts_with(&found);
     ensure!(right, "the history is {found:?}, wanted {wanted:?} or the newest of them");
     let kept = store.versions(&t, &key)?;
@@ -126,7 +126,7 @@ pub(super) fn r5_history_is_newest_first_and_keeps_deletions(store: &Store<'_>) 
             "a vread of what the history forgot"
         );
     }
-    // A deletion at the end is the newest version, and the history of what is deleted is kept.
+    // A deletion at the end is the newest version, and a deleted resource keeps its history.
     let last = store.made(&t, Write::delete(key.clone(), Precondition::None))?;
     let newest = store.history(&t, &key, 1, None)?.map(|page| page.items);
     wanted!(newest, Ok(items) if items == [last.clone()], "the newest version of what is deleted");
@@ -138,7 +138,7 @@ pub(super) fn r5_unknown_resource_has_no_history(store: &Store<'_>) -> ClauseRes
         return Ok(ClauseOutcome::Skipped("history"));
     }
     let (t, key) = (fresh(), device("a")?);
-    // First in a tenant that has nothing, then in one that has something.
+    // First for a tenant without resources, then for one with a resource.
     for _ in 0..2 {
         let never = device("never")?;
         wanted!(store.history(&t, &never, 3, None)?, Err(StoreError::NotFound { .. }), "the history of what never was");
@@ -177,7 +177,7 @@ pub(super) fn r15_pruned_history_keeps_the_newest_versions(store: &Store<'_>) ->
     let kept = before.len().min(2);
     let forgotten = store.prune(&t, &key, 2)?;
     let wanted = before.len() - kept;
-    // Where the first answer is lost and the caller asks again, less is left to forget.
+    // Where the first answer is lost and the caller repeats the call, fewer versions are left to forget.
     wanted!(forgotten, Ok(count) if usize::try_from(count).is_ok_and(|count| count <= wanted), "the count of the forgotten");
     let after = store.versions(&t, &key)?;
     ensure!(Some(after.as_slice()) == before.get(..kept), "the history is {after:?} after pruning, and was {before:?}");
@@ -193,7 +193,7 @@ pub(super) fn r15_pruned_history_keeps_the_newest_versions(store: &Store<'_>) ->
     }
     ensure!(store.versions(&other, &key)? == elsewhere, "the history of another tenant was pruned");
     wanted!(store.prune(&t, &key, 2)?, Ok(0), "the pruning of what was pruned");
-    // A deletion that is the newest version stays, and the numbers go on.
+    // A deletion that is the newest version is kept, and the numbers go on.
     let deleted = store.made(&t, Write::delete(key.clone(), Precondition::None))?;
     wanted!(store.prune(&t, &key, 1)?, Ok(_), "the pruning of what is deleted");
     ensure!(store.versions(&t, &key)? == [deleted.clone()], "a deletion that was the newest version was forgotten");
@@ -266,7 +266,7 @@ pub(super) fn r11_write_id_is_returned(store: &Store<'_>) -> ClauseResult {
     let again = store.write(&t, write)?;
     wanted!(again, Err(StoreError::AlreadyExists { .. }), "a creation that is repeated with its write id");
     ensure!(store.found(&t, &key)?.write_id == first, "a read gives another write id");
-    // The same id once more: the store does not look for it.
+    // The same write id once more: the store does not look for duplicates.
     let other = device("other")?;
     store.made(&t, Write { write_id: first, ..Write::create(other.clone(), "1", nothing()) })?;
     ensure!(store.found(&t, &other)?.write_id == first, "a read gives another write id");

@@ -1,4 +1,4 @@
-//! R7 and R8: what is found, and how it comes in pages.
+//! R7 and R8: search results, and their pages.
 
 use super::*;
 use crate::search::{Criterion, TokenMatch};
@@ -11,19 +11,19 @@ fn components() -> Search {
     Search::new(ResourceType::DeviceComponent)
 }
 
-/// Returns a search whose pages are short, so that several are needed.
+/// Returns a search with short pages, so that the results take several.
 fn with(criteria: &[Criterion]) -> Search {
     let mut search = components().limit(2);
     search.all_of = criteria.to_vec();
     search
 }
 
-/// Returns a token to search for, from its text form.
+/// Parses a token to search for.
 fn token(text: &str) -> ClauseResult<TokenMatch> {
     text.parse().map_err(|error| BrokenClause::what(format!("{error}")))
 }
 
-/// Holds each search against the ids that it must find.
+/// Checks that each search finds its ids.
 fn each(store: &Store<'_>, t: &Tenant, cases: &[(Vec<Criterion>, &[&str])]) -> ClauseResult {
     let mut outcome = ClauseOutcome::Held;
     for (criteria, wanted) in cases {
@@ -36,8 +36,8 @@ fn each(store: &Store<'_>, t: &Tenant, cases: &[(Vec<Criterion>, &[&str])]) -> C
     Ok(outcome)
 }
 
-/// Three components and a device that has an id of theirs: identifiers and types with systems and without, two sources, and
-/// a parent.
+/// Stores three components, and a device with an id of theirs: identifiers and types with and without systems, two
+/// sources, and a parent.
 fn ward(store: &Store<'_>) -> ClauseResult<Tenant> {
     let t = fresh();
     let identifier = |token| (Parameter::Identifier, token);
@@ -138,7 +138,7 @@ pub(super) fn r7_all_criteria_must_match(store: &Store<'_>) -> ClauseResult {
             (vec![Criterion::source("Device/1"), any_id(&["b", "c"])], &["b"]),
             (vec![Criterion::parent("DeviceComponent/a"), identifier("urn:b|")?], &["b", "c"]),
             (vec![Criterion::kind(token("69641")?), identifier("7")?, Criterion::source("Device/2")], &["c"]),
-            // Two criteria on one parameter may be met by two entries.
+            // Two criteria on one parameter may match two different entries.
             (vec![identifier("|7")?, identifier("urn:b|9")?], &["c"]),
             (vec![identifier("urn:a|7")?, identifier("urn:b|7")?], &[]),
         ],
@@ -255,13 +255,14 @@ pub(super) fn r7_search_uses_the_newest_version(store: &Store<'_>) -> ClauseResu
     store.finds(&t, &of("Device/old"), &["a", "b"])?;
     store.finds(&t, &of("Device/new"), &[])?;
     store.finds(&t, &components().and(Criterion::identifier(token("7")?)), &[])?;
-    // A write without entries takes them away.
+    // A write without entries removes them.
     store.made(&t, Write::update(a, v(4), "5", nothing()))?;
     store.finds(&t, &of("Device/old"), &["b"])?;
     store.finds(&t, &components(), &["a", "b"])
 }
 
-/// Walks through what stays, while after each page something comes and something goes, before and behind the place.
+/// Checks that pages show every lasting resource once, while resources come and go before and after the current
+/// position.
 fn stable(store: &Store<'_>, criterion: Criterion) -> ClauseResult {
     const COUNT: usize = 30;
     let t = fresh();
@@ -278,7 +279,8 @@ fn stable(store: &Store<'_>, criterion: Criterion) -> ClauseResult {
     }
     let seen = store.walk(&t, &search, |page| {
         let behind = COUNT.saturating_sub(page + 1);
-        // Two go before the place, or three come: what counts what it has seen loses its place.
+        // Two resources before the current position go, or three come: a token that counts results would lose its
+        // position.
         let (before, what) =
             if page % 2 == 0 { ([page, page + 1, behind], "goes") } else { ([page, page - 1, behind], "comes") };
         for at in before {
@@ -286,9 +288,9 @@ fn stable(store: &Store<'_>, criterion: Criterion) -> ClauseResult {
                 "goes" => Write::delete(name(at, what)?, Precondition::None),
                 _ => Write::put(name(at, what)?, "1", source("Device/s")),
             };
-            // What is gone already cannot be deleted again.
+            // A resource that is gone already cannot be deleted again.
             store.write(&t, write).map(drop)?;
-            // What stays may be changed.
+            // A lasting resource may change.
             store.made(&t, Write::put(name(at.min(COUNT - 1), "stays")?, "2", source("Device/s"))).map(drop)?;
         }
         Ok(())
@@ -334,7 +336,7 @@ pub(super) fn r8_pages_of_any_length_are_complete(store: &Store<'_>) -> ClauseRe
     Ok(outcome)
 }
 
-/// Returns the token of the first page of a search that has more.
+/// Returns the token of the first page of a search with more pages.
 fn first(store: &Store<'_>, t: &Tenant, search: &Search) -> ClauseResult<PageToken> {
     let patience = Instant::now() + Duration::from_secs(10);
     loop {

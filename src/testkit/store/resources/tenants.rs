@@ -1,10 +1,10 @@
-//! R9: what belongs to another tenant.
+//! R9: isolation of tenants.
 
 use super::*;
 use crate::search::Criterion;
 use crate::store::Precondition;
 
-/// Returns a tenant with two versions of a device and one of another, which has the key of the device.
+/// Returns a tenant with two versions of the device `key`.
 fn theirs(store: &Store<'_>, key: &Key) -> ClauseResult<Tenant> {
     let theirs = fresh();
     store.made(&theirs, Write::create(key.clone(), "theirs", source("Device/s")))?;
@@ -22,7 +22,7 @@ pub(super) fn r9_reads_are_isolated_by_tenant(store: &Store<'_>) -> ClauseResult
         Search::new(ResourceType::Device).and(Criterion::Id(key.id().clone())),
         Search::new(ResourceType::Device).and(Criterion::AnyId([key.id().clone()].into())),
     ];
-    // First as a tenant that has nothing, then as one that has something.
+    // First for a tenant without resources, then for one with a resource.
     for own in [&[][..], &["other"]] {
         wanted!(store.read(&ours, &key)?, Err(StoreError::NotFound { .. }), "a read of what another tenant has");
         if store.capabilities().history {
@@ -37,7 +37,7 @@ pub(super) fn r9_reads_are_isolated_by_tenant(store: &Store<'_>) -> ClauseResult
         }
         store.made(&ours, Write::put(device("other")?, "ours", nothing()))?;
     }
-    // A deletion of theirs does not show either.
+    // A deletion by the other tenant is not visible either.
     store.made(&theirs, Write::delete(key.clone(), Precondition::Exists))?;
     wanted!(store.read(&ours, &key)?, Err(StoreError::NotFound { .. }), "a read of what another tenant has deleted");
     Ok(ClauseOutcome::Held)

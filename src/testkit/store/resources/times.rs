@@ -1,4 +1,4 @@
-//! R13 and R14: times, and futures that are dropped.
+//! R13 and R14: times, and dropped futures.
 
 use super::*;
 
@@ -44,7 +44,7 @@ pub(super) fn r14_dropped_commit_is_atomic(store: &Store<'_>) -> ClauseResult {
     for polls in 0..12_usize {
         let body = polls.to_string();
         store.wait(polled(store.store.commit(&t, writes(body.clone())), polls))?;
-        // What was sent may still arrive, but it arrives as a whole. A store that is at rest shows one state.
+        // A dropped commit may still arrive, but only as a whole. A store at rest shows one state.
         let mut tries = 0;
         let now = loop {
             let mut seen = Vec::new();

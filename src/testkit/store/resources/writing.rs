@@ -1,4 +1,4 @@
-//! R1, R2, R3, R6, R10 and R12: what is written, and what is not.
+//! R1, R2, R3, R6, R10 and R12: writes.
 
 use super::*;
 use crate::search::Criterion;
@@ -6,10 +6,10 @@ use crate::store::{Applied, Precondition, WriteId};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const MULTIPLE: ClauseOutcome = ClauseOutcome::Skipped("commits of several writes");
-/// Larger bodies are not made for a test.
+/// The largest body that a test makes.
 const LARGEST_MADE: u64 = 64 << 20;
 
-/// Returns the components of one device, so that every scope but that of a key allows them in one commit.
+/// Returns the keys of components of one device, which every scope except a single key allows in one commit.
 fn parts(names: &[&str]) -> ClauseResult<Vec<Key>> {
     names.iter().map(|name| component(name)).collect()
 }
@@ -97,7 +97,7 @@ pub(super) fn r1_commit_is_visible_as_a_whole(store: &Store<'_>) -> ClauseResult
             return rounds;
         }
         while writing.load(Ordering::Acquire) == 1 {
-            // What is read later is of the same commit or of a later one.
+            // A later read shows the same commit or a later one.
             let mut newest = None;
             for key in &keys {
                 let read = number(&store.found(&t, key)?);
@@ -167,8 +167,8 @@ pub(super) fn r1_commit_beyond_its_scope_is_refused(store: &Store<'_>) -> Clause
     store.finds(&t, &Search::new(ResourceType::DeviceComponent), &[])
 }
 
-/// Returns what becomes of a write to what never was, to what is there in version 2, and to what was deleted in
-/// version 2; and what is read afterwards.
+/// Writes to an unknown resource, to one that exists in version 2, and to one deleted in version 2. Returns each
+/// outcome, and a read after it.
 fn states(
     store: &Store<'_>,
     when: Precondition,
@@ -190,8 +190,8 @@ fn states(
     Ok(found)
 }
 
-/// Holds the outcomes of [`states`] against the table of R2 and R6: the number of the version made, or the name of the
-/// error.
+/// Checks the outcomes of [`states`] against the table of R2 and R6, whose cells are the number of the version made or
+/// the name of the error.
 fn table(store: &Store<'_>, body: Option<&bytes::Bytes>, rows: &[(Precondition, [&str; 3])]) -> ClauseResult {
     for (when, row) in rows {
         let outcomes = states(store, *when, body)?;
@@ -219,7 +219,7 @@ fn table(store: &Store<'_>, body: Option<&bytes::Bytes>, rows: &[(Precondition, 
     Ok(ClauseOutcome::Held)
 }
 
-/// Returns the error by its name; the current version, where it is told, must be the right one.
+/// Returns the name of the error; its current version, if present, must be correct.
 fn name(error: &StoreError) -> ClauseResult<String> {
     use StoreError::{AlreadyExists, Conflict, Gone, Invalid, NotFound};
     Ok(match error {
@@ -378,7 +378,7 @@ pub(super) fn r3_version_is_never_reused(store: &Store<'_>) -> ClauseResult {
             let blind = Write::put(key.clone(), format!("{thread}.{round}"), nothing());
             match store.write(&t, blind)? {
                 Ok(made) => given.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(made.version.get()),
-                // A store may have no way to write blindly but by trying again.
+                // A store may implement unconditional writes by retries, and give up.
                 Err(error) => ensure!(error.is_transient(), "a blind write failed: {error:?}"),
             }
         }
@@ -441,7 +441,7 @@ pub(super) fn r10_refusal_is_not_applied(store: &Store<'_>) -> ClauseResult {
     Ok(ClauseOutcome::Held)
 }
 
-/// Returns a body of so many bytes, if it is not too many.
+/// Returns a body of this size, if it is not too large for a test.
 fn body(size: u64) -> Option<bytes::Bytes> {
     let made = usize::try_from(size).ok().filter(|_| size <= LARGEST_MADE);
     made.map(|size| std::iter::once(b'"').chain(std::iter::repeat(b'a')).take(size).collect())
