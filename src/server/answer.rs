@@ -1,4 +1,4 @@
-//! What goes back to the client: the library's answers as HTTP, and every fault as an OperationOutcome.
+//! HTTP answers: responses of the library, and every fault as an OperationOutcome.
 
 use crate::issue::IssueType;
 use crate::primitive::CanonicalBase;
@@ -17,28 +17,28 @@ use std::task::{Context, Poll};
 pub(super) use crate::rest::http_date;
 use crate::support::with_causes;
 
-/// An answer.
+/// An HTTP answer.
 pub(super) type Answer = Response<Body>;
 
-/// An answer, or why there is none.
+/// An answer, or the problem to report instead.
 pub(super) type Result<T = Answer> = std::result::Result<T, Problem>;
 
-/// Why a request was not carried out, with the status that says so.
+/// The reason why a request was not carried out, with its HTTP status.
 #[derive(Debug)]
 pub(super) struct Problem(rest::Problem);
 
 impl Problem {
-    /// One reason: the status, FHIR's issue type, our key for it, and words for the client.
+    /// Creates a problem from a status, FHIR's issue type, the key of the rule, and words for the client.
     pub(super) fn new(status: StatusCode, kind: IssueType, rule: &str, words: impl Display) -> Self {
         Self(rest::Problem::new(status.as_u16(), kind, rule, words))
     }
 
-    /// A request that does not say what it must, or says it in the wrong form.
+    /// Creates the problem of a request that lacks something or has it in the wrong form (400).
     pub(super) fn bad(rule: &str, words: impl Display) -> Self {
         Self(rest::Problem::bad(rule, words))
     }
 
-    /// Something asked for that this service does not do.
+    /// Creates the problem of a request for something that this service does not support.
     pub(super) fn unsupported(status: StatusCode, rule: &str, words: impl Display) -> Self {
         Self(rest::Problem::unsupported(status.as_u16(), rule, words))
     }
@@ -47,7 +47,7 @@ impl Problem {
         Self(rest::Problem::not_found(words))
     }
 
-    /// After how many seconds the same request may succeed.
+    /// Sets the seconds after which the same request may succeed.
     pub(super) fn retry_after(self, seconds: u64) -> Self {
         Self(self.0.with_retry_after(seconds))
     }
@@ -58,7 +58,7 @@ impl Problem {
     }
 }
 
-/// Tells the operator about a fault of ours, with its causes. The client is not told what is inside.
+/// Logs an internal fault with its causes. The client does not get the details.
 pub(super) fn report_fault(error: &(dyn std::error::Error + 'static)) {
     tracing::error!(fault = with_causes(error), "a request failed");
 }
@@ -71,16 +71,16 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The problem that an answer tells.
+/// The problem that an answer reports, as an extension of the response.
 #[derive(Clone)]
 struct Told(rest::Problem);
 
-/// Takes the problem out that an answer tells.
+/// Takes the problem out of an answer.
 pub(super) fn told(answer: &mut Answer) -> Option<rest::Problem> {
     answer.extensions_mut().remove::<Told>().map(|Told(problem)| problem)
 }
 
-/// Writes the code system of rule keys under the base of the service, in the problem that an answer tells.
+/// Puts the code system of rule keys under the base of the service, in the problem of an answer.
 pub(super) fn under(base: &CanonicalBase, mut answer: Answer) -> Answer {
     let Some(Told(problem)) = answer.extensions_mut().remove::<Told>() else { return answer };
     let told = problem.under(base).into_response();
@@ -89,7 +89,7 @@ pub(super) fn under(base: &CanonicalBase, mut answer: Answer) -> Answer {
     answer
 }
 
-/// Returns an answer of the library, as HTTP carries it.
+/// Converts a response of the library to HTTP.
 pub(super) fn of_library(response: rest::Response) -> Answer {
     if let Some(fault) = response.fault {
         tracing::error!(fault, "a request failed");
@@ -108,7 +108,7 @@ pub(super) fn of_library(response: rest::Response) -> Answer {
     answer
 }
 
-/// Returns a body, of which each part is sent by itself: the parts of a large answer are shared with the store.
+/// Returns a streamed body that sends each part by itself: the parts of a large answer are shared with the store.
 fn stream(body: rest::Body) -> Body {
     let mut parts = body.into_parts();
     if parts.len() < 2 {
@@ -128,12 +128,12 @@ impl Stream for Parts {
     }
 }
 
-/// Returns a resource as the whole answer.
+/// Returns an answer with a resource as its body.
 pub(super) fn json(status: StatusCode, body: String) -> Answer {
     of_library(rest::Response::json(status.as_u16(), body))
 }
 
-/// Returns a JSON document that is no FHIR resource.
+/// Returns an answer with a JSON document that is not a FHIR resource.
 pub(super) fn json_text(status: StatusCode, body: String) -> Answer {
     let mut answer = plain("application/json", body);
     *answer.status_mut() = status;
@@ -148,14 +148,14 @@ pub(super) fn empty(status: StatusCode) -> Answer {
     answer
 }
 
-/// Sets a header. A value that no header may hold is left out.
+/// Sets a header. An invalid header value is left out.
 pub(super) fn set(answer: &mut Answer, name: HeaderName, value: impl Display) {
     if let Ok(value) = HeaderValue::try_from(value.to_string()) {
         answer.headers_mut().insert(name, value);
     }
 }
 
-/// Returns a text for programs that are no FHIR clients.
+/// Returns a text answer for programs that are not FHIR clients.
 pub(super) fn plain(kind: &'static str, text: String) -> Answer {
     let mut answer = Response::new(Body::from(text));
     set(&mut answer, header::CONTENT_TYPE, kind);

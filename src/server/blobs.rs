@@ -1,4 +1,4 @@
-//! The bytes of update files, streamed, whole or in part.
+//! Downloads of update files, streamed, whole or by range.
 
 use super::answer::{self, Answer, Problem, Result, set};
 use super::place::{AtBlob, client_has, one};
@@ -12,17 +12,17 @@ use std::ops::Range;
 
 /// `GET` and `HEAD` of a file.
 ///
-/// The address names the digest, so that the bytes never change, and a client may keep them forever. They are held against
-/// it on the way: the answer breaks off before its end where they are others. A part is not: who puts parts together
-/// checks the whole against the digest that the component says.
+/// The URL contains the digest, so that the bytes never change, and a client may cache them forever. The bytes are
+/// checked against the digest while they are sent: the answer breaks off before its end where they differ. A range is
+/// not checked: a client that assembles ranges checks the whole against the digest in the component.
 pub(super) async fn download(State(app): State<Shared>, AtBlob(tenant, key): AtBlob, headers: HeaderMap) -> Result {
     give(&app, &tenant, &key, &headers).await
 }
 
-/// The same for a file that is known.
+/// Answers with a file whose key is known.
 pub(super) async fn give(app: &UpdateServer, tenant: &Tenant, key: &BlobKey, headers: &HeaderMap) -> Result {
     let problem = |error: StoreError| Problem::of_store(&error, format_args!("file {key}"));
-    // One that is known to be damaged, or has another length than the ledger says, is not given out.
+    // A file that is known to be damaged, or whose length differs from the ledger's, is not sent.
     let blob = app.updates.inspect(tenant, key).await.map_err(problem)?;
     maintenance::remember_tenant(app, tenant).await;
     let tag = format!("\"{}\"", key.digest);
@@ -32,7 +32,7 @@ pub(super) async fn give(app: &UpdateServer, tenant: &Tenant, key: &BlobKey, hea
         return Ok(answer);
     }
     let kind = media_type(app, tenant, key).await;
-    // A range of another file than the client has begun with is no use to it.
+    // A range of a file other than the one that the client began with is useless.
     let unchanged = one(headers, &header::IF_RANGE).is_none_or(|known| known == tag);
     let range = match one(headers, &header::RANGE).filter(|_| unchanged).map(|range| wanted(range, &blob)) {
         None | Some(Wanted::Whole) => None,
@@ -53,7 +53,7 @@ pub(super) async fn give(app: &UpdateServer, tenant: &Tenant, key: &BlobKey, hea
     set(&mut answer, header::CONTENT_LENGTH, end.saturating_sub(start));
     if partial {
         *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
-        // A part cannot be held against the digest of the whole: nobody shall keep it forever.
+        // A range cannot be checked against the digest of the whole, so it must not be cached.
         set(&mut answer, header::CACHE_CONTROL, "no-store");
         let last = end.saturating_sub(1);
         set(&mut answer, header::CONTENT_RANGE, format_args!("bytes {start}-{last}/{}", read.blob.size));
@@ -65,14 +65,14 @@ fn describe(answer: &mut Answer, tag: &str) {
     set(answer, header::ETAG, tag);
     set(answer, header::ACCEPT_RANGES, "bytes");
     set(answer, header::CACHE_CONTROL, "private, max-age=31536000, immutable");
-    // Whatever a sender says that it is, no browser shall run it.
+    // Whatever media type the sender stated, no browser must execute the file.
     set(answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(answer, header::CONTENT_DISPOSITION, "attachment");
     set(answer, header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
 }
 
-/// Returns what the file is, as those who sent it said. Where they do not agree, or that cannot be looked up, it is
-/// bytes.
+/// Returns the media type that the senders of the file stated. Where they disagree, or the lookup fails, it is
+/// `application/octet-stream`.
 async fn media_type(app: &UpdateServer, tenant: &Tenant, key: &BlobKey) -> String {
     let said = app.updates.media_type(tenant, key).await.unwrap_or_else(|error| {
         tracing::warn!(%tenant, %key, %error, "the type of a file cannot be looked up");
@@ -81,7 +81,7 @@ async fn media_type(app: &UpdateServer, tenant: &Tenant, key: &BlobKey) -> Strin
     said.map_or_else(|| "application/octet-stream".to_owned(), |code| code.to_string())
 }
 
-/// What a `Range` header asks for.
+/// The request of a `Range` header.
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     Whole,
@@ -89,7 +89,7 @@ enum Wanted {
     Nothing,
 }
 
-/// Reads one range of bytes. Several ranges, other units, and what is no range at all may be ignored, and are.
+/// Reads one range of bytes. Several ranges, other units and malformed ranges are ignored, as HTTP allows.
 fn wanted(header: &str, blob: &BlobRef) -> Wanted {
     let Some((first, last)) = header.strip_prefix("bytes=").and_then(|spec| spec.trim().split_once('-')) else {
         return Wanted::Whole;
@@ -111,7 +111,7 @@ fn wanted(header: &str, blob: &BlobRef) -> Wanted {
     }
 }
 
-/// Returns a number of bytes; one that is too large for us lies behind every end.
+/// Returns a number of bytes; a number that overflows is beyond the end of every file.
 fn number(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! What all requests together may take: memory, and threads for what takes long.
+//! Limits over all requests together: memory, and threads for long work.
 
 use super::answer::{Answer, Problem};
 use super::workers::Workers;
@@ -14,42 +14,42 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The memory that all requests together may take unless the operator says otherwise, in bytes.
+/// Default memory of all requests together, in bytes.
 pub(super) const DEFAULT_MEMORY: usize = 128 << 20;
 
-/// The part of it for small requests, so that they do not wait for large ones.
+/// The divisor that gives the share of memory reserved for small requests, so that they do not wait for large ones.
 const SMALL_PART: usize = 8;
 
-/// A request that may take no more is small, in KiB.
+/// Maximum cost of a small request, in KiB.
 const SMALL: usize = 512;
 
-/// A request that may take more is heavy, in KiB.
+/// Cost above which a request is heavy, in KiB.
 const HEAVY: usize = 24 << 10;
 
-/// There is a thread for heavy requests for each so many KiB.
+/// Memory per thread for heavy requests, in KiB.
 const HEAVY_THREAD: usize = 256 << 10;
 
-/// There is a thread for other requests that take long for each so many KiB.
+/// Memory per thread for other long requests, in KiB.
 const LIGHT_THREAD: usize = 32 << 10;
 
-/// How long a request waits for others to end.
+/// How long a request waits for memory.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// When a client that waited in vain may come again, in seconds.
+/// `Retry-After` of a request that waited in vain, in seconds.
 const RETRY_AFTER: u64 = 5;
 
-/// An answer that is larger counts until it is sent, in bytes.
+/// Size above which an answer counts until it is sent, in bytes.
 const KEPT: usize = 64 << 10;
 
-/// What all requests together may take.
+/// The memory and threads of all requests together.
 #[derive(Debug)]
 pub(super) struct Budget {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
     large_kib: usize,
-    /// For heavy requests: mostly one thread, whose memory they take one after the other.
+    /// Threads for heavy requests: mostly one, so that they reuse the same memory one after the other.
     heavy: Workers,
-    /// For other requests that take long.
+    /// Threads for other long requests.
     light: Workers,
 }
 
@@ -59,65 +59,65 @@ impl Default for Budget {
     }
 }
 
-/// What a request may take while it is worked on.
+/// The memory that a request may take while it is processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cost {
     kib: usize,
 }
 
 impl Cost {
-    /// What takes next to nothing.
+    /// A negligible cost.
     pub(super) const NONE: Self = Self { kib: 0 };
 
-    /// The read of one resource that is not large.
+    /// The cost of reading one resource that is not large.
     pub(super) const READ: Self = Self { kib: 64 };
 
-    /// Returns a search, a history, or the page for people.
+    /// Returns the cost of a search, a history, or an HTML page.
     pub(super) fn page(limits: &Limits) -> Self {
         Self { kib: limits.page_bytes() * 3 / 2 / 1024 }
     }
 
-    /// Returns a search whose parameters have that many bytes.
+    /// Returns the cost of a search with `bytes` bytes of parameters.
     pub(super) fn search(bytes: usize, limits: &Limits) -> Self {
         Self { kib: Self::page(limits).kib + bytes.saturating_mul(4) / 1024 }
     }
 
-    /// Both.
+    /// Returns the sum of two costs.
     pub(super) fn and(self, other: Self) -> Self {
         Self { kib: self.kib.saturating_add(other.kib) }
     }
 
-    /// Returns an answer of that many bytes.
+    /// Returns the cost of an answer of that many bytes.
     pub(super) fn answer(bytes: usize) -> Self {
         Self { kib: bytes / 1024 + 64 }
     }
 
-    /// Returns a document of that many bytes: its text, what is read from it, and what is written.
+    /// Returns the cost of a document of that many bytes: its text, the elements read from it, and the written text.
     pub(super) fn document(bytes: usize, limits: &Limits) -> Self {
         let read = bytes.saturating_mul(40).min(limits.read_memory() * 3 / 2);
         Self { kib: bytes.saturating_mul(3).saturating_add(read) / 1024 + 64 }
     }
 
-    /// Returns a patch of that many bytes of a resource of `stored` bytes: both, and what is read and written of them.
-    /// What it copies can be as much again.
+    /// Returns the cost of a patch of `bytes` bytes for a resource of `stored` bytes: both documents, and the elements
+    /// and text made of them. A patch may copy as much again.
     pub(super) fn patch(bytes: usize, stored: usize, limits: &Limits) -> Self {
         let made = bytes.saturating_add(stored).saturating_mul(2).saturating_add(64 << 10);
         Self { kib: Self::document(bytes, limits).kib + Self::document(made, limits).kib }
     }
 
-    /// Returns the same where documents are converted from or to another version of FHIR: the tree of one, and what is
-    /// made of it.
+    /// Returns the cost with a conversion from or to another version of FHIR: the tree of a document, and the converted
+    /// document.
     pub(super) fn converted(self, limits: &Limits) -> Self {
         Self { kib: self.kib.saturating_mul(2).min(self.kib.saturating_add(limits.read_memory() / 1024)) }
     }
 
-    /// Returns a batch or a transaction of that many bytes, with an answer of at most so many.
+    /// Returns the cost of a batch or transaction of `bytes` bytes, with an answer of at most `answer` bytes.
     pub(super) fn bundle(bytes: usize, answer: usize, limits: &Limits) -> Self {
         Self { kib: Self::document(bytes, limits).kib + answer / 1024 }
     }
 }
 
-/// The memory that a request was given. It is free again when this is dropped.
+/// Memory reserved for a request, freed on drop.
 #[derive(Debug)]
 pub(super) struct Reservation {
     permit: OwnedSemaphorePermit,
@@ -132,12 +132,12 @@ impl Reservation {
         self.kib() > HEAVY
     }
 
-    /// Frees what is beyond `cost`.
+    /// Frees the memory beyond `cost`.
     fn shrink(&mut self, cost: Cost) {
         drop(self.permit.split(self.kib().saturating_sub(cost.kib)));
     }
 
-    /// Returns whether an answer of that many bytes is within it.
+    /// Returns whether an answer of that many bytes needs no more memory than is reserved.
     pub(super) fn covers(&self, bytes: usize) -> bool {
         bytes <= KEPT || bytes / 1024 <= self.kib()
     }
@@ -158,10 +158,10 @@ impl Budget {
         }
     }
 
-    /// Waits until there is memory for a request.
+    /// Waits until memory for a request is free.
     ///
     /// # Errors
-    /// 503 with `Retry-After` where there is none in time.
+    /// 503 with `Retry-After` where none becomes free in time.
     pub(super) async fn take(&self, cost: Cost) -> Result<Reservation, Problem> {
         let (semaphore, kib) =
             if cost.kib <= SMALL { (&self.small, cost.kib) } else { (&self.large, cost.kib.min(self.large_kib)) };
@@ -176,8 +176,8 @@ impl Budget {
         }
     }
 
-    /// Gives a request another amount, now that more is known of it. Where that is more, it frees what it has and waits in
-    /// turn: two requests that each hold a part and wait for the rest would wait forever.
+    /// Changes the reserved memory of a request, once its cost is known better. For a larger amount, the reservation is
+    /// freed first and then waits in turn: two requests that each hold a part and wait for the rest would wait forever.
     ///
     /// # Errors
     /// As [`take`](Self::take).
@@ -190,7 +190,7 @@ impl Budget {
         Ok(reservation)
     }
 
-    /// Returns an empty buffer of a capacity, from the memory of the thread that will work on the request.
+    /// Returns an empty buffer of a capacity, from the allocator of the thread that will process the request.
     ///
     /// # Errors
     /// 500 where that thread is not available.
@@ -201,11 +201,11 @@ impl Budget {
         self.heavy.run(move || Vec::with_capacity(bytes)).await.ok_or_else(failed)
     }
 
-    /// Carries out what may take long, on a thread that answers nobody else. The memory is free when that has ended, also
-    /// where the client no longer waits for it.
+    /// Runs long work on a thread that serves no other client. The memory is freed when the work has ended, even if the
+    /// client no longer waits for it.
     ///
     /// # Errors
-    /// 500 where it panicked.
+    /// 500 where the work panicked.
     pub(super) async fn offload<T: Send + 'static>(
         &self,
         reservation: Reservation,
@@ -222,7 +222,7 @@ fn failed() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, IssueType::Exception, "failed", words)
 }
 
-/// Counts a large answer until it is sent; what else the request took is free.
+/// Reserves memory for a large answer until it is sent, and frees the rest of the reservation.
 pub(super) fn until_sent(answer: Answer, length: usize, mut reservation: Reservation) -> Answer {
     if length <= KEPT {
         return answer;
@@ -232,7 +232,7 @@ pub(super) fn until_sent(answer: Answer, length: usize, mut reservation: Reserva
     Answer::from_parts(head, Body::from_stream(Counted { body: body.into_data_stream(), _counted: reservation }))
 }
 
-/// A body that holds its part of the budget.
+/// A body that holds its reservation until it is sent.
 struct Counted {
     body: axum::body::BodyDataStream,
     _counted: Reservation,

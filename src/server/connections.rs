@@ -1,4 +1,4 @@
-//! The open connections: how many there are, of which addresses, and which is closed when there are too many.
+//! The open connections: their number, their addresses, and which one to close when there are too many.
 
 use super::limits::{CLOSING, ConnectionLimits, RESERVE};
 use std::collections::{BTreeMap, HashMap};
@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// After how long without a byte a request that is under way may be closed in favour of a new connection.
+/// Time without a byte after which a request in progress may be closed in favour of a new connection.
 const STALLED: Duration = Duration::from_secs(2);
 
 /// The address of a client as limits count it: one IPv4 address, or the first 64 bits of an IPv6 address.
@@ -35,12 +35,12 @@ impl std::fmt::Display for Peer {
     }
 }
 
-/// What a connection waits for.
+/// The phase of a connection, by what it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The handshake, or the first byte of the first request.
     New,
-    /// The rest of the head of a request.
+    /// The rest of a request head.
     Header,
     /// The next request.
     Idle,
@@ -55,7 +55,7 @@ pub(super) struct Connection {
     peer: Peer,
     progress: Mutex<Progress>,
     closed: Notify,
-    /// The waker of the reader, which waits for no timeout while a request is under way.
+    /// The waker of the reader, which runs no timeout while a request is in progress.
     reader: Mutex<Option<Waker>>,
 }
 
@@ -63,9 +63,9 @@ pub(super) struct Connection {
 struct Progress {
     phase: Phase,
     since: Instant,
-    /// Whether a request came whole.
+    /// Whether a complete request head was received.
     asked: bool,
-    /// Since when the client neither sends nor takes bytes of the request under way.
+    /// Since when the client neither sends nor takes bytes of the request in progress.
     stalled: Option<Instant>,
 }
 
@@ -79,7 +79,7 @@ impl Connection {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the phase, and since when it lasts.
+    /// Returns the phase and when it began.
     pub(super) fn phase(&self) -> (Phase, Instant) {
         let progress = self.progress();
         (progress.phase, progress.since)
@@ -96,7 +96,7 @@ impl Connection {
         }
     }
 
-    /// Remembers a reader that has to look at the phase again when the next request is waited for.
+    /// Stores the waker of a reader, to be woken when the connection begins to wait for the next request.
     pub(super) fn reads(&self, waker: &Waker) {
         *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
     }
@@ -107,31 +107,32 @@ impl Connection {
         }
     }
 
-    /// Bytes came: of a head, where one was waited for.
+    /// Notes received bytes, which begin a head where a request was waited for.
     pub(super) fn received(&self) {
         if matches!(self.phase().0, Phase::New | Phase::Idle) {
             self.enter(Phase::Header);
         }
     }
 
-    /// The client keeps a request under way waiting, or does so no longer.
+    /// Notes that the client keeps a request in progress waiting, or no longer does.
     pub(super) fn stall(&self, stalls: bool) {
         let mut progress = self.progress();
         progress.stalled = if stalls { progress.stalled.or_else(|| Some(Instant::now())) } else { None };
         if progress.phase == Phase::Idle {
-            // The time between two requests begins when the client has the whole answer.
+            // The idle time begins when the client has the whole answer.
             progress.since = Instant::now();
             drop(progress);
             self.wake_reader();
         }
     }
 
-    /// Waits until the connection has to make room for another.
+    /// Waits until this connection must close in favour of another.
     pub(super) async fn closed(&self) {
         self.closed.notified().await;
     }
 
-    /// How readily it is closed in favour of another, the lowest first; `None` while a request is under way.
+    /// Returns the rank for closing in favour of another connection, the lowest first; `None` while a request is in
+    /// progress.
     fn rank(&self) -> Option<(u8, u64)> {
         let progress = *self.progress();
         let rank = match progress.phase {
@@ -144,12 +145,12 @@ impl Connection {
     }
 }
 
-/// Every open connection.
+/// All open connections.
 #[derive(Debug)]
 pub(super) struct Connections {
     pub(super) limits: ConnectionLimits,
     open: Mutex<Open>,
-    /// One for each descriptor: a connection has it until its socket is closed.
+    /// One permit for each descriptor, held by a connection until its socket is closed.
     descriptors: Arc<Semaphore>,
     pub(super) counters: Counters,
 }
@@ -162,7 +163,7 @@ struct Open {
     reserve: BTreeMap<u64, Arc<Connection>>,
 }
 
-/// What the operator is told.
+/// Counters for the metrics.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     accepted: AtomicU64,
@@ -176,11 +177,11 @@ pub(super) struct Counters {
     pub(super) answer_timeouts: AtomicU64,
 }
 
-/// A place among the open connections, given back when it is dropped.
+/// A place among the open connections, returned on drop.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) connection: Arc<Connection>,
-    /// All others are in use: only the questions about the service's health are answered.
+    /// Whether this is a reserve connection, on which only health checks are answered.
     pub(super) health_only: bool,
     all: Arc<Connections>,
     _descriptor: OwnedSemaphorePermit,
@@ -211,7 +212,7 @@ impl Open {
         }
     }
 
-    /// Closes the connection of an address that is needed least, if there is one.
+    /// Closes the least needed connection of an address, if it has one that may be closed.
     fn close_one_of(&mut self, peer: Peer) -> bool {
         let of_peer = self.peers.get(&peer).into_iter().flat_map(BTreeMap::values);
         let Some(closed) = of_peer.filter_map(|it| Some((it.rank()?, it))).min_by_key(|(rank, _)| *rank) else {
@@ -223,7 +224,7 @@ impl Open {
         true
     }
 
-    /// Closes a connection of the address that has the most.
+    /// Closes a connection of the address with the most connections.
     fn close_one(&mut self) -> bool {
         let mut peers: Vec<_> = self.peers.iter().map(|(peer, of)| (of.len(), *peer)).collect();
         peers.sort_unstable_by(|a, b| b.cmp(a));
@@ -255,23 +256,23 @@ impl Connections {
         drop(self.descriptors.acquire_many(all).await);
     }
 
-    /// Closes every connection, whatever it is at.
+    /// Closes every connection, in whatever phase.
     pub(super) fn close_all(&self) {
         let open = self.open();
         let all = open.peers.values().flat_map(BTreeMap::values).chain(open.reserve.values());
         all.for_each(|connection| connection.closed.notify_one());
     }
 
-    /// Closes the connection that is needed least.
+    /// Closes the least needed connection.
     pub(super) fn close_least_needed(&self) {
         if self.open().close_one() {
             self.counters.closed_for_others.fetch_add(1, Relaxed);
         }
     }
 
-    /// Gives a new connection its place. Where there are too many, of its address or in all, the one is closed that is needed
-    /// least: first those that never sent a request, the oldest first. Where none can be closed, the new one comes into the
-    /// reserve.
+    /// Gives a new connection its place. Where there are too many, of its address or in total, the least needed one is
+    /// closed: first connections that never sent a request, oldest first. Where none can be closed, the new connection
+    /// joins the reserve.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr, descriptor: OwnedSemaphorePermit) -> Place {
         let peer = Peer::of(address);
         let mut open = self.open();
@@ -313,7 +314,7 @@ impl Connections {
         Place { connection, health_only: !room, all: Arc::clone(self), _descriptor: descriptor }
     }
 
-    /// Returns the text form of Prometheus.
+    /// Returns the metrics in the text format of Prometheus.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         let (open, reserve) = {

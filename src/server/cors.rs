@@ -1,4 +1,4 @@
-//! Pages of other origins that may use the service: cross-origin resource sharing (CORS), where the operator lists them.
+//! Cross-origin resource sharing (CORS) for pages of the origins that the operator lists.
 
 use super::Shared;
 use super::answer::{Answer, empty};
@@ -9,14 +9,14 @@ use axum::middleware::Next;
 /// The methods that a page may use.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// The headers that a page may send where it does not say which.
+/// The request headers allowed to a page that names none.
 const SENT: &str =
     "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, Prefer";
 
-/// The headers of an answer that a page may read, those aside that it always may.
+/// The response headers that a page may read, beyond the CORS-safelisted ones.
 const READ: &str = "ETag, Location, Content-Location, Last-Modified, Allow, Accept-Patch, Retry-After, Link";
 
-/// How long a browser may keep the answer to a preflight, in seconds.
+/// How long a browser may cache a preflight answer, in seconds.
 const KEPT: &str = "600";
 
 /// Returns the origin of a request, where the operator lists it.
@@ -26,7 +26,7 @@ pub(super) fn listed<'h>(headers: &'h HeaderMap, origins: &[String]) -> Option<&
     origins.iter().any(|listed| listed == text).then_some(origin)
 }
 
-/// Tells browsers which pages may use the service. A preflight is answered here: it has no token.
+/// Adds CORS headers. A preflight request is answered here, since it has no token.
 pub(super) async fn share(State(app): State<Shared>, request: Request, next: Next) -> Answer {
     if app.cors_origins.is_empty() {
         return next.run(request).await;

@@ -1,5 +1,5 @@
-//! The history of deleted resources: no search finds them, so that each deletion is noted in the ledger, for whoever removes
-//! old versions.
+//! Histories of deleted resources. No search finds deleted resources, so the ledger has a note of each deletion, by
+//! which old versions are removed.
 
 use crate::store::{
     BoxFuture, Capabilities, Change, Changes, CommitError, Key, LEDGER_MAX_CHANGES, Ledger, LedgerKey, LedgerRecord,
@@ -10,22 +10,22 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// The folder of the notes.
+/// The ledger folder of the notes.
 const FOLDER: &str = "deleted";
 
-/// How many notes are read at a time.
+/// Number of notes read at a time.
 const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
-/// Returns the same store, whose deletions are noted. One that cannot forget versions is given back as it is.
+/// Wraps a store so that deletions are noted. A store that cannot prune history is returned as it is.
 pub(super) fn noted(store: Arc<dyn ResourceStore>, ledger: Arc<dyn Ledger>) -> Arc<dyn ResourceStore> {
     let Capabilities { history, history_pruning, .. } = store.capabilities();
     if history && history_pruning { Arc::new(Noted { below: store, ledger }) } else { store }
 }
 
-/// Forgets the oldest versions of the resources of a tenant that were deleted, and gives how many those were.
+/// Prunes the histories of a tenant's deleted resources, and returns the number of versions removed.
 ///
 /// # Errors
-/// The stores' troubles. What was forgotten until then stays so.
+/// Errors of the stores. Versions removed until then stay removed.
 pub(super) async fn prune(ledger: &Arc<dyn Ledger>, resources: &TenantResources, keep: NonZeroU32) -> Result<u64> {
     let notes = TenantLedger::new(Arc::clone(ledger), resources.tenant().clone());
     let (folder, mut forgotten, mut after) = (LedgerKey::new(FOLDER)?, 0_u64, None);
@@ -34,12 +34,12 @@ pub(super) async fn prune(ledger: &Arc<dyn Ledger>, resources: &TenantResources,
         for LedgerRecord { key, revision, value } in items {
             if let Some(deleted) = std::str::from_utf8(&value).ok().and_then(|name| name.parse().ok()) {
                 forgotten = forgotten.saturating_add(match resources.prune_history(&deleted, keep).await {
-                    // The deletion failed.
+                    // The deletion failed after its note was written.
                     Err(StoreError::NotFound { .. }) => 0,
                     pruned => pruned?,
                 });
             }
-            // Should it be created and deleted once more, it is noted once more.
+            // A later creation and deletion writes a new note.
             match notes.apply(vec![Change::delete(key, revision)]).await {
                 Ok(_) | Err(CommitError { error: StoreError::Conflict { .. }, .. }) => {}
                 Err(CommitError { error, .. }) => return Err(error),
@@ -52,7 +52,7 @@ pub(super) async fn prune(ledger: &Arc<dyn Ledger>, resources: &TenantResources,
     }
 }
 
-/// A store that notes each deletion before it is written: a note of what is not deleted after all does no harm.
+/// A store that notes each deletion before it is written; a note whose deletion fails does no harm.
 struct Noted {
     below: Arc<dyn ResourceStore>,
     ledger: Arc<dyn Ledger>,
@@ -62,10 +62,10 @@ impl Noted {
     async fn note(&self, tenant: &Tenant, writes: &[Write]) -> Result<()> {
         let mut missing = BTreeMap::new();
         for write in writes.iter().filter(|write| write.body.is_none()) {
-            // Ids have letters that names of records have not.
+            // Ids may contain characters that ledger keys must not.
             let name = write.key.to_string();
             let key = LedgerKey::new(format!("{FOLDER}/{}", Sha256::of(name.as_bytes())))?;
-            // Whoever names one twice is refused by the store.
+            // The store refuses a commit that names a key twice.
             if !missing.contains_key(&key) && self.ledger.get(tenant, &key).await?.is_none() {
                 missing.insert(key, name);
             }
@@ -78,7 +78,7 @@ impl Noted {
                 Err(CommitError { error: StoreError::AlreadyExists { .. }, .. }) => {}
                 Err(CommitError { error, .. }) => return Err(error),
             }
-            // Another request notes the same.
+            // Another request notes the same deletion.
             for one in some {
                 match self.ledger.apply(tenant, vec![create(one)]).await {
                     Ok(_) | Err(CommitError { error: StoreError::AlreadyExists { .. }, .. }) => {}
@@ -110,7 +110,7 @@ impl ResourceStore for Noted {
     ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
         Box::pin(async move {
             if let Err(error) = self.note(tenant, &writes).await {
-                // Whatever became of the note, nothing was written to the resources.
+                // Whether or not the note was written, the resources are unchanged.
                 let source = Some(Box::new(error) as crate::store::BoxError);
                 return Err(StoreError::unavailable(None, source).into());
             }

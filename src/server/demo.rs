@@ -1,4 +1,4 @@
-//! A small fleet to begin with: an infusion pump with all levels, and a pulse oximeter.
+//! A small demo fleet: an infusion pump with all levels, and a pulse oximeter.
 
 use super::UpdateServer;
 use crate::element::ReadMode;
@@ -6,10 +6,10 @@ use crate::store::{Storable as _, StoreError};
 use crate::validate::check;
 use std::error::Error;
 
-/// The tenant that has the fleet.
+/// The tenant of the fleet.
 pub(super) const TENANT: &str = "demo";
 
-/// One resource a line, devices first.
+/// One resource per line, devices first.
 const FLEET: [&str; 2] = [include_str!("demo/infusion-pump.ndjson"), include_str!("demo/pulse-oximeter.ndjson")];
 
 /// Stores the fleet, each document read strictly and validated as if a client had sent it.
@@ -24,7 +24,7 @@ pub async fn fill(app: &UpdateServer) -> Result<(), Box<dyn Error>> {
             return Err(checked.into_parts().1.into());
         }
         let resource = checked.into_valid()?;
-        // A store that outlives the service has it already, or somebody has deleted it.
+        // A durable store has the resource already, or somebody has deleted it.
         if matches!(store.read(&resource.key()?).await, Err(StoreError::NotFound { .. })) {
             store.create(&resource).await?;
         }

@@ -1,4 +1,4 @@
-//! How bodies are encoded, and what is too long or asks which methods there are.
+//! Content encodings of bodies, limits on URLs, and `OPTIONS`.
 
 use super::answer::{Answer, Problem, empty};
 use crate::issue::IssueType;
@@ -10,22 +10,22 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
-/// The longest address of a request, in bytes.
+/// Maximum length of a request URL, in bytes.
 const MAX_ADDRESS: usize = 32 << 10;
 
-/// Compresses answers by gzip for clients that take it. What a page costs is little of what it costs to send.
+/// Compresses answers with gzip for clients that accept it. Compressing a page is cheap compared with sending it.
 pub(super) fn compressed() -> CompressionLayer {
     CompressionLayer::new().quality(CompressionLevel::Fastest)
 }
 
-/// Reads bodies that come compressed by gzip; how large one may be counts for what it holds.
+/// Decompresses gzip bodies; size limits apply to the decompressed content.
 pub(super) fn decompressed() -> RequestDecompressionLayer {
-    // Others are refused before, with words.
+    // Other encodings are refused before this layer, with a message.
     RequestDecompressionLayer::new().pass_through_unaccepted(true)
 }
 
-/// Refuses bodies in an encoding that is not known. Those that are known get the one name that is looked for when they are read:
-/// names have no case, and `x-gzip` is an old one for `gzip` (RFC 9110, 8.4.1.3).
+/// Refuses bodies in an unknown encoding. Known names are normalized for the decompression layer: they are
+/// case-insensitive, and `x-gzip` is an old name of `gzip` (RFC 9110, 8.4.1.3).
 pub(super) async fn known(mut request: Request, next: Next) -> Answer {
     let mut encodings = request.headers().get_all(header::CONTENT_ENCODING).iter();
     let is = |value: &HeaderValue, names: &[&str]| {
@@ -54,7 +54,7 @@ fn not_known(unknown: &str) -> Answer {
     answer
 }
 
-/// Refuses addresses that are too long.
+/// Refuses URLs that are too long.
 pub(super) async fn not_too_long(request: Request, next: Next) -> Answer {
     let length = request.uri().path_and_query().map_or(0, |address| address.as_str().len());
     if length <= MAX_ADDRESS {
@@ -64,13 +64,13 @@ pub(super) async fn not_too_long(request: Request, next: Next) -> Answer {
     Problem::new(StatusCode::URI_TOO_LONG, IssueType::TooLong, "address-too-long", words).into_response()
 }
 
-/// Answers `OPTIONS` where no handler does, by the methods that there are.
+/// Answers `OPTIONS` where no handler does, with the allowed methods.
 pub(super) async fn tell_methods(request: Request, next: Next) -> Answer {
     let asks = request.method() == Method::OPTIONS;
     let answer = next.run(request).await;
     if !asks || answer.status() != StatusCode::METHOD_NOT_ALLOWED {
         return answer;
     }
-    // The router adds them.
+    // The router adds the `Allow` header.
     empty(StatusCode::NO_CONTENT)
 }

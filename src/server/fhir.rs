@@ -1,4 +1,4 @@
-//! The FHIR interface: the library's, carried over HTTP.
+//! The FHIR interface of the library, over HTTP.
 
 use super::answer::{Problem, Result, of_library};
 use super::budget::{Cost, until_sent};
@@ -14,23 +14,23 @@ use futures_core::Stream as _;
 use std::future::poll_fn;
 use std::pin::Pin;
 
-/// A document of no more bytes is read at once, on the thread that took the request.
+/// Size up to which a document is read at once, on the thread that took the request.
 const READ_AT_ONCE: usize = 16 << 10;
 
-/// A batch or transaction of no more bytes waits for no more memory than its text needs, until its text is there.
+/// Size up to which a batch or transaction waits only for the memory of its text, until the text is received.
 const SMALL_BUNDLE: usize = 16 << 10;
 
-/// The text of a batch or transaction of no more bytes is looked through for what its answer may take.
+/// Size up to which the text of a batch or transaction is scanned to estimate its answer.
 const SCANNED_BUNDLE: usize = 1 << 20;
 
-/// No stored resource of more bytes is read into its elements until there is memory for that, nor shown on the thread that took
-/// the request.
+/// Size above which a stored resource is not parsed before memory for it is reserved, nor sent from the thread that
+/// took the request.
 const SMALL_RESOURCE: usize = 64 << 10;
 
-/// The most bytes that an entry of a batch is answered with where no resource is shown.
+/// Maximum answer to a batch entry that returns no resource, in bytes.
 const ENTRY_ANSWER: usize = 2 << 10;
 
-/// Everything at and below `/TENANT/fhir`.
+/// Handles everything at and below `/TENANT/fhir`.
 pub(super) async fn handle(
     State(app): State<Shared>,
     AtTenant(tenant): AtTenant,
@@ -38,10 +38,10 @@ pub(super) async fn handle(
 ) -> Result {
     let (head, body) = request.into_parts();
     let (method, uri) = (head.method, head.uri);
-    // The path is given on as it came; the tenant is the first segment, `fhir` the second.
+    // The path is passed on undecoded; its first segment is the tenant, the second `fhir`.
     let path = uri.path().splitn(4, '/').nth(3).unwrap_or_default();
     let query = uri.query().unwrap_or_default();
-    // Searches of a tenant of whom nothing is known succeed too.
+    // Searches succeed even for an unknown tenant.
     let names_one = path.split_once('/').is_some_and(|(_, id)| !id.starts_with('_'));
     let asks = matches!(method, Method::GET | Method::HEAD | Method::OPTIONS);
     let changes = !asks && !path.ends_with("_search");
@@ -57,7 +57,7 @@ pub(super) async fn handle(
     let server = app.fhir(&tenant);
     let patches = method == Method::PATCH;
     let cost = match path {
-        // Other clients learn from it whether the service is there.
+        // Clients use this request to check that the service is running.
         "metadata" if asks => Cost::NONE,
         _ if reads_one => Cost::READ,
         _ if is_read => Cost::document(stored_bytes(&server, path, &app.limits).await, &app.limits),
@@ -89,7 +89,7 @@ pub(super) async fn handle(
         || (changes && !patches && !converts && !path.is_empty() && query.is_empty() && body.len() <= READ_AT_ONCE);
     let mut request = Request::new(method.as_str().to_owned(), path.to_owned()).query(query.to_owned()).body(body);
     for (name, value) in &head.headers {
-        // What is no text is no tag, no media type and no condition either.
+        // A header that is not text is no valid tag, media type or condition either.
         request = request.header(name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned());
     }
     let mut response = None;
@@ -101,7 +101,7 @@ pub(super) async fn handle(
         };
         let size = response.as_ref().map_or(0, |response| response.body.len());
         if reads_one && (response.is_none() || !reservation.covers(size)) {
-            // It is read again when there is memory for it, and not here: many clients may be at this.
+            // The resource is read again once memory for it is reserved: many clients may be here at once.
             drop(response.take());
             let cost = Cost::answer(size.max(stored_bytes(&server, path, &app.limits).await));
             reservation = app.budget.resize(reservation, cost).await?;
@@ -115,7 +115,7 @@ pub(super) async fn handle(
     }
     let response = match response {
         Some(response) => response,
-        // What reads large resources into their elements takes as much memory as a document of their size.
+        // Parsing large stored resources takes as much memory as a document of their size.
         None => {
             let read = match reads_one || at_once {
                 true => stored_bytes(&server, path, &app.limits).await,
@@ -153,10 +153,10 @@ fn may_convert(headers: &HeaderMap, query: &str) -> bool {
     values.any(|value| named(value.as_bytes())) || (query.contains("_format") && named(query.as_bytes()))
 }
 
-/// What a request may take, before its body is read.
+/// Returns the cost of a request before its body is read.
 fn cost(path: &str, length: usize, limits: &Limits) -> Cost {
     if path.is_empty() {
-        // A small one is looked through before more is reserved for it.
+        // The text of a small bundle is scanned before more is reserved for it.
         let answer = if length <= SMALL_BUNDLE { 0 } else { limits.answer_bytes() };
         Cost::bundle(length, answer, limits)
     } else if length > 0 && !path.ends_with("_search") {
@@ -166,7 +166,7 @@ fn cost(path: &str, length: usize, limits: &Limits) -> Cost {
     }
 }
 
-/// How many bytes the resource has that a patch is for; as many as one may have where that is told by a condition.
+/// Returns the size of the stored resource at a path; the maximum where the target is conditional.
 async fn stored_bytes<S: ResourceStore + ?Sized>(server: &Server<S>, path: &str, limits: &Limits) -> usize {
     let Some((kind, id)) = path.split_once('/') else { return limits.patched_bytes() };
     let Some(key) = kind.parse().ok().and_then(|kind| Key::new(kind, id).ok()) else { return limits.patched_bytes() };
@@ -176,12 +176,12 @@ async fn stored_bytes<S: ResourceStore + ?Sized>(server: &Server<S>, path: &str,
     }
 }
 
-/// How many bytes the answer to a batch or transaction may have, by its text. Where it reads nothing and shows nothing of
-/// what it writes, that is little for each entry.
+/// Returns the maximum size of the answer to a batch or transaction, estimated from its text: small for each entry
+/// where nothing is read and no written resource is returned.
 fn answer_bytes(headers: &HeaderMap, body: &[u8], limits: &Limits) -> usize {
     let has = |part: &[u8]| body.windows(part.len()).any(|window| window == part);
     let shows = headers.get_all("prefer").iter().any(|value| value.as_bytes() != b"return=minimal");
-    // Names may be written with escapes. A transaction holds the components that it replaces.
+    // Names may contain escapes. A transaction holds the components that it replaces in memory.
     if shows || has(b"GET") || has(b"\\u") || (has(b"transaction") && has(b"DeviceComponent")) {
         return limits.answer_bytes();
     }
@@ -189,7 +189,7 @@ fn answer_bytes(headers: &HeaderMap, body: &[u8], limits: &Limits) -> usize {
     entries.saturating_mul(ENTRY_ANSWER).min(limits.answer_bytes())
 }
 
-/// How many bytes a body has, or may have where its length is not told; nothing where they are too many.
+/// Returns the length of a body, or its maximum where no length is stated; `None` where the length exceeds the limit.
 fn body_length(headers: &HeaderMap, body: &Body, limit: usize) -> Option<usize> {
     if body.is_end_stream() {
         return Some(0);
@@ -198,8 +198,8 @@ fn body_length(headers: &HeaderMap, body: &Body, limit: usize) -> Option<usize> 
     Some(told.unwrap_or(limit)).filter(|length| *length <= limit)
 }
 
-/// Reads a body of which nothing is kept, up to a number of bytes: a client that still sends does not read the answer, and
-/// may find the connection closed before it does.
+/// Reads and discards a body, up to a number of bytes: a client that is still sending does not read the answer, and may
+/// find the connection closed before it does.
 async fn pass_over(body: Body, most: usize) {
     let (mut body, mut read) = (body.into_data_stream(), 0_usize);
     while read <= most
@@ -214,7 +214,7 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, "too-large", words)
 }
 
-/// Reads a body into a buffer, up to a number of bytes.
+/// Reads a body into a buffer, up to a limit.
 async fn read(body: Body, mut buffer: Vec<u8>, limit: usize) -> Result<Bytes> {
     let mut body = body.into_data_stream();
     while let Some(part) = poll_fn(|context| Pin::new(&mut body).poll_next(context)).await {
@@ -262,7 +262,7 @@ mod tests {
             .with_known_updates(Arc::new(updates));
         let wide = "x".repeat(SMALL_RESOURCE);
         let device = format!(r#"{{"resourceType":"Device","id":"a","lotNumber":"{wide}"}}"#);
-        // By the name of the extension, it may have updates.
+        // The name of the extension suggests that the component has updates.
         let component = format!(
             r#"{{"resourceType":"DeviceComponent","id":"a","identifier":{{"value":"1"}},
             "type":{{"text":"available-update {wide}"}}}}"#
@@ -281,7 +281,8 @@ mod tests {
                 assert_eq!(server.handle(&read).await.status, 200);
             }
         }
-        // A small document over a large component: that is read for its updates, and nothing is written before.
+        // A small document over a large component: the stored component is read for its updates, and nothing is written
+        // before.
         let small = r#"{"resourceType":"DeviceComponent","id":"a","identifier":{"value":"1"},"type":{"text":"b"}}"#;
         let put = Request::new("PUT", "DeviceComponent/a").header("Content-Type", "application/fhir+json").body(small);
         assert!(server.handle_within(&put, SMALL_RESOURCE).await.is_none());

@@ -1,5 +1,5 @@
-//! Whose the update files are: the check at the start, the adoption of a store, the files in quarantine, and a log line for
-//! each file that is deleted or found to be damaged.
+//! Ownership of update files: the check at the start, the adoption of a store, the files in quarantine, and a log line
+//! for each file that is deleted or found damaged.
 
 use super::answer::{Answer, Problem, Result, plain, set};
 use super::place::AtTenant;
@@ -13,19 +13,19 @@ use serde_json::json;
 use std::num::NonZeroU32;
 use url::form_urlencoded;
 
-/// The actor that adopts a store, in audit records.
+/// The actor of an adoption in audit records.
 const OPERATOR: &str = "operator";
 
-/// What is said of an adoption.
+/// The reason of an adoption in audit records.
 const WHY: &str = "the service was started with --adopt-store";
 
-/// How many files are shown at a time.
+/// Number of files on a page.
 const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
-/// Checks that the update files of a tenant are those of the ledger, and adopts them where they are not and that is asked for.
+/// Checks that the update files of a tenant belong to the ledger, and adopts them if not and adoption is requested.
 ///
 /// # Errors
-/// [`MaintenanceError::Mismatch`] where they are not and it is not asked for; the stores' troubles.
+/// [`MaintenanceError::Mismatch`] where they do not and adoption is not requested; errors of the stores.
 pub(super) async fn check(app: &UpdateServer, tenant: &Tenant) -> std::result::Result<(), MaintenanceError> {
     match app.updates.check_store(tenant).await {
         Err(MaintenanceError::Mismatch(mismatch)) if app.adopts_stores => {
@@ -40,9 +40,9 @@ pub(super) async fn check(app: &UpdateServer, tenant: &Tenant) -> std::result::R
     }
 }
 
-/// The same for every tenant that is known.
+/// Checks the update files of every known tenant.
 pub(super) async fn check_all(app: &UpdateServer) -> std::result::Result<(), MaintenanceError> {
-    // The list of tenants is lost with the ledger: what the service keeps for itself tells that it is another one.
+    // The list of tenants is lost together with the ledger; the service's own tenant shows that this is another ledger.
     check(app, app.tenants.own()).await?;
     let mut after = None;
     loop {
@@ -57,7 +57,7 @@ pub(super) async fn check_all(app: &UpdateServer) -> std::result::Result<(), Mai
     }
 }
 
-/// Logs what became of a file, by its audit record.
+/// Logs the fate of a file, from its audit record.
 pub(super) fn log(record: &AuditRecord) {
     let (tenant, what) = (&record.tenant, &record.draft);
     let Some(key) = what.blob.zip(what.generation).map(|(blob, generation)| blob.key(generation)) else { return };

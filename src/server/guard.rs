@@ -1,4 +1,4 @@
-//! Who may ask: everyone on this machine where nobody signs in, and otherwise those whom an authenticator knows.
+//! Access control: everyone on this machine where there is no authenticator, otherwise holders of a known token.
 
 use super::Shared;
 use super::answer::Problem;
@@ -26,7 +26,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use time::OffsetDateTime;
 use url::form_urlencoded;
 
-/// Identifies the holder of a token, by a table of the operator or an identity provider.
+/// Identifies the holder of a token, from a table of the operator or an identity provider.
 ///
 /// ```
 /// use fhir_devices::server::{Access, Authenticator, Caller, Grant};
@@ -45,7 +45,7 @@ use url::form_urlencoded;
 /// let _ = Table([(Sha256::of(b"a-long-enough-token"), grant)].into());
 /// ```
 pub trait Authenticator: Send + Sync + 'static {
-    /// Returns the holder of the token and their rights; `None` where the token is not known.
+    /// Returns the holder of the token and their rights; `None` for an unknown token.
     fn sign_in<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Option<Grant>>;
 }
 
@@ -60,16 +60,16 @@ pub trait Authenticator: Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Caller {
-    /// Somebody on this machine, where nobody signs in.
+    /// Somebody on this machine, where there is no authenticator.
     Local,
-    /// Somebody with a token that has no name.
+    /// The holder of a token without a name.
     Unnamed,
-    /// Somebody with a token of this name.
+    /// The holder of a token with this name.
     Named(ActorId),
 }
 
 impl Caller {
-    /// Returns what audit records call them.
+    /// Returns the actor for audit records.
     pub(super) fn actor(&self) -> Result<ActorId, Problem> {
         match self {
             Self::Local => ActorId::new("local"),
@@ -80,7 +80,7 @@ impl Caller {
     }
 }
 
-/// The tenants that a caller may see.
+/// The tenants that a caller may access.
 ///
 /// ```
 /// use fhir_devices::server::Access;
@@ -116,10 +116,11 @@ pub enum Role {
     Release,
     /// Approve and deny rollouts.
     Approve,
-    /// Be a device: ask for its offers and their files, and report. A token with the name `device/ID` is that of this device
-    /// alone; one with another name speaks for any, as a gateway does.
+    /// Act as a device: fetch its offers and their files, and report. A token with the name `device/ID` is that of this
+    /// device alone; one with another name acts for any device, as a gateway does.
     Device,
-    /// Operate the service: make rollouts and steer them, withdraw updates, make one current again, every other change, and `GET /metrics`.
+    /// Operate the service: create and steer rollouts, withdraw updates, make one current again, every other change,
+    /// and `GET /metrics`.
     Operate,
 }
 
@@ -127,7 +128,7 @@ impl Role {
     const ALL: [Self; 7] =
         [Self::Read, Self::Write, Self::Upload, Self::Release, Self::Approve, Self::Device, Self::Operate];
 
-    /// Those that a token for some tenants has where it names none.
+    /// The roles of a token for some tenants that names none.
     const USUAL: [Self; 3] = [Self::Read, Self::Write, Self::Upload];
 
     fn name(self) -> &'static str {
@@ -168,17 +169,17 @@ impl FromStr for Role {
 pub struct Grant {
     /// The holder.
     pub caller: Caller,
-    /// Which tenants they may see.
+    /// The tenants that the holder may access.
     pub access: Access,
     /// The roles of the holder.
     pub roles: BTreeSet<Role>,
-    /// Until when; `None` for no end.
+    /// When the grant ends; `None` for never.
     pub until: Option<OffsetDateTime>,
 }
 
 impl Grant {
-    /// Returns a grant without an end: with every role where it is for every tenant, and otherwise with
-    /// [`Role::Read`], [`Role::Write`] and [`Role::Upload`].
+    /// Returns a grant without an end: with every role if it is for every tenant, otherwise with [`Role::Read`],
+    /// [`Role::Write`] and [`Role::Upload`].
     #[must_use]
     pub fn new(caller: Caller, access: Access) -> Self {
         let everything = access == Access::Everything;
@@ -187,8 +188,7 @@ impl Grant {
     }
 }
 
-/// Returns the headers of every answer that says nothing else: what is in it is for the one who asked, and no browser
-/// shall guess what it is.
+/// Adds default headers to answers: the content is for the requesting client only, and no browser must guess its type.
 pub(super) async fn protect(mut answer: Response) -> Response {
     let headers = answer.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -196,12 +196,12 @@ pub(super) async fn protect(mut answer: Response) -> Response {
     answer
 }
 
-/// Writes the library's own URLs in outcomes under the base of this service.
+/// Puts the library's own URLs in outcomes under the base of this service.
 pub(super) async fn name_rules(State(app): State<Shared>, request: Request, next: Next) -> Response {
     super::answer::under(&app.canonical, next.run(request).await)
 }
 
-/// Lets those through who may ask for what they ask for.
+/// Lets permitted requests through.
 pub(super) async fn enter(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     match allowed(&app, &parts).await {
@@ -213,7 +213,7 @@ pub(super) async fn enter(State(app): State<Shared>, request: Request, next: Nex
             let asks_who = app.authenticator.is_some();
             let mut answer = problem.into_response();
             if asks_who && answer.status() == StatusCode::UNAUTHORIZED {
-                // A browser asks for a name and a password: the password is the token.
+                // A browser asks the user for a name and a password; the password is the token.
                 for way in ["Bearer", "Basic realm=\"device updates\", charset=\"UTF-8\""] {
                     answer.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(way));
                 }
@@ -223,24 +223,24 @@ pub(super) async fn enter(State(app): State<Shared>, request: Request, next: Nex
     }
 }
 
-/// Returns where a request comes from: as [`serve`](super::serve()) says, or the application that mounts the router.
+/// Returns the client address: from [`serve`](super::serve()), or from the application that mounts the router.
 fn peer_address(extensions: &Extensions) -> Option<IpAddr> {
     let mounted = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
     extensions.get::<PeerAddress>().map(|from| from.0).or_else(mounted)
 }
 
-/// Returns the caller, where they may make the request.
+/// Returns the caller, if the request is permitted.
 async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
     let Parts { method, headers, uri, extensions, .. } = request;
     let host = origin::addressed(headers, uri)?;
     let tls = extensions.get::<OverTls>().is_some_and(|tls| tls.0);
     let listed = super::cors::listed(headers, &app.cors_origins).is_some();
     let own = listed || origin::is_own(method, headers, &host, &app.base, tls);
-    // What a signature says is checked even where nobody signs in, so that a client shows its faults there.
+    // A signature is checked even without an authenticator, so that faults of clients show there.
     let signed = super::rollouts::signed_link(app, method, uri).await?;
     let Some(authenticator) = &app.authenticator else {
-        // Any site that somebody visits could send updates to the service on their machine: directly, or by a name of its own
-        // that leads to 127.0.0.1.
+        // Any website that a user visits could otherwise send updates to the service on their machine: directly, or
+        // through a domain name of its own that resolves to 127.0.0.1.
         if own && host.is_local() {
             return Ok(signed.unwrap_or(Caller::Local));
         }
@@ -254,7 +254,7 @@ async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
     if asks_what_is_offered(method, uri) {
         return Ok(Caller::Unnamed);
     }
-    // A browser sends what it knows also from pages of other sites.
+    // A browser also sends stored credentials from pages of other sites.
     if !own {
         return Err(origin::foreign("other-site", "the request comes from a page of another site"));
     }
@@ -265,15 +265,15 @@ async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
     Ok(grant.caller)
 }
 
-/// Returns whether a request asks what the FHIR service of a tenant offers, and how to sign in: it says nothing of the
-/// tenant.
+/// Returns whether a request reads the capabilities of a tenant's FHIR service, and how to sign in: the answer says
+/// nothing about the tenant.
 fn asks_what_is_offered(method: &Method, uri: &Uri) -> bool {
     let mut segments = uri.path().split('/').skip(2);
     let path = (segments.next(), segments.next(), segments.next());
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && path == (Some("fhir"), Some("metadata"), None)
 }
 
-/// Looks a token up. An address from which many wrong ones come has to wait.
+/// Looks up a token. An address that sends many wrong tokens is slowed down.
 async fn sign_in(
     app: &Shared,
     authenticator: &dyn Authenticator,
@@ -308,13 +308,13 @@ async fn sign_in(
     Err(login(words))
 }
 
-/// Returns whether a grant is for the tenant of a path, and has a role for what is done there.
+/// Checks that a grant covers the tenant of a path and has a role for the operation.
 fn may(grant: &Grant, method: &Method, uri: &Uri) -> Result<(), Problem> {
     let refuse = |rule, words: String| Err(Problem::new(StatusCode::FORBIDDEN, IssueType::Forbidden, rule, words));
     let tenant = asked_for(uri);
     match (&grant.access, &tenant) {
         (Access::Everything, None) => return Ok(()),
-        // The numbers are of the whole service, and name nobody.
+        // The metrics cover the whole service, and contain no names.
         (Access::Tenants(_), None) if grant.roles.contains(&Role::Operate) => return Ok(()),
         (Access::Tenants(_), None) => {
             return refuse("tenant", "the token is for some tenants, and this is for all".to_owned());
@@ -332,10 +332,10 @@ fn may(grant: &Grant, method: &Method, uri: &Uri) -> Result<(), Problem> {
     refuse("role", format!("the token does not have the role {}", wanted.join(" or ")))
 }
 
-/// Returns the roles of which one is needed for a request.
+/// Returns the roles of which a request needs one.
 fn roles(method: &Method, path: &str) -> &'static [Role] {
     let mut segments = path.split('/').skip(2).peekable();
-    // The pages for people have the addresses of what they show.
+    // HTML pages have the paths of the data that they show.
     let _ = segments.next_if_eq(&"pages");
     let (second, third, fourth) = (segments.next(), segments.next().filter(|id| !id.is_empty()), segments.next());
     let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
@@ -372,10 +372,11 @@ fn asked_for(uri: &Uri) -> Option<String> {
     }
 }
 
-/// How programs send a token; the last two are those of hawkBit's device interface, for the token of one device and that of a gateway.
+/// Authentication schemes of programs; the last two are those of hawkBit's device interface, for device tokens and
+/// gateway tokens.
 const SCHEMES: [&str; 3] = ["bearer", "targettoken", "gatewaytoken"];
 
-/// Returns the token of a request: that of a program, or the password that a browser asked for.
+/// Returns the token of a request: a program's token, or the password that a browser asked for.
 fn token(headers: &HeaderMap) -> Option<String> {
     let given = one(headers, &header::AUTHORIZATION)?;
     let (way, rest) = given.split_once(' ')?;

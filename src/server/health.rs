@@ -1,4 +1,4 @@
-//! `GET /healthz` and `GET /readyz`, and the conditions after which the process cannot go on.
+//! `GET /healthz` and `GET /readyz`, and fatal conditions that end the process.
 
 use super::answer::{Answer, Problem, Result, json_text};
 use super::{Shared, method_not_allowed};
@@ -19,33 +19,34 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
-/// How long a store has to answer the read of a readiness check.
+/// How long a store may take to answer a readiness check.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// For how long the result of a check is given to everyone who asks.
+/// How long the result of a check is reused.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How often a check writes to the ledger and the store of update files, too: a disk that is full answers reads. Where a
-/// request has failed since the last check, or that found something, the next one does at once.
+/// How often a check also writes to the ledger and the store of update files: a full disk still answers reads. Where a
+/// request has failed since the last check, or that check failed, the next one writes at once.
 const WRITE_EVERY: Duration = Duration::from_secs(10);
 
-/// How many bytes of a file are written, and thrown away: so many that a store which gathers small writes passes them on.
+/// Number of bytes of a test write, which is aborted: large enough that a store which buffers small writes passes them
+/// on.
 const WRITE_BYTES: usize = 256 << 10;
 
-/// How long clients are told to wait when the service is not ready.
+/// `Retry-After` while the service is not ready, in seconds.
 const RETRY_AFTER: u64 = 5;
 
-/// The tenant in whose name the stores are asked. It is that of the service's own records.
+/// The tenant of the checks, which also has the service's own records.
 const TENANT: &str = "update-service";
 
-/// The id of the resource and the name of the record that are asked for. Nobody writes them.
+/// The id of the resource and the name of the record that a check reads. The resource is never written.
 const PROBE: &str = "readiness";
 
-/// Collects the conditions after which this process cannot do its work any more, such as a store that must be opened anew.
+/// Collects conditions after which this process cannot continue, such as a store that must be reopened.
 ///
-/// A part that finds one calls [`report`](Self::report). From then on `GET /readyz` answers 503; after a few seconds the
-/// service takes no connection, and the process ends with exit status 3 after the time that requests under way have. The
-/// first condition counts.
+/// A part that finds such a condition calls [`report`](Self::report). From then on `GET /readyz` answers 503; after a
+/// few seconds the service takes no connection, and the process ends with exit status 3 after the time that requests in
+/// progress have. The first reported condition counts.
 ///
 /// ```
 /// use fhir_devices::server::Fatal;
@@ -64,7 +65,7 @@ impl Default for Fatal {
 }
 
 impl Fatal {
-    /// Reports a condition: which part failed, and what an operator may do. It may be called from any thread.
+    /// Reports a condition: the part that failed, and what an operator may do. It may be called from any thread.
     pub fn report(&self, condition: impl Display) {
         let condition = condition.to_string();
         self.0.send_if_modified(|known| {
@@ -86,19 +87,19 @@ impl Fatal {
     /// Waits until a condition is reported.
     pub(super) async fn wait(&self) {
         let mut changes = self.0.subscribe();
-        // It fails when no sender is left, and this is one.
+        // Waiting fails only without a sender, and `self` is one.
         drop(changes.wait_for(Option::is_some).await);
     }
 }
 
-/// What a check does.
+/// The kind of check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Probe {
     Read,
     Write,
 }
 
-/// What a store said to the last check.
+/// The outcome of a store's last check.
 type Said = std::result::Result<(), &'static str>;
 
 /// The readiness checks of the stores.
@@ -115,7 +116,7 @@ struct Last {
     checked: Option<Instant>,
     wrote: Option<Instant>,
     said: Vec<(&'static str, Said)>,
-    /// Checks that had no answer in time. A store is not asked again before they end.
+    /// Checks that timed out. A store is not asked again before its check ends.
     pending: Vec<(&'static str, JoinHandle<Said>)>,
 }
 
@@ -126,7 +127,7 @@ impl Default for Readiness {
 }
 
 impl Readiness {
-    /// With another time that a store has to answer.
+    /// Creates the checks with another timeout.
     pub(super) fn with_timeout(timeout: Duration) -> Self {
         Self { timeout, ..Self::default() }
     }
@@ -136,7 +137,7 @@ impl Readiness {
         self.doubtful.store(true, Ordering::Relaxed);
     }
 
-    /// Asks every store, unless that was done just now. Concurrent callers share one check.
+    /// Checks every store, unless the last result is fresh. Concurrent callers share one check.
     async fn check(
         &self,
         stores: [(&'static str, impl FnOnce(Probe) -> JoinHandle<Said>); 3],
@@ -175,7 +176,7 @@ impl Readiness {
     }
 }
 
-/// Returns whether a store answered. What it said inside is for the log, since a cause may hold an address or a name.
+/// Returns whether a store answered. Details go to the log, since a cause may contain an address or a name.
 fn answered<T>(name: &str, outcome: std::result::Result<T, StoreError>) -> Said {
     match outcome {
         Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => Ok(()),
@@ -214,7 +215,7 @@ fn ask_ledger(ledger: Arc<dyn Ledger>, probe: Probe) -> JoinHandle<Said> {
             let expected = known.map(|record| record.revision);
             let change = Change { key, expected, value: Some(Bytes::from_static(b"written by a readiness check")) };
             match ledger.apply(&tenant, vec![change]).await.map_err(|refused| refused.error) {
-                // Another process over the same ledger wrote it.
+                // Another process over the same ledger wrote the record.
                 Err(StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }) => Ok(()),
                 written => written.map(drop),
             }
@@ -237,7 +238,7 @@ fn ask_blobs(blobs: Arc<dyn BlobStore>, probe: Probe) -> JoinHandle<Said> {
             let mut writer = blobs.begin(&tenant).await?;
             let size = usize::try_from(blobs.capabilities().max_size).unwrap_or(WRITE_BYTES).min(WRITE_BYTES);
             let written = writer.write(Bytes::from(vec![0; size])).await;
-            // What the write said is what counts; nothing of it is seen in any case.
+            // The outcome of the write counts; the blob is never visible.
             let _ = writer.abort().await;
             written
         };
@@ -245,23 +246,23 @@ fn ask_blobs(blobs: Arc<dyn BlobStore>, probe: Probe) -> JoinHandle<Said> {
     })
 }
 
-/// Returns the addresses of this module. Whoever asks whether the service lives needs no token.
+/// Returns the routes of this module. Health checks need no token.
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/healthz", get(alive).fallback(method_not_allowed))
         .route("/readyz", get(ready).fallback(method_not_allowed))
 }
 
-/// `GET /healthz`: the process answers. No store is asked.
+/// `GET /healthz`: answers while the process runs, without asking a store.
 pub(super) async fn alive() -> Answer {
     json_text(StatusCode::OK, r#"{"status":"alive"}"#.to_owned())
 }
 
-/// The small read or write that a store is asked for, in a task of its own.
+/// A check that reads from or writes to a store, in a task of its own.
 type Question<'a> = Box<dyn FnOnce(Probe) -> JoinHandle<Said> + Send + 'a>;
 
-/// `GET /readyz`: every store answers a small read in time, ledger and update files can be written to, and no part has
-/// reported a fatal condition.
+/// `GET /readyz`: every store answers a small read in time, the ledger and the update files can be written, and no part
+/// has reported a fatal condition.
 pub(super) async fn ready(State(app): State<Shared>) -> Result {
     if app.fatal.reported().is_some() {
         return Err(not_ready("the service is about to end"));

@@ -1,20 +1,20 @@
-//! How many connections there may be, and how long a client may take with each.
+//! Limits on the number of connections, and on the time that a client may take with each.
 
 use std::time::Duration;
 
-/// Connections that are kept free for `/healthz` and `/readyz` when all others are in use.
+/// Number of reserve connections for `/healthz` and `/readyz` when all others are in use.
 pub(super) const RESERVE: usize = 4;
 
-/// Connections that are being closed may still have their descriptors.
+/// Number of descriptors for connections that are being closed.
 pub(super) const CLOSING: usize = 4;
 
-/// Descriptors that are left to the stores in any case.
+/// Number of descriptors kept for the stores.
 const STORES: usize = 8;
 
-/// The most connections by default, however many descriptors there are.
+/// Default maximum number of connections, however many descriptors there are.
 const MOST: usize = 10_000;
 
-/// Limits of connections. The timeouts run while the service waits for the client, and at no other time.
+/// Limits of connections. The timeouts run only while the service waits for the client.
 ///
 /// ```
 /// use fhir_devices::server::ConnectionLimits;
@@ -28,20 +28,21 @@ const MOST: usize = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionLimits {
-    /// The most connections; `None` derives it from the descriptors of the process.
+    /// Maximum number of connections; `None` derives it from the descriptors of the process.
     pub total: Option<usize>,
-    /// The most connections of one address; `None` is half of all. An IPv6 address counts by its first 64 bits.
+    /// Maximum number of connections per address; `None` is half of the total. An IPv6 address counts by its first 64
+    /// bits.
     pub per_address: Option<usize>,
-    /// For the TLS handshake.
+    /// Timeout of the TLS handshake.
     pub handshake: Duration,
-    /// For the whole head of a request, from its first byte, and until the first byte of a new connection.
+    /// Timeout of a request head, from its first byte, and of the first byte of a new connection.
     pub header: Duration,
-    /// Without a byte of a body that is being received, or of an answer that is being sent.
+    /// Timeout without a byte of a body being received, or of an answer being sent.
     pub body: Duration,
-    /// Between two requests.
+    /// Timeout between two requests.
     pub idle: Duration,
-    /// Bytes a second that bodies and answers have on average while the service waits for the client, after as much time
-    /// as `body` says.
+    /// Minimum average rate of bodies and answers in bytes per second while the service waits for the client, after the
+    /// time of `body`.
     pub min_rate: u64,
 }
 
@@ -60,7 +61,7 @@ impl Default for ConnectionLimits {
 }
 
 impl ConnectionLimits {
-    /// The options of the command line that set limits.
+    /// The command-line options that set limits.
     pub const OPTIONS: [&'static str; 7] = [
         "--max-connections",
         "--max-connections-per-address",
@@ -71,10 +72,10 @@ impl ConnectionLimits {
         "--min-rate",
     ];
 
-    /// Sets what one of the [`OPTIONS`](Self::OPTIONS) says.
+    /// Sets the limit of one of the [`OPTIONS`](Self::OPTIONS).
     ///
     /// # Errors
-    /// The value, and what is wanted.
+    /// The value, and the expected form.
     pub fn set(&mut self, option: &str, value: &str) -> Result<(), String> {
         let wrong = |wanted: &str| format!("`{option}`: `{value}` is not {wanted}");
         let number = || value.parse::<u64>().ok().filter(|number| *number > 0);
@@ -95,11 +96,11 @@ impl ConnectionLimits {
         }
     }
 
-    /// Derives the number of connections from the descriptors that the process may still open: each connection may need one
-    /// for itself and one for a file.
+    /// Derives the number of connections from the descriptors that the process may still open: each connection may need
+    /// one for itself and one for a file.
     ///
     /// # Errors
-    /// There are too few descriptors for what is asked for, or for any connection.
+    /// There are too few descriptors for the requested number, or for any connection.
     pub fn within_descriptors(mut self) -> Result<Self, String> {
         let (limit, open) = descriptors();
         let kept = RESERVE + CLOSING + STORES;
@@ -122,26 +123,26 @@ impl ConnectionLimits {
         }
     }
 
-    /// Returns the most connections.
+    /// Returns the maximum number of connections.
     #[must_use]
     pub fn total(&self) -> usize {
         self.total.unwrap_or(512)
     }
 
-    /// Returns the most connections of one address.
+    /// Returns the maximum number of connections per address.
     #[must_use]
     pub fn per_address(&self) -> usize {
         self.per_address.unwrap_or_else(|| (self.total() / 2).max(1))
     }
 }
 
-/// Returns how many file descriptors the process may have, and how many are open.
+/// Returns the maximum number of file descriptors of the process, and the number of open ones.
 fn descriptors() -> (usize, usize) {
     #[cfg(unix)]
     let limit = rlimit::Resource::NOFILE.get_soft().ok().and_then(|soft| usize::try_from(soft).ok());
     #[cfg(not(unix))]
     let limit = None;
-    // Where the system has no such folder, more are assumed than a start opens.
+    // Where the system has no such folder, the assumed number is higher than a start opens.
     let open = std::fs::read_dir("/proc/self/fd").map_or(32, Iterator::count);
     (limit.unwrap_or(usize::MAX), open)
 }

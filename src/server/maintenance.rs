@@ -1,4 +1,4 @@
-//! Background maintenance: resumes interrupted uploads and deletes what is no longer needed.
+//! Background maintenance: resumes interrupted uploads and deletes data that is no longer needed.
 
 use super::{UpdateServer, deletions, files};
 use crate::primitive::Id;
@@ -16,16 +16,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often it looks.
+/// Time between two rounds.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// How often every file is read and held against its digest, unless the operator says otherwise.
+/// Default time between two checks of every file against its digest.
 pub(super) const SCRUB: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// How many bytes a second are read for that.
+/// Read rate of these checks, in bytes per second.
 const SCRUB_RATE: u64 = 16 << 20;
 
-/// In which rounds old versions of resources are removed: one an hour, since all resources are looked through.
+/// Number of rounds between two removals of old versions: one hour, since a removal looks at all resources.
 const PRUNED_EVERY: u64 = 60;
 
 /// The retention of ended uploads, unneeded files and old versions.
@@ -45,7 +45,7 @@ pub struct Retention {
     pub withdrawn: Duration,
     /// The time for which the record of an ended upload is kept, with its idempotency key.
     pub ended: Duration,
-    /// The time for which the record of an upload is kept whose bytes never came.
+    /// The time for which the record of an upload is kept whose bytes never arrived.
     pub aborted: Duration,
     /// The time for which a file is kept that no update needs any more.
     pub files: Duration,
@@ -69,20 +69,21 @@ impl Default for Retention {
     }
 }
 
-/// The tenant whose ledger has the list of the tenants. What the library keeps for a tenant of this name lies in other folders of it.
+/// The tenant whose ledger holds the list of tenants. The library's own data for a tenant of this name is in other
+/// folders.
 pub(super) const LIST_OWNER: &str = "update-service";
 
-/// The folder of the list.
+/// The ledger folder of the list.
 const LIST: &str = "tenants";
 
-/// How many tenants of the list are read at a time.
+/// Number of tenants read at a time.
 const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
-/// How many tenants are remembered to be in the list, so that it is not looked at for each request.
+/// Maximum number of tenants cached as listed, so that the list is not read for each request.
 const REMEMBERED: usize = 4_096;
 
-/// The tenants that there are. A store has no list of them, so that the service keeps one in the ledger, and a start knows
-/// whom to go on for. A tenant is in it before its first upload begins.
+/// The list of known tenants. Stores cannot list tenants, so the service keeps the list in the ledger, and a restart
+/// knows which tenants to maintain. A tenant is listed before its first upload begins.
 pub(super) struct Tenants {
     list: TenantLedger,
     remembered: RwLock<HashSet<Tenant>>,
@@ -93,7 +94,7 @@ impl Tenants {
         Ok(Self { list: TenantLedger::new(ledger, LIST_OWNER.parse()?), remembered: RwLock::default() })
     }
 
-    /// Returns the tenant under whose name the list is kept.
+    /// Returns the tenant that holds the list.
     pub(super) fn own(&self) -> &Tenant {
         self.list.tenant()
     }
@@ -114,13 +115,13 @@ impl Tenants {
         Ok(known)
     }
 
-    /// Puts a tenant into the list.
+    /// Adds a tenant to the list.
     async fn note(&self, tenant: &Tenant) -> Result<()> {
         if self.has(tenant).await? {
             return Ok(());
         }
         match self.list.apply(vec![Change::create(place(tenant)?, "noted")]).await {
-            // Another request was first, or another process.
+            // Another request or another process was first.
             Ok(_) | Err(CommitError { error: StoreError::AlreadyExists { .. }, .. }) => self.remember(tenant),
             Err(CommitError { error, .. }) if error.applied() == Applied::Unknown => {
                 return if self.has(tenant).await? { Ok(()) } else { Err(error) };
@@ -133,13 +134,13 @@ impl Tenants {
     fn remember(&self, tenant: &Tenant) {
         let mut remembered = self.remembered.write().unwrap_or_else(PoisonError::into_inner);
         if remembered.len() >= REMEMBERED {
-            // To be looked up once more costs each of them one read.
+            // Looking a tenant up again costs one read each.
             remembered.clear();
         }
         remembered.insert(tenant.clone());
     }
 
-    /// One page of the list.
+    /// Returns one page of the list.
     pub(super) async fn page(&self, after: Option<&PageToken>) -> Result<Page<Tenant>> {
         let Page { items, next } = self.list.scan(&LedgerKey::new(LIST)?, PAGE, after).await?;
         let tenant = |record: LedgerRecord| record.key.as_str().rsplit('/').next().and_then(|name| name.parse().ok());
@@ -151,7 +152,7 @@ fn place(tenant: &Tenant) -> Result<LedgerKey> {
     Ok(LedgerKey::new(format!("{LIST}/{tenant}"))?)
 }
 
-/// Notes a tenant of whom something was found or changed. Where that fails, the next request does it.
+/// Lists a tenant in which something was found or changed. Where that fails, the next request tries again.
 pub(super) async fn remember_tenant(app: &UpdateServer, tenant: &Tenant) {
     if app.tenants.remembers(tenant) {
         return;
@@ -161,10 +162,11 @@ pub(super) async fn remember_tenant(app: &UpdateServer, tenant: &Tenant) {
     }
 }
 
-/// Notes a tenant before an upload for a device of it begins. Anybody may name one, and one without the device is none.
+/// Lists a tenant before an upload for one of its devices begins. A client may name any tenant; one without the device
+/// is not listed.
 ///
 /// # Errors
-/// There is no such device; the troubles of the stores. The upload must not begin then.
+/// The device does not exist; errors of the stores. The upload must not begin then.
 pub(super) async fn admit_tenant(
     app: &UpdateServer,
     tenant: &Tenant,
@@ -188,7 +190,7 @@ pub(super) async fn admit_tenant(
     }
 }
 
-/// What came of it, for the operator.
+/// Results of maintenance, for the metrics.
 #[derive(Debug, Default)]
 pub(super) struct MaintenanceMetrics {
     rounds: AtomicU64,
@@ -221,7 +223,7 @@ pub(super) struct MaintenanceMetrics {
 }
 
 impl MaintenanceMetrics {
-    /// Returns the text form of Prometheus.
+    /// Returns the metrics in the text format of Prometheus.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for (name, kind, help, value) in [
@@ -320,7 +322,7 @@ impl MaintenanceMetrics {
     }
 }
 
-/// What is counted anew in each round.
+/// Counts of one round.
 #[derive(Debug, Default)]
 struct Round {
     unknown: u64,
@@ -335,10 +337,10 @@ struct Round {
     damaged: u64,
 }
 
-/// What a tenant has resources of.
+/// The resource types of a tenant.
 const TYPES: [ResourceType; 3] = [ResourceType::Device, ResourceType::DeviceComponent, ResourceType::DeviceMetric];
 
-/// Forgets the oldest versions of the resources of a tenant, where the store can.
+/// Removes the oldest versions of a tenant's resources, where the store supports it.
 async fn prune(app: &UpdateServer, tenant: &Tenant) {
     let resources = app.tenanted(tenant);
     let capabilities = resources.capabilities();
@@ -445,7 +447,7 @@ async fn maintain_tenant(app: &UpdateServer, tenant: &Tenant, round: &mut Round)
     }
 }
 
-/// Compares the uploads of a tenant and its components, a page after the other.
+/// Reconciles the uploads of a tenant with its components, page by page.
 async fn reconcile(app: &UpdateServer, tenant: &Tenant, round: &mut Round) {
     let (metrics, mut from) = (&app.maintenance, Some(ReconcilePosition::default()));
     while let Some(position) = from {
@@ -485,7 +487,7 @@ fn failed(metrics: &MaintenanceMetrics, tenant: &Tenant, error: &dyn std::error:
     tracing::warn!(%tenant, %error, "{what}");
 }
 
-/// Maintains every tenant of the list, once.
+/// Maintains every listed tenant, once.
 ///
 /// # Errors
 /// The list cannot be read to its end.
@@ -530,7 +532,7 @@ pub(super) async fn run(app: Arc<UpdateServer>) {
     }
 }
 
-/// Reads every file of every tenant and holds it against its digest, from time to time, until the process ends.
+/// Reads every file of every tenant and checks it against its digest, at intervals, until the process ends.
 pub(super) async fn scrub(app: Arc<UpdateServer>) {
     let Some(every) = app.scrub_every else { return };
     let mut ticks = interval(every);
@@ -544,7 +546,7 @@ pub(super) async fn scrub(app: Arc<UpdateServer>) {
     }
 }
 
-/// Returns how long a scrub waits after so many bytes.
+/// Returns the pause of a scrub after that many bytes.
 fn scrub_pause(bytes: u64) -> Duration {
     Duration::from_micros(bytes.saturating_mul(1_000_000) / SCRUB_RATE)
 }
@@ -583,7 +585,7 @@ mod tests {
     fn scrub_keeps_its_rate_limit() {
         assert_eq!(scrub_pause(SCRUB_RATE), Duration::from_secs(1));
         assert_eq!(scrub_pause(SCRUB_RATE / 64), Duration::from_secs(1) / 64);
-        // A file that is read in chunks takes as long as one that comes at once.
+        // A file read in chunks takes as long as one read at once.
         let chunks: Duration = (0..640).map(|_| scrub_pause(256 << 10)).sum();
         assert_eq!(chunks, scrub_pause(640 * (256 << 10)));
         assert!(scrub_pause(u64::MAX) > Duration::from_secs(1));

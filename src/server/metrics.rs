@@ -1,8 +1,7 @@
-//! Numbers for the operator, in the text form of Prometheus, and a line of the log for each request that changes
-//! something or fails.
+//! Metrics in the text format of Prometheus, and a log line for each request that changes something or fails.
 //!
-//! Ours: `prometheus-client` finds each counter by a map of label sets behind a lock, where the labels here are fixed and a
-//! counter is one addition; the text form is what remains, some 60 lines.
+//! Written by hand: `prometheus-client` finds each counter through a map of label sets behind a lock, while the labels
+//! here are fixed and a counter is one addition; what remains is the text format, some 60 lines.
 
 use super::Shared;
 use super::answer::{Answer, plain, set};
@@ -21,10 +20,10 @@ const KINDS: [&str; 7] = ["fhir", "updates", "blobs", "page", "metrics", "health
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// The upper ends of the intervals of time, in microseconds.
+/// Upper bounds of the histogram, in microseconds.
 const BOUNDS: [u64; 10] = [100, 500, 1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 10_000_000];
 
-/// How many requests there were of each kind, and how long they took.
+/// Number and duration of requests of each kind.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     requests: [[[AtomicU64; CLASSES.len()]; METHODS.len()]; KINDS.len()],
@@ -34,7 +33,7 @@ pub(super) struct Metrics {
 
 #[derive(Debug, Default)]
 struct Durations {
-    /// The last one is for those that took longer than every bound.
+    /// Requests per histogram interval; the last interval is above every bound.
     within: [AtomicU64; BOUNDS.len() + 1],
     micros: AtomicU64,
 }
@@ -57,7 +56,7 @@ impl Metrics {
         }
     }
 
-    /// The text form.
+    /// Returns the metrics in the text format.
     fn text(&self) -> String {
         let mut text = String::from(
             "# HELP update_service_requests_total Requests that were answered.\n# TYPE update_service_requests_total counter\n",
@@ -99,7 +98,7 @@ fn seconds(micros: u64) -> String {
     format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 
-/// What a path is about.
+/// Returns the kind of a request from its path.
 fn kind(path: &str) -> usize {
     let mut segments = path.split('/').skip(1);
     let (first, second) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
@@ -116,7 +115,7 @@ fn kind(path: &str) -> usize {
     KINDS.iter().position(|known| *known == name).unwrap_or(KINDS.len() - 1)
 }
 
-/// A request that is under way; one that is dropped on its way counts down too.
+/// A request in progress; one that is dropped also counts down.
 struct InProgress<'a>(&'a AtomicU64);
 
 impl Drop for InProgress<'_> {
@@ -125,7 +124,7 @@ impl Drop for InProgress<'_> {
     }
 }
 
-/// Counts a request, and tells the log of it.
+/// Counts a request, and logs it.
 pub(super) async fn observe(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let metrics = &app.metrics;
@@ -141,7 +140,7 @@ pub(super) async fn observe(State(app): State<Shared>, request: Request, next: N
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     metrics.count(kind(uri.path()), &method, status, took);
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    // Queries may name patients, and stay out.
+    // Queries may contain names of patients, and are not logged.
     if status >= 500 {
         app.readiness.doubt();
         tracing::warn!(%method, path = uri.path(), status, micros, "answered");
@@ -153,15 +152,15 @@ pub(super) async fn observe(State(app): State<Shared>, request: Request, next: N
     response
 }
 
-/// The header by which a request is found in the log again.
+/// The header that identifies a request in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Returns the id that a proxy gave the request, where it is a short name; else a new one.
+/// Returns the id that a proxy gave the request, if it is a short name; else a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let is_name = |id: &&str| {
         (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
-    // Without randomness the requests have no names, and are answered all the same.
+    // Without randomness, requests have no ids, but are still answered.
     let new = || format!("{:032x}", random_number().unwrap_or_default());
     one(headers, &REQUEST_ID).filter(is_name).map_or_else(new, str::to_owned)
 }

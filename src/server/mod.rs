@@ -1,8 +1,8 @@
-//! The HTTP service: the FHIR REST API, the reception of updates, downloads and a page for people, as a router that any
-//! axum application can mount.
+//! The HTTP service: the FHIR REST API, uploads of updates, downloads and HTML pages, as a router that any axum
+//! application can mount.
 //!
-//! An [`UpdateServer`] is made over three [`Stores`]; [`UpdateServer::router`] has every address, and [`serve()`] takes
-//! connections, without encryption or by TLS. The example `update_service` does both from the command line.
+//! An [`UpdateServer`] is made over three [`Stores`]; [`UpdateServer::router`] has all routes, and [`serve()`] accepts
+//! connections, without encryption or with TLS. The example `update_service` does both from the command line.
 //!
 //! ```no_run
 //! use fhir_devices::server::{DEFAULT_MAX_UPLOAD, Stores, UpdateServer, serve};
@@ -85,16 +85,16 @@ pub use serve::{accept, serve, spawn_maintenance, tls};
 pub use subscriptions::{HttpNotifier, NoHttpClient, SubscriptionOptions};
 pub use tokens::{TokenFile, Tokens};
 
-/// The largest document that is not FHIR, in bytes.
+/// Maximum size of a document that is not FHIR, in bytes.
 const MAX_SMALL: usize = 8 << 10;
 
-/// The largest resource that is taken, in bytes.
+/// Maximum size of a resource, in bytes.
 const MAX_DOCUMENT: usize = 4 << 20;
 
-/// The largest batch or transaction that is taken, in bytes.
+/// Maximum size of a batch or transaction, in bytes.
 const MAX_BUNDLE: usize = 32 << 20;
 
-/// The largest update file that is taken unless the operator says otherwise: 1 GiB.
+/// Default maximum size of an update file: 1 GiB.
 pub const DEFAULT_MAX_UPLOAD: u64 = 1 << 30;
 
 /// The stores that a server works on. They may be one value.
@@ -114,7 +114,7 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// One store in memory for everything, with update files of at most `max_upload` bytes.
+    /// Creates one in-memory store for everything, with update files of at most `max_upload` bytes.
     #[must_use]
     pub fn in_memory(max_upload: u64) -> Self {
         let memory = Arc::new(Memory::new().with_max_blob(max_upload));
@@ -122,7 +122,7 @@ impl Stores {
     }
 }
 
-/// The HTTP service over its stores: what all requests share.
+/// The HTTP service over its stores, with the state that all requests share.
 ///
 /// ```
 /// use fhir_devices::server::{DEFAULT_MAX_UPLOAD, Stores, UpdateServer};
@@ -136,12 +136,12 @@ pub struct UpdateServer {
     resources: Arc<dyn ResourceStore>,
     blobs: Arc<dyn BlobStore>,
     ledger: Arc<dyn Ledger>,
-    /// Where the service is, without a slash at the end.
+    /// The base URL of the service, without a trailing slash.
     base: String,
-    /// The path at which the service is mounted, without a slash at its end; empty at the root.
+    /// The path at which the service is mounted, without a trailing slash; empty at the root.
     mounted_at: String,
     updates: UpdateService,
-    /// How many versions of a resource are kept; 0 for all.
+    /// Number of versions kept of a resource; 0 for all.
     versions: u32,
     /// How long a file is kept that no update needs any more.
     keep_files: Duration,
@@ -156,40 +156,40 @@ pub struct UpdateServer {
     tenants: maintenance::Tenants,
     maintenance: maintenance::MaintenanceMetrics,
     readiness: Readiness,
-    /// Whether a store of update files that is not the ledger's is made so.
+    /// Whether a store of update files that belongs to another ledger is adopted.
     adopts_stores: bool,
     connections: Arc<Connections>,
-    /// How often every file is checked against its digest; nothing for never.
+    /// How often every file is checked against its digest; `None` for never.
     scrub_every: Option<Duration>,
     /// The channel for fatal conditions.
     fatal: Fatal,
     limits: rest::Limits,
     budget: Budget,
-    /// Where devices look for what they are offered.
+    /// Publishers of offers, by the region whose devices read them.
     regions: BTreeMap<RegionId, Arc<dyn Publisher>>,
     rollouts: OnceLock<RolloutService>,
     wake: rollouts::Wake,
     rollout_gauges: rollouts::Gauges,
-    /// The interface for devices that poll, with the key of its links.
+    /// The interface for devices that poll, with the signing key of its links.
     devices: OnceCell<(DeviceInterface, LinkKey)>,
     device_polling: Duration,
-    /// Where else the files are given out.
+    /// Public base URL of the files, if another one serves them.
     cdn: Option<Url>,
-    /// The origins of pages that may use the service, beside its own.
+    /// Allowed origins of pages, beside the service's own.
     cors_origins: Vec<String>,
     handling: rest::Handling,
     referenced: rest::ReferencedDeletion,
     subscriptions: Option<subscriptions::Subscribed>,
 }
 
-/// What a handler is given.
+/// The state of a handler.
 type Shared = Arc<UpdateServer>;
 
 impl UpdateServer {
-    /// A service at the URL `base` over these stores, which takes update files of at most `max_upload` bytes.
+    /// Creates a service at the URL `base` over these stores, with update files of at most `max_upload` bytes.
     ///
     /// # Errors
-    /// When the address is no URL.
+    /// When `base` is not a URL.
     pub fn over(stores: Stores, base: &str, max_upload: u64) -> Result<Self, Box<dyn Error>> {
         let Stores { resources, blobs, ledger } = stores;
         let base = base.trim_end_matches('/').to_owned();
@@ -248,7 +248,7 @@ impl UpdateServer {
         })
     }
 
-    /// Writes the library's own canonical URLs under this base.
+    /// Puts the library's own canonical URLs under this base.
     #[allow(dead_code, reason = "the tests of the service take the default")]
     #[must_use]
     pub fn with_canonical_base(mut self, base: CanonicalBase) -> Self {
@@ -257,7 +257,7 @@ impl UpdateServer {
         self
     }
 
-    /// Keeps what has ended for as long as this says.
+    /// Sets how long finished data is kept.
     #[must_use]
     pub fn with_retention(mut self, retention: Retention) -> Self {
         self.updates = self
@@ -270,8 +270,8 @@ impl UpdateServer {
         self
     }
 
-    /// Sets how long an upload may make no progress before it is aborted. Default: an hour. An upload whose connection broke
-    /// off waits that long for its bytes.
+    /// Sets how long an upload may make no progress before it is aborted. Default: an hour. An upload with a broken
+    /// connection waits that long for its bytes.
     #[must_use]
     pub fn with_upload_timeout(mut self, timeout: Duration) -> Self {
         self.updates = self.updates.with_lease(timeout);
@@ -290,22 +290,23 @@ impl UpdateServer {
         self
     }
 
-    /// Publishes to these regions; else to the one region `local`, whose devices ask this service. A device says by a tag of
-    /// [`CanonicalName::Region`](crate::primitive::CanonicalName::Region) in which region it is; one that does not is in the
-    /// first region by name.
+    /// Publishes to these regions. Default: one region `local`, whose devices poll this service. A device names its
+    /// region by a tag of [`CanonicalName::Region`](crate::primitive::CanonicalName::Region); one without the tag is in
+    /// the first region by name.
     #[must_use]
     pub fn with_regions(mut self, regions: impl IntoIterator<Item = (RegionId, Arc<dyn Publisher>)>) -> Self {
         self.regions = regions.into_iter().collect();
         self
     }
 
-    /// A region whose slots are in the ledger of this service, so that its devices ask here.
+    /// Returns a region whose slots are in the ledger of this service, so that its devices poll here.
     #[must_use]
     pub fn slots(&self, region: RegionId) -> (RegionId, Arc<dyn Publisher>) {
         (region.clone(), Arc::new(Slots::new(Arc::clone(&self.ledger), region)))
     }
 
-    /// Sets how often devices of hawkBit's interface poll; every five minutes otherwise. Each is told up to a fifth more.
+    /// Sets how often devices of hawkBit's interface poll. Default: five minutes. Each device is told up to a fifth
+    /// more.
     #[must_use]
     pub fn with_device_polling(mut self, every: Duration) -> Self {
         self.device_polling = every;
@@ -319,22 +320,22 @@ impl UpdateServer {
         self
     }
 
-    /// Treats references that somebody else took out of a component, and those that belong to no upload, by these rules.
+    /// Sets the rules for references that others removed from a component, and for references without an upload.
     #[must_use]
     pub fn with_references(mut self, missing: MissingReferences, unknown: UnknownReferences) -> Self {
         self.updates = self.updates.with_missing_references(missing).with_unknown_references(unknown);
         self
     }
 
-    /// Makes page links by this secret, which other processes over the same stores have too: see [`shared_page_key`]. Without it, the
-    /// links of a process are taken by no other.
+    /// Signs page links with this secret, which other processes over the same stores share: see [`shared_page_key`].
+    /// Without it, no other process accepts the links of this one.
     #[must_use]
     pub fn with_page_key(mut self, key: PageKey) -> Self {
         self.pages = key;
         self
     }
 
-    /// Asks everyone for a token.
+    /// Requires a token from everyone, checked by this authenticator.
     #[must_use]
     pub fn with_authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
         self.authenticator = Some(authenticator);
@@ -348,43 +349,43 @@ impl UpdateServer {
         self
     }
 
-    /// Permits pages of these origins to use the service, beside its own (CORS): `https://app.example`.
+    /// Allows pages of these origins, beside its own, to use the service (CORS): `https://app.example`.
     #[must_use]
     pub fn with_cors_origins(mut self, origins: impl IntoIterator<Item = String>) -> Self {
         self.cors_origins = origins.into_iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect();
         self
     }
 
-    /// Sets the treatment of unknown search parameters where the client does not say by `Prefer: handling=..`.
+    /// Sets the treatment of unknown search parameters where the client sends no `Prefer: handling=..`.
     #[must_use]
     pub fn with_handling(mut self, handling: rest::Handling) -> Self {
         self.handling = handling;
         self
     }
 
-    /// Sets the treatment of a deletion of a resource that others refer to.
+    /// Sets the treatment of the deletion of a resource that others refer to.
     #[must_use]
     pub fn with_referenced_deletion(mut self, referenced: rest::ReferencedDeletion) -> Self {
         self.referenced = referenced;
         self
     }
 
-    /// Keeps Subscriptions and sends their notifications; without, there are none.
+    /// Keeps Subscriptions and sends their notifications. Without this call they are not supported.
     #[must_use]
     pub fn with_subscriptions(mut self, options: SubscriptionOptions) -> Self {
         self.subscriptions = Some(subscriptions::Subscribed::new(options));
         self
     }
 
-    /// With that many bytes of memory for all FHIR requests together, their answers included until they are sent; 128 MiB
-    /// otherwise. A request waits for up to ten seconds until others have ended, and is then answered with 503.
+    /// Sets the memory in bytes for all FHIR requests together, including their answers until they are sent. Default:
+    /// 128 MiB. A request waits up to ten seconds for memory, and is then answered with 503.
     #[must_use]
     pub fn with_request_memory(mut self, bytes: usize) -> Self {
         self.budget = Budget::of(bytes);
         self
     }
 
-    /// Asks everyone for a token of this file. Whoever calls this spawns [`TokenFile::watch`] too.
+    /// Requires a token of this file from everyone. The caller must also spawn [`TokenFile::watch`].
     #[must_use]
     pub fn with_token_file(mut self, file: Arc<TokenFile>) -> Self {
         self.token_file = Some(Arc::clone(&file));
@@ -404,57 +405,57 @@ impl UpdateServer {
         &self.fatal
     }
 
-    /// Sets how long a store has to answer the read of a readiness check; 2 seconds otherwise.
+    /// Sets how long a store may take to answer a readiness check. Default: 2 seconds.
     #[must_use]
     pub fn with_readiness_timeout(mut self, timeout: Duration) -> Self {
         self.readiness = Readiness::with_timeout(timeout);
         self
     }
 
-    /// Sets whether a store of update files that belongs to another ledger is adopted when it is found, as after a restore.
+    /// Sets whether a store of update files that belongs to another ledger is adopted when found, as after a restore.
     #[must_use]
     pub fn with_store_adoption(mut self, adopts: bool) -> Self {
         self.adopts_stores = adopts;
         self
     }
 
-    /// Sets how often every file is read and held against its digest, at no more than 16 MiB a second; `None` for never. It is
-    /// once a week otherwise.
+    /// Sets how often every file is read and checked against its digest, at no more than 16 MiB a second; `None` for
+    /// never. Default: once a week.
     #[must_use]
     pub fn with_scrub_every(mut self, every: Option<Duration>) -> Self {
         self.scrub_every = every.filter(|every| !every.is_zero());
         self
     }
 
-    /// Sets how long files that the ledger does not know are kept, and how many a round may delete.
+    /// Sets how long files unknown to the ledger are kept, and how many a round may delete.
     #[must_use]
     pub fn with_sweep_rules(mut self, rules: SweepRules) -> Self {
         self.updates = self.updates.with_sweep_rules(rules);
         self
     }
 
-    /// Checks that the update files are those of the ledger, for every tenant that is known: to be called before the first
-    /// request is answered.
+    /// Checks that the update files belong to the ledger, for every known tenant. Call it before the first request is
+    /// answered.
     ///
     /// # Errors
-    /// [`MaintenanceError::Mismatch`] where they are not, unless [adoption](Self::with_store_adoption) is asked for; the stores'
-    /// troubles.
+    /// [`MaintenanceError::Mismatch`] where they do not, unless [adoption](Self::with_store_adoption) is set; errors of
+    /// the stores.
     pub async fn check_stores(&self) -> Result<(), MaintenanceError> {
         files::check_all(self).await
     }
 
-    /// The resources of a tenant.
+    /// Returns the resources of a tenant.
     pub(super) fn tenanted(&self, tenant: &Tenant) -> TenantResources {
         TenantResources::new(Arc::clone(&self.resources), tenant.clone())
             .at(OwnBase::new(&fhir_base(&self.base, tenant)))
     }
 
-    /// The path of a tenant, below the one at which the service is mounted.
+    /// Returns the path of a tenant, below the path at which the service is mounted.
     pub(super) fn path(&self, tenant: &Tenant) -> String {
         format!("{}/{tenant}", self.mounted_at)
     }
 
-    /// The FHIR service of a tenant.
+    /// Returns the FHIR service of a tenant.
     fn fhir(&self, tenant: &Tenant) -> rest::Server {
         let base = fhir_base(&self.base, tenant);
         let server = rest::Server::new(self.tenanted(tenant), base)
@@ -472,12 +473,12 @@ impl UpdateServer {
     }
 }
 
-/// Where the FHIR service of a tenant is.
+/// Returns the URL of a tenant's FHIR service.
 fn fhir_base(base: &str, tenant: &Tenant) -> String {
     format!("{base}/{tenant}/fhir")
 }
 
-/// Where this service gives a file out.
+/// Returns the URL at which this service offers a file.
 fn file_url(files: &Url, tenant: &Tenant, key: &BlobKey) -> Url {
     let mut url = files.clone();
     if let Ok(mut segments) = url.path_segments_mut() {
@@ -488,8 +489,9 @@ fn file_url(files: &Url, tenant: &Tenant, key: &BlobKey) -> Url {
 }
 
 impl UpdateServer {
-    /// Every address of the service, as a router to mount. The application calls [`spawn_maintenance`] too. Where it serves with
-    /// `into_make_service_with_connect_info::<SocketAddr>()`, failed sign-ins are counted for each address of a client.
+    /// Returns all routes of the service, as a router to mount. The application must also call [`spawn_maintenance`].
+    /// Where it serves with `into_make_service_with_connect_info::<SocketAddr>()`, failed sign-ins are counted per
+    /// client address.
     pub fn router(self: Arc<Self>) -> Router {
         let app = self;
         let fhir = |largest: usize| -> MethodRouter<Shared> {

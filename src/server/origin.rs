@@ -1,4 +1,4 @@
-//! To which host a request is addressed, and from which page of a browser it comes.
+//! The host that a request addresses, and the origin of the page that sent it.
 
 use super::answer::Problem;
 use super::place::one;
@@ -12,7 +12,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// Headers that have one value. Of two, one program takes the first and another the second.
+/// Headers that must have one value. Of two values, one program takes the first and another the second.
 const SINGLE: [HeaderName; 11] = [
     header::HOST,
     header::AUTHORIZATION,
@@ -27,7 +27,7 @@ const SINGLE: [HeaderName; 11] = [
     HeaderName::from_static("if-none-exist"),
 ];
 
-/// A host with the port that is named beside it.
+/// A host, with its port if stated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Authority {
     host: Host,
@@ -41,7 +41,7 @@ enum Host {
 }
 
 impl Authority {
-    /// Reads `host`, `host:port`, `address`, `[address]:port` and nothing else: no name of a user, no path.
+    /// Parses `host`, `host:port`, `address`, `[address]:port` and nothing else: no user name, no path.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
@@ -65,7 +65,7 @@ impl Authority {
         Some(Self { host, port })
     }
 
-    /// Returns whether this names the machine itself.
+    /// Returns whether this names the local machine.
     pub(super) fn is_local(&self) -> bool {
         match &self.host {
             Host::Name(name) => name == "localhost",
@@ -77,7 +77,7 @@ impl Authority {
         self.port.unwrap_or(default)
     }
 
-    /// Returns whether both name the same host and port, where the default port is that of a scheme.
+    /// Returns whether both name the same host and port, with the default port of a scheme.
     fn is(&self, other: &Self, scheme: &str) -> bool {
         let default = if scheme == "https" { 443 } else { 80 };
         self.host == other.host && self.port_or(default) == other.port_or(default)
@@ -86,7 +86,7 @@ impl Authority {
 
 impl Host {
     fn parse(text: &str) -> Option<Self> {
-        // A name with a dot at its end is the same name.
+        // A name with a trailing dot is the same name.
         let name = text.strip_suffix('.').unwrap_or(text);
         if let Ok(address) = name.parse::<IpAddr>() {
             return address.is_ipv4().then_some(Self::Address(address));
@@ -98,7 +98,7 @@ impl Host {
     }
 }
 
-/// Returns a page of a browser: scheme, host and port.
+/// Parses an origin: scheme, host and port.
 fn read_origin(text: &str) -> Option<(String, Authority)> {
     let (scheme, authority) = text.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();
@@ -106,10 +106,10 @@ fn read_origin(text: &str) -> Option<(String, Authority)> {
     Some((scheme, Authority::parse(authority)?))
 }
 
-/// Tells to which host a request is addressed.
+/// Returns the host that a request addresses.
 ///
 /// # Errors
-/// It does not say so, or says it in two ways, or has a header twice that has one value.
+/// The request names no host or two different ones, or repeats a header that must have one value.
 pub(super) fn addressed(headers: &HeaderMap, uri: &Uri) -> Result<Authority, Problem> {
     if let Some(name) = SINGLE.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some()) {
         return Err(Problem::bad(
@@ -135,8 +135,8 @@ pub(super) fn addressed(headers: &HeaderMap, uri: &Uri) -> Result<Authority, Pro
     }
 }
 
-/// Returns whether a request comes from a page of this service, from a program, or by a link that somebody followed:
-/// from no page of another site, and of no other port of the same host.
+/// Returns whether a request comes from a page of this service, from a program, or from a link that a user followed,
+/// and not from a page of another site or of another port of the same host.
 pub(super) fn is_own(method: &Method, headers: &HeaderMap, host: &Authority, base: &str, tls: bool) -> bool {
     let own = |text: &str| {
         let Some((scheme, origin)) = read_origin(text) else { return false };
@@ -145,7 +145,7 @@ pub(super) fn is_own(method: &Method, headers: &HeaderMap, host: &Authority, bas
     };
     let safe = matches!(*method, Method::GET | Method::HEAD);
     if let Some(origin) = headers.get(header::ORIGIN) {
-        // That of a page without an origin is `null`.
+        // The origin of a page without one is `null`.
         if !origin.to_str().is_ok_and(own) {
             return false;
         }
@@ -157,7 +157,7 @@ pub(super) fn is_own(method: &Method, headers: &HeaderMap, host: &Authority, bas
             && one(headers, &SEC_FETCH_DEST).is_none_or(|dest| dest == "document");
         return matches!(site, "same-origin" | "none") || (followed && !headers.contains_key(header::ORIGIN));
     }
-    // Old browsers send forms with nothing else.
+    // Old browsers send forms with a `Referer` alone.
     match headers.get(header::REFERER).filter(|_| !safe && !headers.contains_key(header::ORIGIN)) {
         Some(page) => page
             .to_str()
@@ -168,7 +168,7 @@ pub(super) fn is_own(method: &Method, headers: &HeaderMap, host: &Authority, bas
     }
 }
 
-/// Why a request of another page is not answered.
+/// Creates the problem of a request from a page of another origin.
 pub(super) fn foreign(rule: &str, words: &str) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, IssueType::Forbidden, rule, words)
 }

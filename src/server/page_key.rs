@@ -6,14 +6,14 @@ use crate::store::{
 };
 use std::sync::Arc;
 
-/// Where the secret is in the ledger.
+/// The ledger key of the secret.
 const PLACE: &str = "page-key/1";
 
-/// How often another process may be first.
+/// Number of tries, as another process may be first.
 const TRIES: usize = 3;
 
-/// Returns the secret with which page links are made, from the ledger, so that every process over it takes the links of the
-/// others, and of those before it. The first one makes it.
+/// Returns the secret that signs page links. It is stored in the ledger, so that every process over it accepts the
+/// links of the others and of earlier ones. The first process creates it.
 ///
 /// ```
 /// use fhir_devices::server::{DEFAULT_MAX_UPLOAD, Stores, shared_page_key};
@@ -27,7 +27,7 @@ const TRIES: usize = 3;
 /// ```
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] where the record is not one of ours; the ledger's troubles.
+/// [`StoreError::Corrupt`] where the record has another form; errors of the ledger.
 pub async fn shared_page_key(ledger: &Arc<dyn Ledger>) -> Result<PageKey> {
     let (own, place) = (TenantLedger::new(Arc::clone(ledger), LIST_OWNER.parse()?), LedgerKey::new(PLACE)?);
     for _ in 0..TRIES {
@@ -39,7 +39,7 @@ pub async fn shared_page_key(ledger: &Arc<dyn Ledger>) -> Result<PageKey> {
         }
         let secret: [u8; 32] = random_bytes()?;
         match own.apply(vec![Change::create(place.clone(), secret.to_vec())]).await {
-            // It is read again: another process may have been first.
+            // The record is read again: another process may have been first.
             Ok(_) | Err(CommitError { error: StoreError::AlreadyExists { .. }, .. }) => {}
             Err(CommitError { error, .. }) if error.applied() == Applied::Unknown => {}
             Err(CommitError { error, .. }) => return Err(error),

@@ -1,4 +1,4 @@
-//! What the path and the headers of a request say, where that is not the library's to read.
+//! Extractors for the path and headers of requests, outside the FHIR interface.
 
 use super::answer::Problem;
 use crate::primitive::Id;
@@ -9,16 +9,16 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 
-/// The tenant of the path.
+/// The tenant of a path.
 pub(super) struct AtTenant(pub(super) Tenant);
 
-/// One upload of a tenant.
+/// An upload of a tenant, from a path.
 pub(super) struct AtUpload(pub(super) Tenant, pub(super) IngestId);
 
-/// One component of a tenant.
+/// A component of a tenant, from a path.
 pub(super) struct AtComponent(pub(super) Tenant, pub(super) Id);
 
-/// One file of a tenant.
+/// A file of a tenant, from a path.
 pub(super) struct AtBlob(pub(super) Tenant, pub(super) BlobKey);
 
 async fn segments<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams, Problem> {
@@ -61,12 +61,12 @@ place!(AtBlob, params => {
     AtBlob(tenant(params)?, BlobKey { digest, generation })
 });
 
-/// Returns the value of a header, where it is there and text.
+/// Returns the value of a header, if it is present and text.
 pub(super) fn one<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
 }
 
-/// Returns whether `If-None-Match` names the tag, so that the client has what it asks for. Tags are compared weakly.
+/// Returns whether `If-None-Match` names the tag, so that the client has the content already. Tags are compared weakly.
 pub(super) fn client_has(headers: &HeaderMap, tag: &str) -> bool {
     let mut values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     values.any(|value| names_tag(value, tag))

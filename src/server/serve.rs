@@ -1,4 +1,4 @@
-//! Taking connections, without encryption or by TLS, until the service is told to stop.
+//! Accepting connections, without encryption or with TLS, until the service is told to stop.
 
 use super::answer::{Problem, under};
 use super::connections::{Connection, Connections, Phase, Place};
@@ -34,37 +34,37 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// How long requests under way may go on after the service was told to stop.
+/// How long requests in progress may continue after the service was told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long `GET /readyz` says that the service cannot go on, before it stops.
+/// How long `GET /readyz` reports a fatal condition before the service stops.
 const NOT_READY: Duration = Duration::from_secs(2);
 
-/// How long a client in the reserve has for its handshake, and for its request.
+/// How long a reserve connection may take for its handshake, and for its request.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the service waits when the system has no more connections to give.
+/// How long the service pauses when the system has no more descriptors for connections.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often at most the log says that the system has no more connections to give.
+/// Minimum time between two log lines about that.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// The largest head of a request, in bytes.
+/// Maximum size of a request head, in bytes.
 const MAX_HEAD: usize = 64 << 10;
 
-/// The address from which a request came.
+/// The client address of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PeerAddress(pub(super) IpAddr);
 
-/// Whether a request came by TLS that this service ended.
+/// Whether a request came over TLS terminated by this service.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OverTls(pub(super) bool);
 
-/// Reads a chain of certificates and its key, both PEM. TLS uses the provider of cryptography that the program set for its
-/// process, else that of the feature `ring`; [`TlsAcceptor`] can be made with any other.
+/// Reads a certificate chain and its key, both PEM. TLS uses the crypto provider that the program set for its process,
+/// else that of the feature `ring`; [`TlsAcceptor`] can be made with any other.
 ///
 /// # Errors
-/// What is wrong with which file.
+/// The file at fault, and its fault.
 pub fn tls(certificates: &Path, key: &Path) -> Result<TlsAcceptor, String> {
     let wrong = |file: &Path, why: &dyn std::fmt::Display| format!("`{}`: {why}", file.display());
     let chain = CertificateDer::pem_file_iter(certificates)
@@ -83,7 +83,8 @@ pub fn tls(certificates: &Path, key: &Path) -> Result<TlsAcceptor, String> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Serves until `stop` comes, and then until the requests under way have ended, for a while at most. Says whether they had.
+/// Serves until `stop` resolves, then lets requests in progress finish within a limited time. Returns whether they
+/// finished.
 ///
 /// # Errors
 /// Those of the socket before the first connection. A connection that cannot be accepted ends nothing.
@@ -97,11 +98,11 @@ pub async fn serve(
     Ok(accept(listener, tls, app, stop).await)
 }
 
-/// Starts the background work of the service: it finishes uploads that were interrupted, deletes files that nobody needs, and
-/// holds files against their digests. [`serve`] does it; an application that mounts [`UpdateServer::router`] calls it once,
-/// within tokio.
+/// Starts the background work of the service: it finishes interrupted uploads, deletes unneeded files, and checks files
+/// against their digests. [`serve`] calls it; an application that mounts [`UpdateServer::router`] calls it once, within
+/// tokio.
 ///
-/// It ends with the process: whatever it is at is gone on with at the next start.
+/// The work ends with the process, and continues at the next start.
 pub fn spawn_maintenance(app: &Arc<UpdateServer>) {
     tokio::spawn(maintenance::scrub(Arc::clone(app)));
     tokio::spawn(super::rollouts::run(Arc::clone(app)));
@@ -116,7 +117,7 @@ pub fn spawn_maintenance(app: &Arc<UpdateServer>) {
     });
 }
 
-/// Accepts connections and answers their requests, and nothing else: see [`serve`].
+/// Accepts connections and answers their requests, without background work: see [`serve`].
 pub async fn accept(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -166,7 +167,7 @@ pub async fn accept(
     ended
 }
 
-/// Tells the log of failed sign-ins that were too many for a line each, until the service is told to stop.
+/// Logs failed sign-ins that were too many for a line each, until the service is told to stop.
 async fn report_sign_ins(app: Shared, mut stopped: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(LOG_EVERY);
     loop {
@@ -177,7 +178,7 @@ async fn report_sign_ins(app: Shared, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-/// Connections that could not be accepted since the log was told.
+/// Connections that could not be accepted since the last log line.
 #[derive(Debug, Default)]
 struct AcceptFailures {
     count: u64,
@@ -185,7 +186,7 @@ struct AcceptFailures {
 }
 
 impl AcceptFailures {
-    /// Counts a failure, and says how long to wait.
+    /// Counts a failure, and returns how long to wait.
     fn add(&mut self, error: &io::Error, connections: &Connections) -> Option<Duration> {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
         if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted) {
@@ -197,22 +198,22 @@ impl AcceptFailures {
             tracing::error!(%error, failures = self.count, "connections cannot be accepted");
             (self.count, self.logged) = (0, Some(Instant::now()));
         }
-        // It is most likely out of descriptors.
+        // The process is most likely out of descriptors.
         connections.close_least_needed();
         Some(ACCEPT_PAUSE)
     }
 }
 
-/// What answers the requests of every connection.
+/// The parts that answer the requests of every connection.
 struct Server {
     tls: Option<TlsAcceptor>,
     router: Router,
     health: Router,
-    /// The base of the library's own URLs in answers that no router makes.
+    /// The base of the library's own URLs in answers made outside the router.
     canonical: CanonicalBase,
 }
 
-/// Answers the questions about the service's health, and refuses all others.
+/// Answers health checks, and refuses all other requests.
 fn health_only(app: &Shared) -> Router {
     health::routes().fallback(busy).layer(map_response(guard::protect)).with_state(Arc::clone(app))
 }
@@ -230,7 +231,7 @@ impl Server {
         place: Place,
         mut stopped: watch::Receiver<bool>,
     ) {
-        // Answers are written whole, so that nothing is gained by waiting for more.
+        // Answers are written whole, so delaying small packets gains nothing.
         drop(stream.set_nodelay(true));
         let connection = &place.connection;
         let Some(acceptor) = &self.tls else { return self.requests(stream, from, &place, stopped).await };
@@ -254,7 +255,7 @@ impl Server {
         }
     }
 
-    /// Answers the requests of a connection, until the client or the service wants no more of them.
+    /// Answers the requests of a connection, until the client or the service closes it.
     async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send>(
         &self,
         stream: S,
@@ -272,7 +273,7 @@ impl Server {
             request.extensions_mut().insert(secure);
             answer(router.clone(), request, (connections, connection), &self.canonical, health_only)
         });
-        // The stream has the timeouts, which hyper has for heads alone.
+        // The stream has the timeouts; hyper has them for heads alone.
         let mut http = http1::Builder::new();
         http.header_read_timeout(None).max_buf_size(MAX_HEAD.max(8_192)).keep_alive(!place.health_only);
         let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));

@@ -1,4 +1,4 @@
-//! Failed sign-ins: counted, told to the log with the address that they came from, and slowed down.
+//! Failed sign-ins: counted, logged with their address, and slowed down.
 
 use super::connections::Peer;
 use super::token_digest::TokenDigest;
@@ -8,28 +8,28 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many sign-ins of an address may fail before it is slowed down.
+/// Number of failed sign-ins of an address before it is slowed down.
 const BURST: u32 = 50;
 
-/// The time between two sign-ins of an address that is slowed down, for tokens that are not known to be good there.
+/// Time between two sign-ins of a slowed address, for tokens not known to be good there.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a sign-in may wait for its turn. One that would wait longer is refused.
+/// Maximum wait of a sign-in. One that would wait longer is refused.
 const MAX_WAIT: Duration = Duration::from_millis(200);
 
-/// How many good tokens of an address are remembered. They are not slowed down.
+/// Number of good tokens remembered per address. They are not slowed down.
 const GOOD: usize = 16;
 
-/// The most addresses that are remembered.
+/// Maximum number of addresses remembered.
 const MAX_PEERS: usize = 4_096;
 
-/// How often the log tells of an address at most.
+/// Minimum time between two log lines about an address.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// How many lines the log has in that time at most.
+/// Maximum number of log lines in that time.
 const MAX_LINES: usize = 20;
 
-/// What is known of the sign-ins of each address.
+/// The sign-ins of each address.
 #[derive(Debug, Default)]
 pub(super) struct SignIns {
     table: Mutex<Table>,
@@ -42,7 +42,7 @@ pub(super) struct SignIns {
 #[derive(Debug, Default)]
 struct Table {
     peers: HashMap<Peer, Attempts>,
-    /// Failures of addresses for which the log had no line left.
+    /// Failures of addresses that got no log line.
     untold: u64,
     window: Option<Instant>,
     lines: usize,
@@ -58,12 +58,12 @@ struct Attempts {
     told: Option<Instant>,
 }
 
-/// Whether a token may be looked up.
+/// The permission to look up a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// After this time.
+    /// Allowed after this time.
     After(Duration),
-    /// Not now: there are too many failures.
+    /// Refused: there are too many failures.
     Refused,
 }
 
@@ -79,7 +79,7 @@ impl SignIns {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says when the token of an address may be looked up.
+    /// Returns when a token of an address may be looked up.
     pub(super) fn begin(&self, peer: Peer, token: &TokenDigest) -> Turn {
         let now = Instant::now();
         let mut table = self.table();
@@ -95,13 +95,13 @@ impl SignIns {
             table.tell(peer, now);
             return Turn::Refused;
         }
-        // What is not used of the burst does not add up.
+        // An unused burst does not accumulate.
         let earliest = now.checked_sub(PAUSE * BURST).unwrap_or(now);
         attempts.free_at = attempts.free_at.max(earliest) + PAUSE;
         Turn::After(wait)
     }
 
-    /// The token was good: it is not slowed down from now on.
+    /// Notes a good token, which is not slowed down from now on.
     pub(super) fn succeeded(&self, peer: Peer, token: TokenDigest) {
         let now = Instant::now();
         let mut table = self.table();
@@ -115,7 +115,7 @@ impl SignIns {
         }
     }
 
-    /// The token was not good.
+    /// Notes a token that is not good.
     pub(super) fn failed(&self, peer: Peer, token: &TokenDigest, failure: Failure) {
         match failure {
             Failure::Unknown => &self.unknown,
@@ -125,14 +125,14 @@ impl SignIns {
         let now = Instant::now();
         let mut table = self.table();
         let attempts = table.of(peer, now);
-        // It may have been good before.
+        // The token may have been good before.
         attempts.good.retain(|good| *good != *token);
         attempts.untold += 1;
         table.tell(peer, now);
     }
 
-    /// Tells the log of the failures that it has not been told of: of all at the end, and otherwise of an address that it was
-    /// not told of just now.
+    /// Logs failures without a log line so far: all of them at the end, otherwise those of addresses that had no line
+    /// just now.
     pub(super) fn flush(&self, end: bool) {
         let now = Instant::now();
         let mut table = self.table();
@@ -148,7 +148,7 @@ impl SignIns {
         }
     }
 
-    /// Returns the text form of Prometheus.
+    /// Returns the metrics in the text format of Prometheus.
     pub(super) fn text(&self) -> String {
         let mut text = String::from(
             "# HELP update_service_sign_in_failures_total Requests whose sign-in failed.\n\
@@ -168,8 +168,8 @@ impl SignIns {
 }
 
 impl Table {
-    /// Returns the attempts of an address. Where there are too many addresses, one is forgotten that is not slowed
-    /// down, and the oldest of those.
+    /// Returns the attempts of an address. Where there are too many addresses, one is forgotten: the oldest that is not
+    /// slowed down.
     fn of(&mut self, peer: Peer, now: Instant) -> &mut Attempts {
         if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(&peer) {
             let oldest = self.peers.iter().min_by_key(|(_, it)| (it.free_at > now, it.last)).map(|(peer, _)| *peer);
@@ -182,7 +182,7 @@ impl Table {
         self.peers.entry(peer).or_insert_with(new)
     }
 
-    /// Tells the log of an address, unless it was told just now.
+    /// Logs the failures of an address, unless it had a line just now.
     fn tell(&mut self, peer: Peer, now: Instant) {
         if self.window.is_none_or(|begun| now.duration_since(begun) >= LOG_EVERY) {
             (self.window, self.lines) = (Some(now), 0);
@@ -230,7 +230,7 @@ mod tests {
         assert!(refused > 2_000 && at_once < 500, "{refused} {at_once}");
         assert_eq!(sign_ins.begin(peer(1), &good), Turn::After(Duration::ZERO));
         assert_eq!(sign_ins.begin(peer(2), &TokenDigest::of("other")), Turn::After(Duration::ZERO));
-        // A token that is good, but was not used from there, has to wait its turn.
+        // A good token that was not used from this address has to wait its turn.
         std::thread::sleep(PAUSE * 5);
         assert!(matches!(sign_ins.begin(peer(1), &TokenDigest::of("late")), Turn::After(_)));
         let table = sign_ins.table();
@@ -245,7 +245,7 @@ mod tests {
         }
         let table = sign_ins.table();
         assert!(table.peers.len() <= MAX_PEERS && table.lines <= MAX_LINES);
-        // Lines are allowed anew from time to time, which a slow machine reaches.
+        // New lines are allowed from time to time, which a slow machine reaches.
         assert!((500..=MAX_PEERS as u64 + 500 - MAX_LINES as u64).contains(&table.untold));
     }
 }

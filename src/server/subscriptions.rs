@@ -1,4 +1,4 @@
-//! Subscriptions: the task that looks at them, and the client that sends their notifications.
+//! Subscriptions: the task that processes them, and the client that sends their notifications.
 
 use super::UpdateServer;
 use crate::rest::Subscriptions;
@@ -18,13 +18,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
-/// How often every subscription is looked at, where nobody changed anything here: another service may have.
+/// How often every subscription is processed without a change here: another service may have changed a resource.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// How long further changes are waited for, so that one look is at all of them.
+/// How long the task waits for further changes, so that one run covers all of them.
 const TOGETHER: Duration = Duration::from_millis(50);
 
-/// How many subscriptions are looked at, at a time.
+/// Number of subscriptions processed concurrently.
 const AT_A_TIME: usize = 16;
 
 /// The rules for subscriptions, and how their notifications are sent.
@@ -46,10 +46,11 @@ pub struct SubscriptionOptions {
 }
 
 impl SubscriptionOptions {
-    /// At most 100 a tenant, to public hosts by `https`, whose certificates this machine trusts.
+    /// Returns the default options: at most 100 per tenant, to public hosts over `https`, with certificates that this
+    /// machine trusts.
     ///
     /// # Errors
-    /// [`NoHttpClient`] where TLS has no provider of cryptography.
+    /// [`NoHttpClient`] where TLS has no crypto provider.
     pub fn new() -> Result<Self, NoHttpClient> {
         Self::with_endpoint_rules(EndpointRules::default())
     }
@@ -57,7 +58,7 @@ impl SubscriptionOptions {
     /// Returns the default options with these rules for endpoints.
     ///
     /// # Errors
-    /// [`NoHttpClient`] where TLS has no provider of cryptography.
+    /// [`NoHttpClient`] where TLS has no crypto provider.
     pub fn with_endpoint_rules(rules: EndpointRules) -> Result<Self, NoHttpClient> {
         let pace = Pace::default();
         let notifier = HttpNotifier::new(rules, pace.send_timeout)?;
@@ -78,7 +79,7 @@ impl SubscriptionOptions {
         self
     }
 
-    /// Sends notifications so.
+    /// Sets the sender of notifications.
     #[must_use]
     pub fn with_notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
         self.notifier = notifier;
@@ -95,8 +96,8 @@ impl fmt::Debug for SubscriptionOptions {
     }
 }
 
-/// Sends notifications over HTTP/1.1, to the addresses that its rules allow and to no others: each address to which a host name
-/// leads is checked when it is resolved. Redirects are not followed, and no proxy is used.
+/// Sends notifications over HTTP/1.1, only to addresses that its rules allow: each address that a host name resolves to
+/// is checked. Redirects are not followed, and no proxy is used.
 ///
 /// ```
 /// use fhir_devices::server::HttpNotifier;
@@ -126,7 +127,7 @@ pub struct HttpNotifier {
 #[error("there is no HTTP client for notifications")]
 pub struct NoHttpClient(#[source] Box<dyn Error + Send + Sync>);
 
-/// Resolves host names to the addresses that are allowed.
+/// Resolves host names to the allowed addresses.
 struct AllowedOnly(EndpointRules);
 
 impl Resolve for AllowedOnly {
@@ -144,10 +145,10 @@ impl Resolve for AllowedOnly {
 }
 
 impl HttpNotifier {
-    /// With these rules, and so much time for each notification.
+    /// Creates a notifier with these rules and a timeout for each notification.
     ///
     /// # Errors
-    /// [`NoHttpClient`] where TLS has no provider of cryptography.
+    /// [`NoHttpClient`] where TLS has no crypto provider.
     pub fn new(rules: EndpointRules, timeout: Duration) -> Result<Self, NoHttpClient> {
         let client = Client::builder()
             .tls_backend_preconfigured(client_config(None, &[], None).map_err(NoHttpClient)?)
@@ -168,7 +169,7 @@ impl HttpNotifier {
 impl Notifier for HttpNotifier {
     fn send<'a>(&'a self, notification: &'a Notification) -> BoxFuture<'a, Result<(), NotifyError>> {
         Box::pin(async move {
-            // The rules may be others by now than those under which it was written.
+            // The rules may have changed since the subscription was written.
             self.rules.check(notification.url.as_str()).map_err(NotifyError::new)?;
             let method = Method::from_bytes(notification.method.as_bytes());
             let method = method.map_err(|_| NotifyError::new("the notification has no method of HTTP"))?;
@@ -177,7 +178,7 @@ impl Notifier for HttpNotifier {
                 request = request.header(name, value);
             }
             let answer = request.send().await.map_err(|error| {
-                // The address may have a secret in its query.
+                // The URL may have a secret in its query.
                 let error = error.without_url();
                 let what = if error.is_timeout() {
                     "the endpoint did not answer in time"
@@ -205,7 +206,7 @@ pub(super) struct Subscribed {
     /// The tenants whose resources were changed here.
     changed: Mutex<BTreeSet<Tenant>>,
     wake: Notify,
-    /// The subscriptions that are looked at now.
+    /// The subscriptions that are being processed.
     under_way: Mutex<HashSet<(Tenant, String)>>,
     active: AtomicU64,
     sent: AtomicU64,
@@ -227,13 +228,13 @@ impl Subscribed {
         }
     }
 
-    /// Those of a tenant.
+    /// Returns the subscriptions of a tenant.
     pub(super) fn of(&self, ledger: Arc<dyn Ledger>, tenant: Tenant) -> Subscriptions {
         let SubscriptionOptions { rules, pace, most, .. } = self.options;
         Subscriptions::new(ledger, tenant).with_endpoint_rules(rules).with_pace(pace).with_most(most)
     }
 
-    /// Has the subscriptions of a tenant looked at soon.
+    /// Has the subscriptions of a tenant processed soon.
     pub(super) fn changed(&self, tenant: &Tenant) {
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
         if !changed.contains(tenant) {
@@ -243,7 +244,7 @@ impl Subscribed {
         self.wake.notify_one();
     }
 
-    /// The text form of Prometheus.
+    /// Returns the metrics in the text format of Prometheus.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for (name, kind, help, value) in [
@@ -264,7 +265,7 @@ impl Subscribed {
     }
 }
 
-/// Looks at the subscriptions of all tenants until the process ends.
+/// Processes the subscriptions of all tenants until the process ends.
 pub(super) async fn run(app: Arc<UpdateServer>) {
     let Some(subscribed) = &app.subscriptions else { return };
     let (of, notifier) = (Arc::clone(&app), Arc::clone(&subscribed.options.notifier));
@@ -294,7 +295,7 @@ pub(super) async fn run(app: Arc<UpdateServer>) {
     }
 }
 
-/// Looks at the subscriptions of every tenant once.
+/// Processes the subscriptions of every tenant once.
 async fn all(app: &Arc<UpdateServer>, service: &Arc<SubscriptionService>, permits: &Arc<Semaphore>) {
     let (mut after, mut active) = (None, 0_u64);
     loop {
@@ -318,7 +319,7 @@ async fn all(app: &Arc<UpdateServer>, service: &Arc<SubscriptionService>, permit
     }
 }
 
-/// Begins to look at each subscription of a tenant, by a task of its own, and tells how many there are.
+/// Starts a task for each subscription of a tenant, and returns their number.
 async fn of_tenant(
     app: &Arc<UpdateServer>,
     service: &Arc<SubscriptionService>,
@@ -337,7 +338,7 @@ async fn of_tenant(
     for id in ids {
         let one = (tenant.clone(), id);
         if !subscribed.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(one.clone()) {
-            // It is looked at now, and again at the next round.
+            // The subscription is being processed, and is again in the next round.
             continue;
         }
         let (app, service, permits) = (Arc::clone(app), Arc::clone(service), Arc::clone(permits));
@@ -365,7 +366,7 @@ async fn look(app: &UpdateServer, service: &SubscriptionService, permits: &Semap
                 tracing::warn!(%tenant, subscription = id.as_str(), "a subscription was turned off");
             }
             if done.more || done.sent > 0 {
-                // What was changed meanwhile is looked at next.
+                // Later changes are processed next.
                 subscribed.changed(tenant);
             }
         }

@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How fast a transfer goes, counting only the time that is spent waiting for the client.
+/// The rate of a transfer, counting only the time spent waiting for the client.
 #[derive(Debug)]
 struct TransferRate {
     idle: Duration,
@@ -38,7 +38,7 @@ impl TransferRate {
         self.bytes = self.bytes.saturating_add(bytes as u64);
     }
 
-    /// Returns whether the client has kept us waiting too long, now that it does so.
+    /// Returns whether the client has kept the service waiting too long; called while it does.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let since = *self.pending.get_or_insert_with(Instant::now);
         let earned = Duration::from_millis(self.bytes.saturating_mul(1_000) / self.min_rate);
@@ -47,7 +47,7 @@ impl TransferRate {
     }
 }
 
-/// A timer that is made when it is first needed.
+/// A timer that is created when first needed.
 #[derive(Debug, Default)]
 struct Timer(Option<Pin<Box<Sleep>>>);
 
@@ -62,7 +62,7 @@ impl Timer {
     }
 }
 
-/// A stream of a connection, with the timeouts of the phase that the connection is in.
+/// The stream of a connection, with the timeouts of the connection's phase.
 pub(super) struct TimedStream<S> {
     inner: S,
     connection: Arc<Connection>,
@@ -77,7 +77,7 @@ impl<S> TimedStream<S> {
         Self { inner, connection, all, read: Timer::default(), written }
     }
 
-    /// Until when the client has to send something, and what counts it if it does not.
+    /// Returns the deadline for the client's next bytes, and the counter of its timeouts.
     fn deadline(&self) -> Option<(Instant, Duration, &AtomicU64)> {
         let (limits, counters) = (&self.all.limits, &self.all.counters);
         let (phase, since) = self.connection.phase();
@@ -120,7 +120,7 @@ impl<S> TimedStream<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        // A client that sends byte by byte does not gain time by it.
+        // A client that sends byte by byte does not gain time.
         if let Some((since, timeout, counter)) = this.deadline()
             && since.elapsed() >= timeout
         {
@@ -179,12 +179,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
     }
 }
 
-/// The body of a request, which breaks off when the client takes too long with it.
+/// The body of a request, which breaks off when the client takes too long.
 pub(super) struct TimedBody<B> {
     inner: B,
     connection: Arc<Connection>,
     rate: TransferRate,
-    /// Whether it broke off, for whoever makes the answer.
+    /// Whether the body broke off, for the answer.
     expired: Arc<AtomicBool>,
 }
 
@@ -239,7 +239,7 @@ where
     }
 }
 
-/// The body of an answer. With its end the connection waits for the next request.
+/// The body of an answer. At its end, the connection waits for the next request.
 pub(super) struct AnswerBody {
     inner: Body,
     connection: Arc<Connection>,

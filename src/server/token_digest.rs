@@ -4,8 +4,8 @@ use crate::store::Sha256;
 use std::hash::{Hash, Hasher};
 use subtle::ConstantTimeEq as _;
 
-/// The SHA-256 digest of a token. Comparing two takes as long wherever they differ, so that the time that a sign-in takes tells
-/// nothing about the tokens that are known.
+/// The SHA-256 digest of a token. A comparison takes the same time wherever two digests differ, so that the time of a
+/// sign-in reveals nothing about the known tokens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TokenDigest(Sha256);
 

@@ -1,4 +1,4 @@
-//! The file of tokens: who may ask, for which tenants, in which roles, and until when.
+//! The file of tokens, with the tenants, roles and expiry of each.
 
 use super::guard::{Access, Authenticator, Caller, Grant, Role};
 use super::token_digest::TokenDigest;
@@ -14,22 +14,23 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime, Time};
 
-/// The shortest token that is taken, in characters.
+/// Minimum length of a token, in characters.
 const MIN_TOKEN: usize = 16;
 
-/// The largest file that is read, in bytes.
+/// Maximum size of the file, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// The words that begin a part of a line after the tenants.
+/// The keywords that begin a part of a line after the tenants.
 const KEYWORDS: [&str; 3] = ["as", "may", "until"];
 
-/// Tokens with what each opens. A line has the token or `sha256:` and its digest, a blank, and the tenants with commas
-/// between them, or `*`. Then may follow, in any order:
+/// Tokens with their grants. A line has the token or `sha256:` and its digest, a space, and the tenants separated by
+/// commas, or `*`. These parts may follow, in any order:
 ///
 /// - `as NAME`: the name of the holder in audit records;
-/// - `may ROLE, ..`: some of the names of [`Role`], as `read` and `operate`. Without it a token for tenants has the
-///   first three, and one for `*` has all;
-/// - `until TIME`: a day (which it is still good for, in UTC) or an instant, as in `2027-01-31` or `2027-01-31T12:00:00Z`.
+/// - `may ROLE, ..`: names of [`Role`], such as `read` and `operate`. Without it, a token for tenants has the first
+///   three, and one for `*` has all;
+/// - `until TIME`: a day (on which the token is still valid, in UTC) or an instant, as in `2027-01-31` or
+///   `2027-01-31T12:00:00Z`.
 ///
 /// ```
 /// use fhir_devices::server::Tokens;
@@ -40,10 +41,10 @@ const KEYWORDS: [&str; 3] = ["as", "may", "until"];
 pub struct Tokens(HashMap<TokenDigest, Grant>);
 
 impl Tokens {
-    /// Reads the lines; empty ones and those after a `#` are passed over.
+    /// Parses the lines; empty lines and lines that begin with `#` are skipped.
     ///
     /// # Errors
-    /// The number of the line, and what is wrong with it.
+    /// The number of the line, and its fault.
     pub fn read(text: &str) -> Result<Self, String> {
         let mut known = HashMap::new();
         for (at, line) in text.lines().enumerate() {
@@ -72,7 +73,7 @@ fn read_line(line: &str) -> Result<(TokenDigest, Grant), String> {
     for word in rest.split_whitespace() {
         let twice = parts.iter().any(|(name, _)| *name == word);
         let Some((_, last)) = parts.last_mut() else { break };
-        // After a comma another item of the list follows, whatever it is called.
+        // After a comma another item of the list follows, even if it is named like a keyword.
         let begins = !last.is_empty() && !last.ends_with(',');
         match KEYWORDS.iter().find(|keyword| **keyword == word && begins) {
             Some(keyword) if twice => return Err(format!("`{keyword}` comes twice")),
@@ -103,7 +104,7 @@ fn read_line(line: &str) -> Result<(TokenDigest, Grant), String> {
     Ok((digest, grant))
 }
 
-/// Returns an instant, or the end of a day.
+/// Parses an instant, or a day as its end.
 fn read_time(text: &str) -> Result<OffsetDateTime, String> {
     if let Ok(instant) = OffsetDateTime::parse(text, &Rfc3339) {
         return Ok(instant);
@@ -136,7 +137,7 @@ impl Authenticator for Tokens {
 pub struct TokenFile {
     path: PathBuf,
     tokens: RwLock<Arc<Tokens>>,
-    /// The digest of what was read last, and the fault of it.
+    /// The digest of the last content read, and its fault.
     last: Mutex<Last>,
     broken: AtomicBool,
     reloads: AtomicU64,
@@ -153,7 +154,7 @@ impl TokenFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// It cannot be read, or a line of it is wrong.
+    /// The file cannot be read, or a line of it is invalid.
     pub fn open(path: impl Into<PathBuf>) -> Result<Arc<Self>, String> {
         let path = path.into();
         let text = read_file(&path)?;
@@ -169,11 +170,11 @@ impl TokenFile {
         }))
     }
 
-    /// Reads the file again, and says whether its tokens are others now. A file with a fault changes nothing: the tokens that
-    /// were read before stay good.
+    /// Reads the file again, and returns whether its tokens changed. A file with a fault changes nothing: the tokens
+    /// read before stay valid.
     ///
     /// # Errors
-    /// It cannot be read, or a line of it is wrong.
+    /// The file cannot be read, or a line of it is invalid.
     pub fn reload(&self) -> Result<bool, String> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let read = read_file(&self.path).and_then(|text| {
@@ -199,7 +200,7 @@ impl TokenFile {
                 Ok(changed)
             }
             Err(fault) => {
-                // The file is looked at every few seconds, and each fault of it is told once.
+                // The file is checked every few seconds; each fault is logged once.
                 if last.fault.as_ref() != Some(&fault) {
                     self.failures.fetch_add(1, Relaxed);
                     tracing::error!(fault, "the file of tokens cannot be read, and the tokens of before stay good");
@@ -211,17 +212,17 @@ impl TokenFile {
         }
     }
 
-    /// Reads the file again whenever its content has changed, looking `every` so often. It never ends.
+    /// Reads the file again whenever its content has changed, checking at the interval `every`. It never ends.
     pub async fn watch(self: Arc<Self>, every: Duration) {
         loop {
             tokio::time::sleep(every).await;
             let file = Arc::clone(&self);
-            // Its faults are in the log.
+            // Faults of the file are logged.
             drop(tokio::task::spawn_blocking(move || drop(file.reload())).await);
         }
     }
 
-    /// Returns the text form of Prometheus.
+    /// Returns the metrics in the text format of Prometheus.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for (name, kind, help, value) in [
@@ -316,7 +317,7 @@ mod tests {
         let of_rollouts = [Role::Release, Role::Approve, Role::Device];
         let all = [Role::Read, Role::Write, Role::Upload, Role::Operate].into_iter().chain(of_rollouts);
         assert_eq!(grant("*").roles, all.collect());
-        // Tenants may have these names, and had them before there were roles.
+        // Tenants may have these names, and had them before roles existed.
         let Access::Tenants(tenants) = grant("ward, may, until,as as x").access else { panic!() };
         assert_eq!(tenants.len(), 4);
     }

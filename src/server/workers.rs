@@ -1,4 +1,4 @@
-//! Threads for work that takes long, so that those that answer other clients stay free.
+//! Threads for long work, so that the threads which answer other clients stay free.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,11 +8,11 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A fixed number of threads that take jobs from one queue. Each is started when it is first needed, and they end with the
-/// value.
+/// A fixed number of threads that take jobs from one queue. Each is started when first needed, and ends when this value
+/// is dropped.
 ///
-/// There are few, and they live long, because the allocator of the system keeps what a thread has freed for that thread:
-/// each thread that ever worked on something large holds about as much memory forever.
+/// There are few, and they live long, because the system's allocator keeps memory that a thread has freed for that
+/// thread: each thread that ever worked on something large holds about as much memory forever.
 pub(super) struct Workers {
     name: &'static str,
     most: usize,
@@ -35,7 +35,7 @@ struct Queue {
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        // No job runs under the lock.
+        // No job runs while the lock is held.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -54,19 +54,19 @@ impl Shared {
                 queue.idle -= 1;
             };
             drop(queue);
-            // Whoever waits for the job learns of a panic by the end of its channel.
+            // The end of its channel tells the waiting caller of a panic.
             drop(catch_unwind(AssertUnwindSafe(job)));
         }
     }
 }
 
 impl Workers {
-    /// At most `most` threads, and at least one.
+    /// Creates up to `most` threads, at least one.
     pub(super) fn new(name: &'static str, most: usize) -> Self {
         Self { name, most: most.max(1), shared: Arc::default() }
     }
 
-    /// Carries out a job in its turn. One that nobody waits for any more is not begun.
+    /// Runs a job in its turn. A job whose caller no longer waits is not started.
     ///
     /// `None` where the job panicked, or no thread could be started.
     pub(super) async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {

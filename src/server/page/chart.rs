@@ -1,4 +1,4 @@
-//! Charts as SVG in the page: the time to field, and how far a rollout is. Each has its numbers in words too.
+//! Charts as SVG in HTML pages: the time to field, and the progress of a rollout. Each also has its numbers in words.
 
 use crate::service::FieldTimes;
 use maud::{Markup, html};
@@ -9,7 +9,7 @@ const HEIGHT: u64 = 180;
 const BOTTOM: u64 = 150;
 const TOP: u64 = 18;
 
-/// Returns a time in its largest unit.
+/// Formats a duration in its largest unit.
 pub(super) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
@@ -20,7 +20,7 @@ pub(super) fn span(time: Duration) -> String {
     }
 }
 
-/// Returns how many components took how long from the release to the report of their version.
+/// Returns the distribution of the times from a release to the report of its version.
 pub(super) fn field_times(times: &FieldTimes) -> Markup {
     let mut before = 0;
     let bars: Vec<(String, u64)> = times
@@ -56,7 +56,7 @@ pub(super) fn field_times(times: &FieldTimes) -> Markup {
     }
 }
 
-/// Returns how much of a whole is done, failed and under way.
+/// Returns a progress bar with the done, failed and active shares of a total.
 pub(super) fn meter(words: &str, all: u64, done: u64, wrong: u64, going: u64) -> Markup {
     let part = |count: u64| count * 1_000 / all.max(1);
     let (done_to, wrong_to) = (part(done), part(done + wrong));

@@ -1,4 +1,4 @@
-//! The page of one device: what it is, its tree, its findings, the versions that it reports, its updates and its history.
+//! The page of one device: its details, tree, findings, reported versions, updates and history.
 
 use super::super::budget::Cost;
 use super::super::place::AtTenant;
@@ -21,17 +21,17 @@ use axum::extract::{Path, State};
 use maud::{Markup, html};
 use std::num::NonZeroU32;
 
-/// How many components and metrics of a device are read, and how many bytes of them are drawn.
+/// Maximum number of components and metrics read of a device, and of bytes of them drawn.
 const READ: usize = 2_000;
 const DRAWN: usize = 36_000;
 
-/// How many findings are told.
+/// Maximum number of findings shown.
 const FINDINGS: usize = 25;
 
-/// How many components are listed with their versions.
+/// Maximum number of components listed with their versions.
 const LISTED: usize = 20;
 
-/// How many versions of the device are listed.
+/// Maximum number of versions of the device listed.
 const HISTORY: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
 
 /// `GET /TENANT/pages/devices/DEVICE`

@@ -1,5 +1,5 @@
-//! The fleet: the devices of a tenant, searched, filtered and paged by the store, so that no page needs more of them than it
-//! shows.
+//! The fleet: the devices of a tenant, searched, filtered and paged by the store, so that a page reads no more of them
+//! than it shows.
 
 use super::super::budget::Cost;
 use super::super::place::AtTenant;
@@ -25,23 +25,23 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 use url::form_urlencoded;
 
-/// How many devices a page shows.
+/// Number of devices on a page.
 const SHOWN: u32 = 20;
 
-/// How many bytes of components and metrics a page draws in all.
+/// Maximum bytes of components and metrics drawn on a page.
 const DRAWN: usize = 30_000;
 
-/// How many components of the devices of one page are read.
+/// Maximum number of components read for the devices of a page.
 const READ: usize = 600;
 
-/// Where the index does not tell: how many devices one page looks through, and for how long.
+/// For filters without an index: the maximum number of devices that a page scans, and for how long.
 const LOOKED_THROUGH: usize = 2_000;
 
-/// Of how many devices the components are looked at together, and how many that are meant make a page.
+/// Number of devices whose components are read together, and number of matches that fill a page of a scan.
 const TOGETHER: u32 = 10;
 const LOOKS_FOR: Duration = Duration::from_millis(1_500);
 
-/// How many releases can be chosen from.
+/// Number of releases to choose from.
 const RELEASES: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
 
 /// The parameters of the page.
@@ -71,7 +71,7 @@ pub(super) async fn show(State(app): State<Shared>, AtTenant(tenant): AtTenant, 
     Ok(answer)
 }
 
-/// What a person looks for.
+/// The search of the user.
 struct Wanted {
     asked: Asked,
     below: Option<ReleaseId>,
@@ -88,7 +88,7 @@ impl Wanted {
         self.asked.text(name).map(str::trim).filter(|text| !text.is_empty())
     }
 
-    /// Returns what the index of the store tells.
+    /// Returns the criteria that the index of the store supports.
     fn criteria(&self, capabilities: &Capabilities) -> Vec<Criterion> {
         let begins = |parameter, text: &str| match capabilities.search_beginnings {
             true => Criterion::begins(parameter, text),
@@ -122,7 +122,7 @@ impl Wanted {
         }
     }
 
-    /// Returns whether something is wanted that no index tells.
+    /// Returns whether a filter needs a scan, because no index supports it.
     fn looks_through(&self) -> bool {
         self.below.is_some() || self.text("update").is_some() || self.text("findings").is_some()
     }
@@ -137,7 +137,7 @@ impl Wanted {
 struct Found {
     devices: Vec<Device>,
     next: Option<PageToken>,
-    /// How many devices were looked through, where the index does not tell.
+    /// The number of devices scanned, where a scan was needed.
     looked_through: Option<usize>,
 }
 
@@ -188,7 +188,7 @@ async fn page(app: &Shared, tenant: &Tenant, wanted: &Wanted) -> Result<(super::
     Ok((view.ok("Devices", &content)?, is_empty))
 }
 
-/// Finds the devices of a page: by the index alone, or by looking through what the index finds.
+/// Finds the devices of a page: by the index alone, or by scanning the results of the index.
 async fn find(
     app: &Shared,
     tenant: &Tenant,
@@ -228,7 +228,7 @@ async fn find(
     }
 }
 
-/// Returns whether a device with these components meets what no index tells.
+/// Returns whether a device with these components matches the filters that no index supports.
 async fn is_meant(
     app: &Shared,
     tenant: &Tenant,
@@ -259,7 +259,7 @@ async fn is_meant(
     Ok(false)
 }
 
-/// Returns how many findings the tree of a device has.
+/// Returns the number of findings in the tree of a device.
 pub(super) fn findings(tree: &Tree<'_>) -> usize {
     let report = tree.report(Profile::Base);
     report

@@ -12,35 +12,35 @@ use crate::update::{AvailableUpdate, is_available_update};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
-/// The most bytes of resources of a type that a page reads.
+/// Maximum bytes of resources of one type that a page reads.
 const MAX_BYTES: usize = 2 << 20;
 
-/// A resource of more bytes is not shown.
+/// Size above which a resource is not shown.
 const MAX_EACH: usize = 64 << 10;
 
-/// How many damaged files are read at a time, and at most.
+/// Number of damaged files read at a time, and in total.
 const DAMAGED_PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 const MAX_DAMAGED: usize = 2_000;
 
-/// What belongs to one device.
+/// The components and metrics of one device.
 #[derive(Default)]
 pub(super) struct Members {
     pub(super) components: Vec<DeviceComponent>,
     pub(super) metrics: Vec<DeviceMetric>,
-    /// When each component was written last, by its id.
+    /// The last version of each component, by id, without its body.
     pub(super) written: BTreeMap<String, Version>,
 }
 
-/// What belongs to some devices.
+/// The components and metrics of some devices.
 #[derive(Default)]
 pub(super) struct OfDevices {
     pub(super) members: BTreeMap<String, Members>,
-    /// Not everything was read: it is too much.
+    /// Whether reading stopped at a limit.
     pub(super) cut: bool,
 }
 
 impl OfDevices {
-    /// Reads the components of some devices, and their metrics where these are wanted, up to a number of each.
+    /// Reads the components of some devices, and their metrics if requested, up to a number of each.
     pub(super) async fn read(
         store: &TenantResources,
         devices: &[String],
@@ -52,7 +52,7 @@ impl OfDevices {
         for (component, version) in components {
             let Some(device) = target(component.source.as_ref()) else { continue };
             let members = found.members.entry(device.to_owned()).or_default();
-            // Its text is not needed twice.
+            // The body is not needed twice.
             members.written.insert(id(&component).to_owned(), Version { body: None, ..version });
             members.components.push(component);
         }
@@ -102,12 +102,12 @@ impl OfDevices {
     }
 }
 
-/// The updates of some components that the ledger knows.
+/// The updates of some components, from the ledger.
 #[derive(Default)]
 pub(super) struct Updates {
-    /// By the id of the component.
+    /// Updates by the id of their component.
     of: BTreeMap<String, Vec<AvailableUpdate>>,
-    /// Those whose file is damaged.
+    /// Updates whose file is damaged.
     damaged: BTreeMap<IngestId, KnownDamage>,
 }
 
@@ -131,18 +131,18 @@ impl Updates {
         self.of.get(component).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Returns what is wrong with the file of an update.
+    /// Returns the known damage to the file of an update.
     pub(super) fn damage(&self, update: &AvailableUpdate) -> Option<&KnownDamage> {
         self.damaged.get(&update.id)
     }
 }
 
-/// Returns whether a component says that it has an update; only the ledger knows whether it is true.
+/// Returns whether a component states an update; only the ledger knows whether that is true.
 pub(super) fn may_have_update(component: &DeviceComponent) -> bool {
     component.extension.iter().any(|extension| is_available_update(extension.url.as_str()))
 }
 
-/// Returns those of the updates whose file is known to be damaged. Where no file is, none of them is looked up.
+/// Returns the updates whose file is known to be damaged. Where no file is damaged, no update is looked up.
 async fn damaged(
     service: &UpdateService,
     tenant: &Tenant,
@@ -166,12 +166,12 @@ async fn damaged(
     Ok(damaged)
 }
 
-/// Returns the id of a resource that is stored.
+/// Returns the id of a stored resource.
 pub(super) fn id<T: Stored>(resource: &T) -> &str {
     resource.logical_id().map(crate::primitive::Id::as_str).unwrap_or_default()
 }
 
-/// Returns the id of the resource that a reference points at.
+/// Returns the id of the resource that a reference targets.
 pub(super) fn target<T: Target>(reference: Option<&Reference<T>>) -> Option<&str> {
     match reference?.literal()? {
         Literal::Relative { id, .. } | Literal::Absolute { id, .. } => Some(id),
@@ -184,12 +184,12 @@ pub(super) fn value(text: &Option<Primitive<Text>>) -> Option<&str> {
     text.as_ref()?.value.as_ref().map(Text::as_str)
 }
 
-/// Returns a reference as people read it.
+/// Returns a readable text of a reference.
 pub(super) fn shown<T: Target>(reference: &Reference<T>) -> Option<&str> {
     value(&reference.display).or_else(|| value(&reference.reference))
 }
 
-/// Returns what people call a device.
+/// Returns a readable name of a device.
 pub(super) fn name(device: &Device) -> &str {
     let kind = device.r#type.as_ref().and_then(|kind| value(&kind.text));
     let label = device.udi.as_ref().and_then(|udi| value(&udi.name));

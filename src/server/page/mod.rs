@@ -1,5 +1,5 @@
-//! The pages for people: the fleet, a device, sending, updates, releases and rollouts. They are plain HTML that works without
-//! JavaScript; the script adds progress, dialogs and refreshing.
+//! The HTML pages: the fleet, a device, sending, updates, releases and rollouts. They work without JavaScript; the
+//! script adds progress, dialogs and refreshing.
 
 mod chart;
 mod device;
@@ -61,7 +61,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/{tenant}/pages/rollouts/{id}/{action}", get(rollouts::ask).post(rollouts::act).layer(small()))
 }
 
-/// The parts of the service between which a person moves.
+/// The sections of the navigation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Section {
     Devices,
@@ -69,7 +69,7 @@ enum Section {
     Rollouts,
 }
 
-/// One page of a tenant.
+/// The context of one page of a tenant.
 struct View<'a> {
     app: &'a UpdateServer,
     tenant: &'a Tenant,
@@ -86,7 +86,7 @@ impl<'a> View<'a> {
         self.app.path(self.tenant)
     }
 
-    /// Returns the address of a page of the tenant.
+    /// Returns the path of a page of the tenant.
     fn page(&self, name: &str) -> String {
         format!("{}/pages/{name}", self.path())
     }
@@ -139,19 +139,19 @@ impl<'a> View<'a> {
         set(&mut answer, header::CONTENT_TYPE, "text/html; charset=utf-8");
         set(&mut answer, header::CACHE_CONTROL, "no-store");
         set(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-        // A browser says with a form from which page it comes, which `no-referrer` would hide.
+        // A browser sends the page of origin with a form, which `no-referrer` would hide.
         set(&mut answer, header::REFERRER_POLICY, "same-origin");
         set(&mut answer, header::CONTENT_SECURITY_POLICY, policy());
         answer
     }
 
-    /// Returns the page with the status of success.
+    /// Returns the page with status 200.
     fn ok(&self, title: &str, content: &Markup) -> Result {
         Ok(self.answer(StatusCode::OK, title, content))
     }
 }
 
-/// Returns the policy: only our own style and script, known by their digests, may run in a page.
+/// Returns the content security policy: only the pages' own style and script, identified by their digests.
 fn policy() -> String {
     let digest = |text: &str| STANDARD.encode(Sha256::of(text.as_bytes()).0);
     format!(
@@ -162,14 +162,14 @@ fn policy() -> String {
     )
 }
 
-/// Returns whether a form of a page was sent, whose answer is a page: by `?answer=page`, as programs get FHIR at the same address
-/// whatever they accept.
+/// Returns whether the form of a page was sent, which is answered by a page: by `?answer=page`, since programs get FHIR
+/// at the same URL whatever they accept.
 pub(super) fn is_wanted(uri: &Uri) -> bool {
     let query = uri.query().unwrap_or_default().as_bytes();
     form_urlencoded::parse(query).any(|(name, value)| name == "answer" && value == "page")
 }
 
-/// Returns whether a request is one of a browser that shows its answer to a person.
+/// Returns whether a request comes from a browser that shows the answer to a user.
 fn wants_html(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|range| {
@@ -178,7 +178,7 @@ fn wants_html(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Returns the tenant of a page that a person gets; nothing for every other address, and for programs.
+/// Returns the tenant of a page requested by a browser; `None` for every other URL, and for programs.
 fn tenant_of_page(headers: &HeaderMap, uri: &Uri) -> Option<Tenant> {
     let mut segments = uri.path().split('/').skip(1);
     let (first, second) = (segments.next()?, segments.next());
@@ -194,7 +194,7 @@ fn tenant_of_page(headers: &HeaderMap, uri: &Uri) -> Option<Tenant> {
     if second == Some("pages") || is_form { first.parse().ok() } else { None }
 }
 
-/// Tells a person who asked for a page what is wrong in words, and what to do, where a program would get an OperationOutcome.
+/// Answers a browser with a page that explains a problem and what to do, where a program gets an OperationOutcome.
 pub(super) async fn in_words(State(app): State<Shared>, request: Request, next: Next) -> Answer {
     let tenant = tenant_of_page(request.headers(), request.uri());
     let mut answer = next.run(request).await;
@@ -211,7 +211,7 @@ pub(super) async fn in_words(State(app): State<Shared>, request: Request, next: 
     page
 }
 
-/// Returns what the stores or the ledger said, as a problem of a page.
+/// Converts an error of the stores or the ledger to a problem of a page.
 fn failed(error: LifecycleError) -> Problem {
     match error {
         LifecycleError::Store(error) => Problem::of_store(&error, "the page"),
@@ -222,7 +222,7 @@ fn failed(error: LifecycleError) -> Problem {
     }
 }
 
-/// Returns an answer that leads a browser to another page after a form was carried out.
+/// Returns a redirect to another page after a form was processed (303).
 pub(super) fn see_other(place: &str) -> Answer {
     let mut answer = answer::empty(StatusCode::SEE_OTHER);
     set(&mut answer, header::LOCATION, place);
@@ -243,13 +243,13 @@ impl Fields {
         Ok(Self(form_urlencoded::parse(body).into_owned().take(128).collect()))
     }
 
-    /// Returns a field that is not blank.
+    /// Returns the value of a field, unless it is blank.
     fn text(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// Returns the reason, which has to be there.
+    /// Returns the reason, which is required.
     fn reason(&self) -> Result<Note> {
         let words = "the reason is missing: it is recorded, so that others understand later why this was done";
         let missing = || Problem::new(StatusCode::BAD_REQUEST, IssueType::Required, "reason-missing", words);
@@ -260,7 +260,7 @@ impl Fields {
     }
 }
 
-/// Returns the links below a list: to its first page, and to the next one.
+/// Returns the links below a list: to its first and its next page.
 fn pager(asked: &Asked, path: &str, next: Option<&str>) -> Markup {
     let first = asked.text("_page").map(|_| asked.first(path));
     html! {

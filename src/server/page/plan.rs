@@ -1,4 +1,4 @@
-//! A new rollout: the form, what it would do, and its making.
+//! A new rollout: its form, preview and creation.
 
 use super::super::guard::Caller;
 use super::super::place::AtTenant;
@@ -20,10 +20,10 @@ use serde_json::{Value, json};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// How many releases can be chosen from.
+/// Number of releases to choose from.
 const RELEASES: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
 
-/// How many components a preview looks at, and for how long.
+/// Maximum number of components that a preview looks at, and for how long.
 const PREVIEW: (usize, Duration) = (2_000, Duration::from_millis(1_500));
 
 /// The fields of the form.
@@ -125,7 +125,7 @@ fn wrong(name: &str, words: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, IssueType::Value, "field-value", format_args!("`{name}`: {words}"))
 }
 
-/// Reads a number with at most one place behind the point, ten times.
+/// Reads a number with at most one decimal place, and returns ten times its value.
 fn tenths(fields: &Fields, name: &str, most: u32) -> Result<Option<u32>> {
     let Some(text) = fields.text(name) else { return Ok(None) };
     let (whole, tenth) = text.split_once(['.', ',']).unwrap_or((text, "0"));
@@ -144,7 +144,7 @@ fn whole(fields: &Fields, name: &str, usual: u32) -> Result<u32> {
     number.ok_or_else(|| wrong(name, &format!("it is `{}`, wanted a number", short(text))))
 }
 
-/// Returns the rollout of a form as programs ask for it.
+/// Returns the rollout of a form in the JSON form of the API.
 fn body(fields: &Fields) -> Result<Value> {
     let release = fields.text("release").ok_or_else(|| wrong("release", "it is missing, wanted a release"))?;
     let (mut waves, mut left) = (Vec::new(), 1_000_u32);

@@ -1,4 +1,4 @@
-//! Releases: the list, the form for a new one, and one of them.
+//! Releases: the list, the form for a new one, and a single release.
 
 use super::super::guard::Caller;
 use super::super::place::AtTenant;
@@ -17,7 +17,7 @@ use axum::http::HeaderMap;
 use maud::{Markup, html};
 use std::num::NonZeroU32;
 
-/// How many releases a page lists.
+/// Number of releases on a page.
 const SHOWN: NonZeroU32 = NonZeroU32::MIN.saturating_add(24);
 
 fn standing(release: &Release) -> Markup {
@@ -29,7 +29,7 @@ fn standing(release: &Release) -> Markup {
     }
 }
 
-/// Returns what a release is called.
+/// Returns the display name of a release.
 pub(super) fn title(release: &Release) -> String {
     format!("{} {}", short(release.request.name.as_str()), short(release.request.version.as_str()))
 }

@@ -1,4 +1,4 @@
-//! Rollouts: the list, one with its progress, its components, and what steers it.
+//! Rollouts: the list, a single rollout with its progress and components, and its controls.
 
 use super::super::guard::Caller;
 use super::super::place::AtTenant;
@@ -21,16 +21,17 @@ use axum::http::{HeaderMap, StatusCode};
 use maud::{Markup, html};
 use std::num::NonZeroU32;
 
-/// How many rollouts a page lists.
+/// Number of rollouts on a page.
 const SHOWN: NonZeroU32 = NonZeroU32::MIN.saturating_add(14);
 
-/// How many components a page lists.
+/// Number of components on a page.
 const LISTED: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
 
-/// Up to how many components the time to field is drawn at once; above it is a page of its own, as every audit record is read.
+/// Number of components up to which the time to field is shown at once; above, it has a page of its own, since every
+/// audit record is read.
 const MEASURED: u64 = 2_000;
 
-/// The outcomes that count as success, and those that count as failure.
+/// The outcomes that count as success.
 const GOOD: [OutcomeClass; 2] = [OutcomeClass::Succeeded, OutcomeClass::AlreadyCurrent];
 const WRONG: [OutcomeClass; 5] = [
     OutcomeClass::Failed,
@@ -177,7 +178,7 @@ pub(super) async fn show(
     view.ok(&title, &content)
 }
 
-/// Returns what changes while a rollout goes on.
+/// Returns the part of the page that changes while a rollout is active.
 fn live(rollout: &RolloutView, title: &str, own: &str) -> Markup {
     let status = rollout.rollout.status;
     let (kind, words) = standing(status);
@@ -281,7 +282,7 @@ fn listed(show: &str) -> Result<(DeploymentFilter, &'static str)> {
     })
 }
 
-/// `GET /TENANT/pages/rollouts/ID/components?show=..`, and what holds one of them up by `explain`.
+/// `GET /TENANT/pages/rollouts/ID/components?show=..`, with the reason why one of them waits for `explain`.
 pub(super) async fn components(
     State(app): State<Shared>,
     AtTenant(tenant): AtTenant,
@@ -340,7 +341,7 @@ pub(super) async fn components(
     view.ok(title, &content)
 }
 
-/// What a person may tell a rollout: what it means, and what it cannot do.
+/// Returns the meaning of an action on a rollout, and its limits.
 fn meaning(action: &str) -> Option<(&'static str, &'static [&'static str], &'static str, &'static str)> {
     Some(match action {
         "approve" => (
@@ -408,7 +409,7 @@ pub(super) async fn ask(
     view.ok(title, &html! { p.crumbs { a href=(own) { "The rollout" } } (asked) })
 }
 
-/// `POST` of the same.
+/// `POST` of the same paths.
 pub(super) async fn act(
     State(app): State<Shared>,
     AtTenant(tenant): AtTenant,

@@ -1,4 +1,4 @@
-//! Sending an update: the form, what would happen is said before, and the answer for a person.
+//! Sending an update: the form, a preview of the effect, and the answer page.
 
 use super::super::budget::Cost;
 use super::super::place::AtTenant;
@@ -21,19 +21,19 @@ use axum::http::StatusCode;
 use maud::{Markup, html};
 use std::cmp::Ordering;
 
-/// How many components of a device can be chosen from, and how many on the page of the fleet.
+/// Number of components of a device to choose from: on its own page, and on the page of the fleet.
 const CHOICES: usize = 100;
 const QUICK_CHOICES: usize = 30;
 
-/// How many devices are offered where none was chosen.
+/// Number of devices offered where none was chosen.
 const DEVICES: u32 = 20;
 
-/// How deep the choices are indented.
+/// Maximum indentation of the choices.
 const DEEPEST: usize = 32;
 
 /// `GET /TENANT/pages/send`
 pub(super) async fn show(State(app): State<Shared>, AtTenant(tenant): AtTenant, RawQuery(query): RawQuery) -> Result {
-    // Without a script, the button that asks sends every field of the form.
+    // Without a script, the preview button sends every field of the form.
     let known = [
         "device",
         "component",
@@ -102,7 +102,7 @@ async fn page(app: &Shared, tenant: &Tenant, asked: &Asked) -> Result {
     view.ok("Send an update", &content)
 }
 
-/// Lets a person choose a device first.
+/// Lets the user choose a device first.
 async fn choose_device(view: &View<'_>, app: &Shared, tenant: &Tenant) -> Result {
     let search = Search::new(ResourceType::Device).limit(DEVICES);
     let of_store = |error| Problem::of_store(&error, "the devices");
@@ -120,7 +120,7 @@ async fn choose_device(view: &View<'_>, app: &Shared, tenant: &Tenant) -> Result
     view.ok("Send an update", &content)
 }
 
-/// Returns the fields beside device and component.
+/// Returns the fields other than device and component.
 fn fields(asked: Option<&Asked>) -> Markup {
     let given = |name| asked.and_then(|asked| asked.text(name));
     html! {
@@ -156,12 +156,12 @@ fn fields(asked: Option<&Asked>) -> Markup {
     }
 }
 
-/// Returns the button that sends the form: the answer to a person is a page, where a program gets FHIR at the address of the form.
+/// Returns the submit button of the form: it asks for a page as the answer, where a program gets FHIR at the same URL.
 fn submit(view: &View<'_>) -> Markup {
     html! { button.primary formaction={ (view.path()) "/updates?answer=page" } { "Send the update" } }
 }
 
-/// Returns a component and those below it, to be chosen from. None is chosen before a person does.
+/// Returns the choices of a component and those below it. None is preselected.
 fn choices(member: Node<'_, '_>, depth: usize, chosen: Option<&str>, updates: &Updates) -> Markup {
     let own = member.id().map(Id::as_str).unwrap_or_default();
     let software = member.component().map(|component| reported_versions(component, None)).unwrap_or_default();
@@ -186,7 +186,8 @@ fn version(update: &AvailableUpdate) -> String {
         .map_or_else(|| "without a version".to_owned(), |version| short(version.as_str()).into_owned())
 }
 
-/// Returns what an update would do to a component: what it replaces, and what is lower or the same.
+/// Returns the effect that an update would have on a component: what it replaces, and which versions are lower or
+/// equal.
 async fn before(
     app: &UpdateServer,
     tenant: &Tenant,
@@ -247,7 +248,7 @@ async fn before(
     })
 }
 
-/// Returns what is said of a version beside the one that a component reports.
+/// Returns a comparison of a version with the one that a component reports.
 fn compared(wanted: &str, reported: &str) -> (&'static str, Markup) {
     let order = VersionScheme::inferred(wanted, reported).and_then(|scheme| scheme.compare_texts(wanted, reported));
     let (wanted, reported) = (short(wanted), short(reported));
@@ -271,7 +272,7 @@ fn compared(wanted: &str, reported: &str) -> (&'static str, Markup) {
     }
 }
 
-/// Returns the form on the page of the fleet: for the devices that the page shows, where they have few components.
+/// Returns the form on the page of the fleet: for the devices on that page, where they have few components.
 pub(super) fn quick_form(view: &View<'_>, devices: &[Device], of_devices: &OfDevices) -> Markup {
     let none = Members::default();
     let all: Vec<(&Device, &[DeviceComponent])> = devices
@@ -336,7 +337,7 @@ fn options(tree: &Tree<'_>) -> Markup {
     html! { @for root in tree.root_components() { (below(root, 0)) } }
 }
 
-/// Returns the answer to a person whose update was taken.
+/// Returns the answer page of an accepted update.
 pub(in super::super) fn received(
     app: &UpdateServer,
     tenant: &Tenant,

@@ -1,14 +1,14 @@
-//! Sizes, times and texts as people read them.
+//! Sizes, times and texts formatted for readers.
 
 use maud::{Markup, html};
 use std::borrow::Cow;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-/// The most bytes of a text that a client chose as they stand in HTML, where many such texts stand on a page.
+/// Maximum HTML bytes of a client's text, where many such texts are on a page.
 const MOST: usize = 80;
 
-/// Returns a text that a client chose, cut where it is long, so that a page stays small whatever is in it.
+/// Shortens a client's text, so that a page stays small.
 pub(super) fn short(text: &str) -> Cow<'_, str> {
     let mut bytes = 0_usize;
     let too_much = |(_, c): &(usize, char)| {
@@ -26,7 +26,7 @@ pub(super) fn short(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns words of the service as a sentence. They may repeat what a client chose, and are cut where they are long.
+/// Returns a message of the service as a sentence. It may repeat a client's text, and is shortened.
 pub(super) fn sentence(text: &str) -> String {
     const LONGEST: usize = 400;
     let mut chars = text.chars().take(LONGEST);
@@ -40,7 +40,7 @@ pub(super) fn sentence(text: &str) -> String {
     whole
 }
 
-/// Returns a number of bytes.
+/// Formats a number of bytes.
 pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..1_024 => format!("{bytes} bytes"),
@@ -49,7 +49,7 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
-/// Returns a time.
+/// Formats a time.
 pub(super) fn time(at: OffsetDateTime) -> Markup {
     let at = at.to_offset(time::UtcOffset::UTC);
     let exact = at.format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z")).unwrap_or_default();
@@ -57,7 +57,7 @@ pub(super) fn time(at: OffsetDateTime) -> Markup {
     html! { time datetime=(exact) { (shown) } }
 }
 
-/// Returns a badge. Its kind is told by the words too, and not by the colour alone.
+/// Returns a badge. Its kind is also told by the words, not by the colour alone.
 pub(super) fn badge(kind: &str, words: &str) -> Markup {
     html! { span class={ "badge " (kind) } { (words) } }
 }

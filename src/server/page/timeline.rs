@@ -1,4 +1,4 @@
-//! The life of an upload as the audit chain tells it.
+//! The life of an upload, from the audit chain.
 
 use super::super::UpdateServer;
 use super::super::updates::records::Subject;
@@ -8,34 +8,35 @@ use crate::store::{StoreError, Tenant};
 use crate::update::ingest::Ingest;
 use maud::{Markup, html};
 
-/// How many records of the chain are read behind the opening of the upload.
+/// Number of records read after the opening of the upload.
 const READ_AFTER: u64 = 1_500;
 
-/// How many records at the end of the chain are read beside them.
+/// Number of records read at the end of the chain, beside these.
 const READ_LAST: u64 = 500;
 
-/// How many steps are shown.
+/// Maximum number of steps shown.
 const SHOWN: usize = 60;
 
-/// What is known of the life of an upload.
+/// The known steps of an upload.
 pub(super) struct Life {
     steps: Vec<AuditDraft>,
-    /// Some records between were not read.
+    /// Whether records in between were not read.
     gap: bool,
 }
 
 impl Life {
-    /// Reads the records of an upload: those behind its opening, which is found by its time, and the last ones of the chain.
+    /// Reads the records of an upload: those after its opening, which a binary search by time finds, and the last ones
+    /// of the chain.
     pub(super) async fn read(app: &UpdateServer, tenant: &Tenant, ingest: &Ingest) -> Result<Self, StoreError> {
         let count = app.updates.audit_checkpoint(tenant).await?.count;
         let opened = ingest.opened.as_ref().and_then(crate::primitive::Instant::to_offset_date_time);
         let (mut low, mut high) = (0, count);
-        // The first record that is not before the opening.
+        // Find the first record that is not before the opening.
         while low < high {
             let middle = low.midpoint(high);
             let at = match record(app, tenant, middle).await? {
                 Some(record) => record.draft.at,
-                // A record that this version cannot read: from the beginning, then.
+                // This version cannot read the record: start at the position found so far.
                 None => break,
             };
             if opened.is_some_and(|opened| at < opened) { low = middle.saturating_add(1) } else { high = middle }
@@ -56,7 +57,7 @@ impl Life {
         Ok(Self { steps, gap: second > first_end })
     }
 
-    /// Returns the steps, from the first to the last.
+    /// Returns the steps, first to last.
     pub(super) fn html(&self, all: &str) -> Markup {
         html! {
             ol.timeline {
@@ -84,7 +85,7 @@ async fn record(app: &UpdateServer, tenant: &Tenant, index: u64) -> Result<Optio
     Ok(line.and_then(|line| AuditRecord::from_line(&line).ok()))
 }
 
-/// Returns what happened.
+/// Returns the description of an action.
 fn words(action: Action) -> &'static str {
     match action {
         Action::Opened => "The upload began",

@@ -13,16 +13,16 @@ use crate::service::KnownDamage;
 use crate::update::{AvailableUpdate, UpdateStatus};
 use maud::{Markup, html};
 
-/// Devices have four levels; what goes deeper is a mistake, and must not exhaust the stack.
+/// Maximum depth drawn. Devices have four levels; a deeper tree is a mistake, and must not exhaust the stack.
 const DEEPEST: usize = 32;
 
-/// What the tree of a device is drawn from.
+/// The context for drawing trees of devices.
 pub(super) struct Drawing<'v> {
     pub(super) view: &'v View<'v>,
     pub(super) updates: &'v Updates,
-    /// Whether each update of a component is shown, and not the current one alone.
+    /// Whether to show every update of a component, instead of the current one alone.
     pub(super) every_update: bool,
-    /// How many bytes of components and metrics may still be drawn on the page.
+    /// Number of bytes of components and metrics that may still be drawn on the page.
     pub(super) left: usize,
 }
 
@@ -142,7 +142,7 @@ fn operational(component: &DeviceComponent) -> Markup {
     }
 }
 
-/// Returns an update of a component: what it is, and where more of it is told.
+/// Returns the row of a component's update, with a link to its page.
 fn update_row(view: &View<'_>, update: &AvailableUpdate, damage: Option<&KnownDamage>) -> Markup {
     let (class, words) = match update.status {
         UpdateStatus::Current => ("update", "Update available"),
@@ -152,7 +152,7 @@ fn update_row(view: &View<'_>, update: &AvailableUpdate, damage: Option<&KnownDa
     let class = if damage.is_some() { "update damaged" } else { class };
     let url = update.file.url.as_str();
     let is_offered = update.status != UpdateStatus::Withdrawn && damage.is_none();
-    // What is stored may be any uri; only an address of the web becomes a link. A damaged file is not given out.
+    // A stored URL may be any URI; only a web address becomes a link. A damaged file is not offered.
     let is_link = is_offered && (url.starts_with("http://") || url.starts_with("https://"));
     html! {
         div class=(class) {

@@ -1,4 +1,4 @@
-//! The updates that were sent: the list, one with its life, and its withdrawal and return.
+//! Updates: the list, a single update with its life, its withdrawal and its return.
 
 use super::super::guard::Caller;
 use super::super::place::AtTenant;
@@ -20,10 +20,10 @@ use axum::http::{HeaderMap, StatusCode};
 use maud::{Markup, html};
 use std::num::NonZeroU32;
 
-/// How many updates a page lists.
+/// Number of updates on a page.
 const SHOWN: NonZeroU32 = NonZeroU32::MIN.saturating_add(24);
 
-/// The states that a person filters by: the name in the address, the words, and the states meant.
+/// The filters by state: name in the URL, words, and states.
 const FILTERS: [(&str, &str, &[StateName]); 5] = [
     ("available", "available", &[StateName::Attached]),
     ("superseded", "superseded", &[StateName::Superseded, StateName::Restoring]),
@@ -32,7 +32,7 @@ const FILTERS: [(&str, &str, &[StateName]); 5] = [
     ("ended", "came to nothing", &[StateName::Closed]),
 ];
 
-/// Returns the kind and the words for where an upload stands.
+/// Returns the badge kind and the words for the state of an upload.
 fn standing(ingest: &Ingest) -> (&'static str, &'static str) {
     match &ingest.state {
         Stands::Open { .. } => ("info", "the file is arriving"),
@@ -197,7 +197,7 @@ pub(super) async fn show(
     view.ok(&title, &content)
 }
 
-/// `GET /TENANT/pages/updates/ID/withdraw` and `.../make-current`: what it means, and the reason.
+/// `GET /TENANT/pages/updates/ID/withdraw` and `.../make-current`: the consequences, and the field for the reason.
 pub(super) async fn ask(
     State(app): State<Shared>,
     AtTenant(tenant): AtTenant,
@@ -238,7 +238,7 @@ pub(super) async fn ask(
     view.ok(title, &content)
 }
 
-/// Returns a question that a person answers with a reason, for a page or a dialog.
+/// Returns a confirmation question with a field for the reason, for a page or a dialog.
 pub(super) fn question(
     title: &str,
     subject: &str,

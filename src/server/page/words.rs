@@ -1,10 +1,10 @@
-//! Refusals in people's words, with what to do.
+//! Refusals in plain words, with what to do.
 
 use super::text::sentence;
 use crate::rest;
 use maud::{Markup, html};
 
-/// What happened, by the rule of a refusal, and what to do. The words of the service itself stand below both.
+/// Rule of a refusal, what happened, and what to do. The message of the service is shown below both.
 const WORDS: [(&str, &str, &str); 41] = [
     (
         "ambiguous-target",
@@ -115,7 +115,7 @@ fn words(rule: &str, status: u16) -> (&'static str, &'static str) {
     }
 }
 
-/// Returns a refusal for a page.
+/// Returns a refusal as HTML.
 pub(super) fn refusal(problem: &rest::Problem) -> Markup {
     let status = problem.status();
     let rule = problem.issues().find_map(|issue| {

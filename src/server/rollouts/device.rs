@@ -1,4 +1,4 @@
-//! What devices ask and say: their offers, the bytes of one, and their reports.
+//! The interface of devices: their offers, the bytes of an offer, and their reports.
 
 use super::super::answer::{self, Problem, Result, json_text, set};
 use super::super::guard::Caller;
@@ -17,16 +17,16 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// How many reports one request may bring.
+/// Maximum number of reports in one request.
 const MAX_REPORTS: usize = 64;
 
-/// Returns the device that a caller is, if it is one device: a token with the name `device/ID` is that of the device alone.
+/// Returns the device that a caller is limited to: a token with the name `device/ID` is that of the device alone.
 fn own_device(caller: &Caller) -> Option<Id> {
     let Caller::Named(name) = caller else { return None };
     Id::new(name.as_str().strip_prefix("device/")?).ok()
 }
 
-/// Returns the device of the path; 404 where the caller is another one.
+/// Returns the device of the path; 404 where the caller is another device.
 pub(super) fn device(path: &Path, caller: &Caller) -> Result<Id> {
     let device = Id::new(path.text("device")).map_err(Problem::not_found)?;
     match own_device(caller) {
@@ -35,7 +35,7 @@ pub(super) fn device(path: &Path, caller: &Caller) -> Result<Id> {
     }
 }
 
-/// `GET /TENANT/devices/DEVICE/offers`: what a device that asks is offered.
+/// `GET /TENANT/devices/DEVICE/offers`: the offers for a device that polls.
 pub(super) async fn offers(
     State(app): State<Shared>,
     AtTenant(tenant): AtTenant,
@@ -47,7 +47,7 @@ pub(super) async fn offers(
     Ok(json_text(StatusCode::OK, json!({ "offers": offers }).to_string()))
 }
 
-/// What a request reports: one report, or several.
+/// The body of a request: one report, or several.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Reports {
@@ -55,8 +55,8 @@ enum Reports {
     One(DeviceReport),
 }
 
-/// `POST /TENANT/devices/DEVICE/reports`: 200 for what is new, known or late, as to a device that repeats a report whose answer
-/// was lost anything else means to begin anew.
+/// `POST /TENANT/devices/DEVICE/reports`: 200 for new, known and late reports, since a device that repeats a report
+/// whose answer was lost takes any other status as a reason to start over.
 pub(super) async fn report(
     State(app): State<Shared>,
     AtTenant(tenant): AtTenant,
@@ -89,7 +89,7 @@ pub(super) async fn report(
     Ok(json_text(StatusCode::OK, Value::from(answers).to_string()))
 }
 
-/// `GET /TENANT/offers/KEY/FILE`: the bytes, or where they are, once it is written that the device has them.
+/// `GET /TENANT/offers/KEY/FILE`: the bytes or a redirect to them, after the delivery is recorded.
 pub(super) async fn gate(
     State(app): State<Shared>,
     AtTenant(tenant): AtTenant,
@@ -116,7 +116,7 @@ pub(super) async fn gate(
             answer
         }
     };
-    // The next request is another question: the offer may be taken back by then.
+    // The next request must be checked again: the offer may be withdrawn by then.
     set(&mut answer, header::CACHE_CONTROL, "no-store");
     Ok(answer)
 }

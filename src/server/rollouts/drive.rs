@@ -1,5 +1,5 @@
-//! The work on rollouts that goes on by itself: one task a region, so that one that cannot be reached holds up no other, and one
-//! for deadlines.
+//! Background work on rollouts: one task per region, so that an unreachable region delays no other, and one task for
+//! deadlines.
 
 use super::super::UpdateServer;
 use crate::publish::RegionId;
@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// How often every tenant is looked at, where nobody did anything.
+/// How often every tenant is visited when nothing is signalled.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// How many steps one look takes at most for each part of its work.
+/// Maximum number of steps per visit, for each part of the work.
 const BUDGET: usize = 1_000;
 
-/// How often the slots of a region are read, and put right: what it forgot, and what it shows again. One that is not durable is
-/// read at the start as well.
+/// How often the slots of a region are read and repaired, where offers are missing or came back. A region that is not
+/// durable is also verified at the start.
 const VERIFY_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Tells those who work on rollouts that something was done.
+/// Wakes the tasks that work on rollouts.
 #[derive(Debug)]
 pub(crate) struct Wake(watch::Sender<u64>);
 
@@ -43,7 +43,7 @@ pub(crate) async fn run(app: Arc<UpdateServer>) {
     work(app, None).await;
 }
 
-/// Works on one region, or on deadlines.
+/// Works on one region, or on deadlines where it is `None`.
 async fn work(app: Arc<UpdateServer>, region: Option<RegionId>) {
     let mut wake = app.wake.0.subscribe();
     let publisher = region.as_ref().and_then(|region| app.regions.get(region));
@@ -80,7 +80,7 @@ async fn work(app: Arc<UpdateServer>, region: Option<RegionId>) {
             app.rollout_gauges.count(&app).await;
         }
         if steps > 0 {
-            // The others go on with what this one did.
+            // The other tasks continue with the results of this one.
             app.wake.now();
             tokio::task::yield_now().await;
             continue;
@@ -92,7 +92,7 @@ async fn work(app: Arc<UpdateServer>, region: Option<RegionId>) {
     }
 }
 
-/// Reads the slots of a region, and has those written again that are not as they should be.
+/// Reads the slots of a region, and has those rewritten that differ.
 async fn verify(app: &UpdateServer, tenant: &Tenant, region: &RegionId) {
     match app.rollouts().verify(tenant, region).await {
         Ok(verified) if verified.mended > 0 || verified.failed > 0 => {

@@ -1,16 +1,16 @@
-//! Durations as ISO 8601 writes them.
+//! Durations in ISO 8601.
 
 use std::time::Duration;
 
-/// Returns a duration of weeks, days, hours, minutes and whole seconds: `P7D`, `PT1H30M`. Nothing where a text is
-/// none, or counts in months or years, which have no fixed length.
+/// Parses a duration of weeks, days, hours, minutes and whole seconds: `P7D`, `PT1H30M`. `None` for any other text, and
+/// for months and years, which have no fixed length.
 pub(super) fn read(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('P')?;
     let (mut seconds, mut is_time, mut last) = (0_u64, false, None);
     while !rest.is_empty() {
         if let Some(time) = rest.strip_prefix('T').filter(|_| !is_time) {
             (rest, is_time) = (time, true);
-            // A `T` with nothing behind it says nothing.
+            // A `T` must be followed by a time.
             if rest.is_empty() {
                 return None;
             }

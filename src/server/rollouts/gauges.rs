@@ -1,5 +1,5 @@
-//! The numbers of rollouts for the operator. They are counted from time to time in the background, so that a request for the
-//! metrics reads no store.
+//! Metrics of rollouts. They are counted at intervals in the background, so that a request for the metrics reads no
+//! store.
 
 use super::super::UpdateServer;
 use crate::service::{FieldTimes, Overdue, RolloutError};
@@ -12,15 +12,15 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often they are counted at most.
+/// Minimum time between two counts.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// How many rollouts are read at a time.
+/// Number of rollouts read at a time.
 const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
 #[derive(Debug, Default)]
 struct Numbers {
-    /// How many rollouts there are in each status, of those for which there is something to do.
+    /// Number of rollouts with work to do, by status.
     rollouts: BTreeMap<Status, u64>,
     states: BTreeMap<&'static str, u64>,
     outcomes: BTreeMap<OutcomeClass, u64>,
@@ -28,7 +28,7 @@ struct Numbers {
     oldest: Duration,
 }
 
-/// The numbers of the last count.
+/// The results of the last count.
 #[derive(Debug, Default)]
 pub(crate) struct Gauges {
     numbers: Mutex<Numbers>,
@@ -36,7 +36,7 @@ pub(crate) struct Gauges {
 }
 
 impl Gauges {
-    /// Counts the rollouts of all tenants, unless that was done a short time ago.
+    /// Counts the rollouts of all tenants, unless the last count is recent.
     pub(super) async fn count(&self, app: &UpdateServer) {
         let now = Instant::now();
         {
@@ -68,7 +68,7 @@ impl Gauges {
         *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = numbers;
     }
 
-    /// Returns the numbers in the text format of Prometheus.
+    /// Returns the metrics in the text format of Prometheus.
     pub(in super::super) fn text(&self, times: &FieldTimes) -> String {
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner).text() + &times_text(times)
     }
@@ -143,7 +143,7 @@ fn head(text: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(text, "# HELP update_service_{name} {help}\n# TYPE update_service_{name} {kind}");
 }
 
-/// The times from release to proof: as a histogram, and the median and the 95th percentile of it.
+/// Returns the times from release to the report of the version: a histogram, with its median and 95th percentile.
 fn times_text(times: &FieldTimes) -> String {
     let (mut text, name) = (String::new(), "time_to_observed_seconds");
     let help =

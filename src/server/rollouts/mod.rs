@@ -1,5 +1,5 @@
-//! Releases, rollouts, and what devices ask and say: the routes over
-//! [`RolloutService`](crate::service::RolloutService), and the work that goes on by itself.
+//! Releases, rollouts and the interface of devices: the routes over [`RolloutService`](crate::service::RolloutService),
+//! and the background work.
 
 mod ddi;
 mod device;
@@ -67,7 +67,7 @@ fn device_interface() -> Router<Shared> {
         .route("/{tenant}/controller/v1/{device}/{*rest}", handler())
 }
 
-/// Returns the region that the tags of a device name.
+/// Returns the region in the tags of a device.
 pub(super) fn region_of(base: &CanonicalBase, device: &Device) -> Option<RegionId> {
     let system = base.text(CanonicalName::Region);
     let mut tags = device.meta.as_ref()?.tag.iter();
@@ -79,7 +79,7 @@ pub(super) fn region_of(base: &CanonicalBase, device: &Device) -> Option<RegionI
 }
 
 impl UpdateServer {
-    /// Returns the rollouts of all tenants.
+    /// Returns the rollout service of all tenants.
     pub(super) fn rollouts(&self) -> &RolloutService {
         self.rollouts.get_or_init(|| {
             let (base, canonical) = (self.base.clone(), self.canonical.clone());
@@ -92,14 +92,14 @@ impl UpdateServer {
     }
 }
 
-/// Returns where a device asks for a file of an offer.
+/// Returns the URL at which a device requests a file of an offer.
 fn link(base: &str, tenant: &Tenant, key: &OfferKey, file: &str) -> Option<crate::primitive::Uri> {
     let mut url = url::Url::parse(base).ok()?;
     url.path_segments_mut().ok()?.pop_if_empty().extend([tenant.as_str(), "offers", &key.to_string(), file]);
     Some(url.into())
 }
 
-/// What the path of a request names beside the tenant.
+/// The path parameters of a request, beside the tenant.
 struct Path(RawPathParams);
 
 impl<S: Send + Sync> FromRequestParts<S> for Path {
@@ -116,7 +116,7 @@ impl Path {
         self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| value).unwrap_or_default()
     }
 
-    /// Returns the part of the path of this name; 404 where it is none of its kind.
+    /// Parses the path parameter of this name; 404 where it is invalid.
     fn part<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<T> {
         self.text(name).parse().map_err(Problem::not_found)
     }
@@ -157,21 +157,21 @@ impl Asked {
         self.text(name).map(|text| text.parse().map_err(wrong)).transpose()
     }
 
-    /// Returns how many a page has, and after what.
+    /// Returns the page size, and the token of the page.
     pub(super) fn page(&self) -> Result<(NonZeroU32, Option<PageToken>)> {
         const MOST: NonZeroU32 = NonZeroU32::MIN.saturating_add(499);
         const USUAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
         Ok((self.value::<NonZeroU32>("_count")?.unwrap_or(USUAL).min(MOST), self.value("_page")?))
     }
 
-    /// Returns where the first page is.
+    /// Returns the URL of the first page.
     pub(super) fn first(&self, path: &str) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.0.iter().filter(|(name, value)| name != "_page" && !value.is_empty()));
         format!("{path}?{}", query.finish())
     }
 
-    /// Returns where the next page is.
+    /// Returns the URL of the next page.
     pub(super) fn next(&self, path: &str, page: &str) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.0.iter().filter(|(name, _)| name != "_page"));
@@ -180,7 +180,7 @@ impl Asked {
     }
 }
 
-/// Adds where the next page is to an answer that lists something.
+/// Adds the link to the next page to the answer of a list.
 pub(super) fn with_next(mut answer: super::answer::Answer, next: Option<&str>) -> super::answer::Answer {
     if let Some(next) = next {
         super::answer::set(&mut answer, header::LINK, format!("<{next}>; rel=\"next\""));
@@ -188,7 +188,7 @@ pub(super) fn with_next(mut answer: super::answer::Answer, next: Option<&str>) -
     answer
 }
 
-/// Why a call was refused, with the status that the client acts on.
+/// Converts the error of a refused call to a problem, with the status that the client acts on.
 pub(super) fn problem(error: &RolloutError) -> Problem {
     use StatusCode as S;
     let new = |status, kind, rule| Problem::new(status, kind, rule, error);
@@ -223,7 +223,7 @@ pub(super) fn problem(error: &RolloutError) -> Problem {
     }
 }
 
-/// Why the bytes of a release were not taken.
+/// Converts the error of refused release bytes to a problem.
 fn bytes_problem(error: &ReceiveError) -> Problem {
     use StatusCode as S;
     let new = |status, kind, rule| Problem::new(status, kind, rule, error);

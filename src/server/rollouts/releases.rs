@@ -1,4 +1,4 @@
-//! Releases: a form comes in, and its file flows into the library as it comes.
+//! Releases: uploads of a form whose file is streamed to the library.
 
 use super::super::answer::{Problem, Result, json_text, set};
 use super::super::guard::Caller;
@@ -24,11 +24,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
-/// The names of the fields.
+/// The names of the form fields.
 const FIELDS: [&str; 9] =
     ["Name", "Version", "Sequence", "Sha256", "Level", "Type", "Reports", "VersionScheme", "Provider"];
 
-/// The most parts of a form.
+/// Maximum number of parts of a form.
 const MAX_PARTS: usize = 32;
 
 /// `POST /TENANT/releases`
@@ -73,7 +73,7 @@ async fn from_form(
     let forwarding = async move {
         let forwarded = read_form(&mut parts, source, about, &sender, app.max_upload).await;
         if forwarded.is_err() {
-            // The library must not take what came for the whole.
+            // The library must not take the received part for the whole file.
             let _ = sender.send(Err(StoreError::invalid("the release was refused"))).await;
         }
         forwarded
@@ -84,14 +84,14 @@ async fn from_form(
     };
     match tokio::join!(forwarding, receiving) {
         (Ok(()), Some(Ok(release))) => Ok(release),
-        // What the form has wrong says more than that the bytes broke off.
+        // A fault of the form explains more than the broken-off bytes.
         (Err(problem), None | Some(Ok(_) | Err(RolloutError::Bytes(_)))) => Err(problem),
         (_, Some(Err(error))) => Err(problem(&error)),
         (Ok(()), None) => Err(Problem::bad("multipart", "the form ended before its file")),
     }
 }
 
-/// Reads the fields, tells what they say, and passes the file on. The file is the last part.
+/// Reads the fields, sends on their values, and forwards the file. The file is the last part.
 async fn read_form(
     parts: &mut Multipart,
     source: &Arc<Source>,
@@ -232,7 +232,7 @@ pub(super) async fn show(State(app): State<Shared>, AtTenant(tenant): AtTenant, 
     Ok(json_text(StatusCode::OK, shown(&release).to_string()))
 }
 
-/// `DELETE /TENANT/releases/ID`, with an optional `reason`: 202 while its rollouts come to their ends.
+/// `DELETE /TENANT/releases/ID`, with an optional `reason`: 202 while its rollouts wind down.
 pub(super) async fn withdraw(
     State(app): State<Shared>,
     AtTenant(tenant): AtTenant,
@@ -253,7 +253,7 @@ pub(super) async fn withdraw(
     Ok(json_text(status, shown(&release).to_string()))
 }
 
-/// `GET /TENANT/releases/ID/behind`: the components that run a lower version than the release, whatever any rollout says.
+/// `GET /TENANT/releases/ID/behind`: the components with a lower version than the release, in a rollout or not.
 pub(super) async fn behind(
     State(app): State<Shared>,
     AtTenant(tenant): AtTenant,

@@ -1,4 +1,4 @@
-//! A rollout as its author asks for it, in JSON.
+//! The JSON form of a rollout request.
 
 use super::super::answer::{Problem, Result};
 use super::duration;
@@ -115,7 +115,7 @@ fn time(of: &'static str, instant: &Instant) -> Result<time::OffsetDateTime> {
     instant.to_offset_date_time().ok_or_else(|| Problem::bad("rollout", format_args!("`{of}` is no time")))
 }
 
-/// Reads a rollout. Where no region is named, it is for all of those of the service.
+/// Parses a rollout. Without regions, it is for all regions of the service.
 pub(in super::super) fn read<'r>(body: &[u8], all: impl Iterator<Item = &'r RegionId>) -> Result<RolloutRequest> {
     let body: Body =
         read_object(body).map_err(|error| Problem::bad("rollout", format_args!("the body is no rollout: {error}")))?;

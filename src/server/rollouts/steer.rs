@@ -1,4 +1,4 @@
-//! Rollouts: made, looked at and steered.
+//! Rollouts: creation, reads and controls.
 
 use super::super::answer::{Problem, Result, json_text, set};
 use super::super::guard::Caller;
@@ -19,7 +19,7 @@ use axum::http::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// What is said of a step that somebody wants without a word.
+/// The recorded reason of an action without one.
 const NO_REASON: &str = "without a reason";
 
 /// `POST /TENANT/rollouts`
@@ -44,7 +44,7 @@ fn short(rollout: &Rollout) -> Value {
     json!({ "id": rollout.id, "status": rollout.status, "author": rollout.author, "spec": rollout.spec })
 }
 
-/// `GET /TENANT/rollouts`: those that go on; with `ended=true` those that have ended.
+/// `GET /TENANT/rollouts`: the active rollouts; with `ended=true` the ended ones.
 pub(super) async fn list(State(app): State<Shared>, AtTenant(tenant): AtTenant, RawQuery(query): RawQuery) -> Result {
     let asked = Asked::read(query.as_deref(), &["ended", "_count", "_page"])?;
     let (count, after) = asked.page()?;
@@ -57,7 +57,7 @@ pub(super) async fn list(State(app): State<Shared>, AtTenant(tenant): AtTenant, 
     Ok(with_next(answer, next.as_deref()))
 }
 
-/// Returns how many deployments are in each state, and had each outcome.
+/// Returns the number of deployments in each state, and with each outcome.
 fn counted(counts: &Counts, tally: &Tally) -> Value {
     let mut all = Map::new();
     for (name, count) in counts.by_state() {
@@ -174,7 +174,7 @@ pub(super) async fn explain(State(app): State<Shared>, AtTenant(tenant): AtTenan
 #[serde(deny_unknown_fields)]
 struct Wish {
     reason: Option<Note>,
-    /// The digest of the spec that is approved; without it, the one that the rollout has.
+    /// The digest of the approved spec; the rollout's own where it is left out.
     spec: Option<Sha256>,
 }
 

@@ -1,5 +1,5 @@
-//! `GET /TENANT/fhir/Task/ID`: a deployment as a Task; `GET /TENANT/fhir/AuditEvent?entity=Task/ID`: what was recorded of it;
-//! `GET /TENANT/fhir/Provenance?entity=Task/ID`: which version of the component its device's report made.
+//! `GET /TENANT/fhir/Task/ID`: a deployment as a Task; `GET /TENANT/fhir/AuditEvent?entity=Task/ID`: its audit records;
+//! `GET /TENANT/fhir/Provenance?entity=Task/ID`: the version of the component that its device's report made.
 
 use super::super::Shared;
 use super::super::answer::{Answer, Problem, Result, json};
@@ -23,8 +23,8 @@ pub(super) async fn events(State(app): State<Shared>, AtTenant(tenant): AtTenant
     Ok(bundle(records.iter().map(|record| audit_event_under(record, &app.canonical))))
 }
 
-/// Returns who made which version of the component, and on what, as Provenances, in a Bundle: one where the device's report of its
-/// version changed the component.
+/// Returns the origin of component versions as Provenances in a Bundle: one where the device's report of its version
+/// changed the component.
 pub(super) async fn provenances(
     State(app): State<Shared>,
     AtTenant(tenant): AtTenant,
@@ -34,7 +34,7 @@ pub(super) async fn provenances(
     Ok(bundle(records.iter().filter_map(|record| provenance_under(record, &app.canonical))))
 }
 
-/// Returns the audit records of the deployment that a query names.
+/// Returns the audit records of the deployment in a query.
 async fn records(app: &Shared, tenant: &Tenant, query: Option<&str>) -> Result<Vec<AuditRecord>> {
     let asked = Asked::read(query, &["entity"])?;
     let task = asked.text("entity").and_then(|entity| entity.strip_prefix("Task/"));

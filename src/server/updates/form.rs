@@ -1,4 +1,4 @@
-//! The form fields of an upload, and what is wrong with them.
+//! The form fields of an upload, and their checks.
 
 use super::super::answer::{Problem, Result};
 use super::part::{Part, encoding};
@@ -13,13 +13,13 @@ use axum::extract::multipart::Field;
 use axum::http::StatusCode;
 use encoding_rs::{Encoding, UTF_8};
 
-/// The longest value of a form field, in bytes.
+/// Maximum length of a form value, in bytes.
 const MAX_VALUE: usize = 4 << 10;
 
-/// The longest name of a file, in characters.
+/// Maximum length of a file name, in characters.
 const MAX_FILE_NAME: usize = 255;
 
-/// The longest media type, in characters: twice what its two parts may have.
+/// Maximum length of a media type, in characters: twice the maximum of its two parts.
 const MAX_MEDIA_TYPE: usize = 255;
 
 /// The names of the fields.
@@ -36,15 +36,15 @@ const FIELDS: [&str; 10] = [
     "Reports",
 ];
 
-/// The field that says how the names and values after it are encoded (RFC 7578 section 4.6).
+/// The field that names the encoding of later names and values (RFC 7578 section 4.6).
 const CHARSET: &str = "_charset_";
 
-/// Returns whether a field of this name says something about the update, or about the form.
+/// Returns whether a field of this name describes the update or the form.
 pub(crate) fn is_known(name: &str) -> bool {
     name == CHARSET || FIELDS.contains(&name)
 }
 
-/// Refuses a field of an unknown name: what it was meant to say would be lost.
+/// Refuses a field with an unknown name: its meaning would be lost.
 pub(crate) fn check_name(name: &str) -> Result<()> {
     if is_known(name) {
         return Ok(());
@@ -64,12 +64,12 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
     Err(Problem::bad("unknown-field", words))
 }
 
-/// Returns a name that a client chose, in a message.
+/// Returns a client's name for use in a message.
 fn shown(name: &str) -> String {
     name.chars().take(64).flat_map(char::escape_debug).collect()
 }
 
-/// Returns the field whose name is most like this one, where one is.
+/// Returns the most similar field name, if one is similar.
 fn closest(name: &str) -> Option<&'static str> {
     let letters = |name: &str| -> String {
         name.chars().take(64).filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
@@ -80,7 +80,7 @@ fn closest(name: &str) -> Option<&'static str> {
     (best.0 <= best.1.len() / 3).then_some(best.1)
 }
 
-/// What the fields before the file said.
+/// The values of the fields before the file.
 #[derive(Debug, Default)]
 pub(crate) struct Form {
     values: Vec<(String, String)>,
@@ -88,12 +88,12 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    /// How names and values are encoded that do not say it themselves, where the form says it.
+    /// Returns the encoding of names and values without one of their own, if the form states it.
     pub(crate) const fn charset(&self) -> Option<&'static Encoding> {
         self.charset
     }
 
-    /// Takes a field of a known name. One that comes twice is refused.
+    /// Adds a field with a known name. A repeated field is refused.
     pub(crate) fn take(&mut self, name: String, value: String) -> Result<()> {
         let repeated = match name.as_str() {
             CHARSET => self.charset.replace(encoding(value.trim().as_bytes())?).is_some(),
@@ -108,14 +108,13 @@ impl Form {
         Ok(())
     }
 
-    /// Returns the value of a field. A form in a browser sends what was left blank as an empty text, so
-    /// that an empty one says nothing.
+    /// Returns the value of a field. A browser sends a blank field as an empty text, which counts as absent.
     fn value(&self, name: &str) -> Option<&str> {
         let found = self.values.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// Returns whether a leave is given: `true`, `false`, or nothing for `false`.
+    /// Returns whether a permission is given: `true`, `false`, or absent for `false`.
     fn is_given(&self, name: &str) -> Result<bool> {
         match self.value(name) {
             None | Some("false") => Ok(false),
@@ -124,8 +123,8 @@ impl Form {
         }
     }
 
-    /// Returns the permission to go below the version that the component reports. It takes a reason, and there is none
-    /// without it.
+    /// Returns the permission to install a version below the reported one. It requires a reason; without it there is no
+    /// permission.
     fn downgrade(&self, sender: &ActorId) -> Result<Option<VersionDowngrade>> {
         match (self.is_given("Downgrade")?, self.value("Reason")) {
             (true, Some(reason)) => {
@@ -138,7 +137,7 @@ impl Form {
         }
     }
 
-    /// Returns which production specification of the component shows the version.
+    /// Returns the production specification of the component that shows the version.
     fn reported_as(&self) -> Result<Option<ProductionSpec>> {
         let kinds = [ProductionSpec::Software, ProductionSpec::Firmware];
         let Some(named) = self.value("Reports") else { return Ok(None) };
@@ -203,7 +202,7 @@ fn file_name(part: &Part) -> Result<Text> {
     Text::new(name).map_err(|error| wrong("file name", error))
 }
 
-/// Returns what the file is said to be. It stands in the component, and in the answer to those who fetch the file.
+/// Returns the stated media type of the file. It is stored in the component, and sent in the answer to downloads.
 fn content_type(file: &Field<'_>) -> Result<Code> {
     match (file.content_type(), file.headers().contains_key("content-type")) {
         (Some(named), _) if named.len() > MAX_MEDIA_TYPE => {
@@ -220,7 +219,7 @@ fn content_type(file: &Field<'_>) -> Result<Code> {
     }
 }
 
-/// Returns whether a text has the form of a media type: two tokens, and perhaps parameters.
+/// Returns whether a text has the form of a media type: two tokens, and optional parameters.
 fn is_media_type(text: &str) -> bool {
     let is_token = |text: &str| {
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
@@ -235,8 +234,7 @@ fn is_media_type(text: &str) -> bool {
         })
 }
 
-/// Returns the text of a field, if it is not too long: in the encoding that the part names, else in that of the form,
-/// else in UTF-8.
+/// Returns the text of a field, unless it is too long: in the encoding of the part, else of the form, else UTF-8.
 pub(crate) async fn text(
     field: &mut Field<'_>,
     part: &Part,

@@ -1,4 +1,4 @@
-//! Receiving an update: a form comes in, and its file flows into the library as it comes.
+//! Uploads of updates: a form whose file is streamed to the library.
 
 pub(super) mod form;
 pub(super) mod part;
@@ -36,13 +36,13 @@ use tokio::sync::{mpsc, oneshot};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The most parts of a form.
+/// Maximum number of parts of a form.
 const MAX_PARTS: usize = 32;
 
-/// How many chunks of the file may wait for the library.
+/// Number of chunks of the file that may wait for the library.
 pub(super) const CHUNKS: usize = 4;
 
-/// For how long a client may send nothing.
+/// How long a client may send nothing.
 const IDLE: Duration = Duration::from_secs(60);
 
 type Chunk = std::result::Result<Bytes, StoreError>;
@@ -93,7 +93,7 @@ async fn from_form(
     let forwarding = async move {
         let forwarded = parts.forward((key.as_deref(), by), about, &sender, app.max_upload).await;
         if forwarded.is_err() {
-            // The library must not take what came for the whole.
+            // The library must not take the received part for the whole file.
             let _ = sender.send(Err(StoreError::invalid("the upload was refused"))).await;
         }
         forwarded
@@ -107,7 +107,7 @@ async fn from_form(
     };
     match tokio::join!(forwarding, receiving) {
         (_, Some(Ok(mut received))) => {
-            // The update is attached, whatever else is not known now.
+            // The update is attached, even if this lookup fails.
             if let Err(error) = app.updates.show_known_updates(tenant, &mut received.component).await {
                 tracing::warn!(%tenant, %error, "the updates of a component could not be looked up");
                 received.component.extension.retain(|extension| !is_available_update(extension.url.as_str()));
@@ -141,7 +141,7 @@ impl Parts {
         next.map_err(|error| unreadable(&error, source))
     }
 
-    /// Reads the fields, tells what they say, passes the file on, and reads the form to its end.
+    /// Reads the fields, sends on their values, forwards the file, and reads the form to its end.
     async fn forward(
         &mut self,
         (key, by): (Option<&str>, ActorId),
@@ -160,7 +160,7 @@ impl Parts {
             if part.is_file() {
                 break (part, field);
             }
-            // A form in a browser sends a file that was not chosen as one without a name.
+            // A browser sends a file field without a chosen file as a part with an empty file name.
             let is_field = part.file_name.is_none();
             if is_field {
                 form::check_name(&part.name)?;
@@ -182,7 +182,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Reads the form to its end: nothing may follow the file that would change what it is, or for whom.
+    /// Reads the form to its end: nothing after the file may change what it is, or for which component.
     async fn read_to_end(&mut self) -> Result<()> {
         let source = Arc::clone(&self.source);
         while let Some(mut field) = self.next().await? {
@@ -203,7 +203,7 @@ impl Parts {
     }
 }
 
-/// Passes the bytes of the file on as they come, and tells whether the library took them to the end.
+/// Forwards the bytes of the file as they arrive, and returns whether the library took them to the end.
 pub(super) async fn forward(
     mut file: Field<'_>,
     to: &mpsc::Sender<Chunk>,
@@ -227,7 +227,7 @@ pub(super) async fn forward(
     }
 }
 
-/// Returns what a client sends within the time that it has.
+/// Waits for the client within its time limit.
 pub(super) async fn in_time<T>(what: impl Future<Output = T>) -> Result<T> {
     tokio::time::timeout(IDLE, what).await.map_err(|_| {
         let words = format!("nothing came for {} seconds", IDLE.as_secs());
@@ -248,7 +248,7 @@ fn too_large(limit: u64) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, "too-large", words)
 }
 
-/// Returns the component as it became, in the version of FHIR that the client accepts; to a person, a page that says so.
+/// Returns the resulting component, in the version of FHIR that the client accepts; to a browser, a page.
 fn received_answer(
     app: &UpdateServer,
     tenant: &Tenant,
@@ -280,7 +280,7 @@ fn received_answer(
     Ok(answer)
 }
 
-/// Why the library did not take the update, with the status that the client acts on.
+/// Converts the error of a refused update to a problem, with the status that the client acts on.
 fn refusal(error: &ReceiveError) -> Problem {
     use StatusCode as S;
     let new = |status, kind, rule| Problem::new(status, kind, rule, error);
@@ -329,28 +329,30 @@ fn refusal(error: &ReceiveError) -> Problem {
     }
 }
 
-/// Returns an upload that failed: whether the sender may repeat it, has to change it, or shall let it be.
+/// Converts the reason of a failed upload to a problem: whether the sender may repeat it, must change it, or must give
+/// up.
 fn ended(error: &ReceiveError, reason: UploadFailure) -> Problem {
     use StatusCode as S;
     let (status, kind) = match reason {
-        // Somebody took it back on purpose, and no repetition of it will be taken.
+        // The update was withdrawn on purpose, and no repetition of it is accepted.
         UploadFailure::Withdrawn => (S::GONE, IssueType::NotFound),
-        // The request did not come to its end while the service waited for it.
+        // The request did not end while the service waited for it.
         UploadFailure::UploadLost => (S::REQUEST_TIMEOUT, IssueType::Timeout),
         UploadFailure::DigestMismatch | UploadFailure::SizeMismatch => (S::UNPROCESSABLE_ENTITY, IssueType::Value),
         UploadFailure::TooLarge => (S::PAYLOAD_TOO_LARGE, IssueType::TooLong),
         UploadFailure::Empty => (S::BAD_REQUEST, IssueType::Required),
         UploadFailure::NotAdmitted | UploadFailure::LowerVersion => (S::UNPROCESSABLE_ENTITY, IssueType::BusinessRule),
-        // What the component is or has accepted by now speaks against it.
+        // The current state of the component, or an update that it has accepted, prevents this one.
         _ => (S::CONFLICT, IssueType::Conflict),
     };
     Problem::new(status, kind, reason.as_str(), error)
 }
 
-/// How many candidates a message of the library lists.
+/// Number of candidates that a message of the library lists.
 const SHOWN: usize = 12;
 
-/// No component, or several, may be meant: all that could have been are listed, as the sender has to choose.
+/// Returns the problem of a selector that matches no component or several: all candidates are listed, as the sender has
+/// to choose.
 fn unresolvable(unresolved: &SelectError) -> Problem {
     let rule = match unresolved {
         SelectError::Ambiguous { .. } => "ambiguous-target",
@@ -361,7 +363,7 @@ fn unresolvable(unresolved: &SelectError) -> Problem {
         0 => unresolved.to_string(),
         1..=SHOWN => format!("{unresolved}; name it in the field `Component`"),
         _ => {
-            // The message of the library lists the first ones.
+            // The message of the library lists only the first ones.
             let all: Vec<String> = candidates.iter().map(ToString::to_string).collect();
             format!("{unresolved}; name it in the field `Component`, all are: {}", all.join(", "))
         }
@@ -369,7 +371,7 @@ fn unresolvable(unresolved: &SelectError) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, IssueType::BusinessRule, rule, words)
 }
 
-/// The chunks of a file, on the library's side.
+/// The receiving end of the chunks of a file, as a stream for the library.
 pub(super) struct Chunks(pub(super) mpsc::Receiver<Chunk>);
 
 impl Stream for Chunks {

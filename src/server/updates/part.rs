@@ -1,7 +1,7 @@
-//! The headers of one part of a form: what it is called, whether it is a file, and how its text is encoded.
+//! The headers of one part of a form: its name, whether it is a file, and its text encoding.
 //!
-//! RFC 7578 says how a form is written and how leniently it is read, RFC 8187 (once 5987) what `filename*` says. The
-//! multipart reader keeps the headers as bytes, and so they are read here.
+//! RFC 7578 defines the form and its lenient reading, RFC 8187 (formerly 5987) defines `filename*`. The multipart
+//! reader keeps the headers as bytes, so they are parsed here.
 
 use super::super::answer::{Problem, Result};
 use axum::extract::multipart::Field;
@@ -10,19 +10,19 @@ use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
 
-/// A file says what it is called, a field does not.
+/// The header of a part. A file has a file name, a field has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Part {
     /// The name of the field; empty where the part has none.
     pub(crate) name: String,
-    /// The name of the file; empty where a browser sends a file that nobody chose.
+    /// The name of the file; empty where a browser sends a file field without a chosen file.
     pub(crate) file_name: Option<String>,
-    /// The encoding that the part itself names, for its text.
+    /// The text encoding that the part itself names.
     pub(crate) charset: Option<&'static Encoding>,
 }
 
 impl Part {
-    /// Reads the headers of a part. `charset` is what the field `_charset_` said.
+    /// Parses the headers of a part. `charset` is the value of the field `_charset_`.
     pub(crate) fn of(field: &Field<'_>, charset: Option<&'static Encoding>) -> Result<Self> {
         Self::read(field.headers(), charset)
     }
@@ -64,7 +64,7 @@ impl Part {
         });
         part.file_name = match (extended, plain) {
             (Some(Ok(name)), _) => Some(name),
-            // One who cannot read the extended name reads the plain one, says RFC 8187.
+            // By RFC 8187, the plain name is used where the extended name cannot be read.
             (_, Some(plain)) => Some(text(&plain, charset)),
             (Some(Err(problem)), None) => return Err(problem),
             (None, None) => None,
@@ -82,7 +82,7 @@ fn wrong(words: String) -> Problem {
     Problem::bad("part-header", words)
 }
 
-/// Returns the value of a header that may come once.
+/// Returns the value of a header that may occur once.
 fn only<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Result<Option<&'h [u8]>> {
     let mut all = headers.get_all(name).iter();
     match (all.next(), all.next()) {
@@ -91,10 +91,10 @@ fn only<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Result<Option<
     }
 }
 
-/// Returns the encoding of a name: the `charset` of the media type of a part.
+/// Returns the `charset` of a part's media type, for its name.
 fn own_charset(headers: &HeaderMap) -> Result<Option<&'static Encoding>> {
     let Some(kind) = only(headers, &header::CONTENT_TYPE)? else { return Ok(None) };
-    // What is wrong with the media type is said where it is read as one.
+    // Faults of the media type are reported where it is parsed as one.
     let Ok(parameters) = parameters(kind) else { return Ok(None) };
     let named = parameters.into_iter().find(|(key, _)| key == "charset");
     named.map(|(_, label)| encoding(&label)).transpose()
@@ -108,8 +108,8 @@ pub(crate) fn encoding(label: &[u8]) -> Result<&'static Encoding> {
     })
 }
 
-/// Returns a name as text: in the encoding that is said, else in UTF-8, else in what browsers take for the rest.
-/// Percent-encoded bytes (RFC 7578 section 4.2) are read where all of the name is ASCII and they are UTF-8.
+/// Decodes a name: in the stated encoding, else UTF-8, else the encoding that browsers assume for other bytes.
+/// Percent-encoded bytes (RFC 7578 section 4.2) are decoded where the name is all ASCII and they are UTF-8.
 fn text(bytes: &[u8], charset: Option<&'static Encoding>) -> String {
     if bytes.is_ascii() {
         let plain = String::from_utf8_lossy(bytes).into_owned();
@@ -120,13 +120,13 @@ fn text(bytes: &[u8], charset: Option<&'static Encoding>) -> String {
     read.unwrap_or_else(|| WINDOWS_1252.decode_without_bom_handling(bytes).0).into_owned()
 }
 
-/// Returns a name whose percent signs all begin a byte, and whose bytes are UTF-8.
+/// Decodes a name, if each percent sign begins an encoded byte and the bytes are UTF-8.
 fn decoded(name: &str) -> Option<String> {
     let bytes = percent_decode(name.as_bytes()).decode_utf8().ok();
     bytes.filter(|_| name.contains('%') && is_percent_encoded(name)).map(Cow::into_owned)
 }
 
-/// Returns an extended value: `charset'language'bytes`.
+/// Decodes an extended value: `charset'language'bytes`.
 fn extended_text(value: &[u8]) -> Option<String> {
     let mut parts = std::str::from_utf8(value).ok()?.splitn(3, '\'');
     let (charset, _language, encoded) = (parts.next()?, parts.next()?, parts.next()?);
@@ -139,13 +139,13 @@ fn extended_text(value: &[u8]) -> Option<String> {
     charset.decode_without_bom_handling_and_without_replacement(&bytes).map(Cow::into_owned)
 }
 
-/// Returns whether each percent sign begins a byte.
+/// Returns whether each percent sign begins an encoded byte.
 fn is_percent_encoded(text: &str) -> bool {
     let is_byte = |after: &str| after.get(..2).is_some_and(|two| two.bytes().all(|digit| digit.is_ascii_hexdigit()));
     text.split('%').skip(1).all(is_byte)
 }
 
-/// Returns the parameters of a header value after its first part: names in small letters, values without their quotes.
+/// Returns the parameters of a header value after its first part: names in lower case, values without quotes.
 fn parameters(value: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
     let unreadable = || {
         let found: String = String::from_utf8_lossy(value).chars().take(200).collect();
@@ -176,8 +176,8 @@ fn parameters(value: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
     if rest.is_empty() { Ok(found) } else { Err(unreadable()) }
 }
 
-/// Returns a quoted text and what comes after it. A backslash is one of the text unless it stands before a quote or
-/// another: names come with paths from some systems.
+/// Returns a quoted text, and the rest after it. A backslash is literal unless it precedes a quote or another
+/// backslash: some systems send names with paths.
 fn quoted_text(quoted: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let (mut text, mut rest) = (Vec::new(), quoted);
     loop {

@@ -1,4 +1,5 @@
-//! `GET /TENANT/audit` and `GET /TENANT/updates/ID/audit`: the audit chain, and what it says of one upload, a record a line.
+//! `GET /TENANT/audit` and `GET /TENANT/updates/ID/audit`: the audit chain, and its records of one upload, one per
+//! line.
 
 use super::super::answer::{Answer, Problem, Result, set};
 use super::super::place::{AtTenant, AtUpload};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
-/// How many records are read at a time.
+/// Number of records read at a time.
 const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
 /// Returns the whole chain of a tenant.
@@ -25,16 +26,16 @@ pub(crate) async fn chain(State(app): State<Shared>, AtTenant(tenant): AtTenant)
     lines(app, tenant, None).await
 }
 
-/// Returns the records that speak of one upload, those of its bytes included. The chain is read through for them.
+/// Returns the records of one upload, including those of its bytes. The whole chain is read for them.
 pub(crate) async fn of_upload(State(app): State<Shared>, AtUpload(tenant, id): AtUpload) -> Result {
     app.updates.upload(&tenant, id).await.map_err(|error| problem(&error, id))?;
     maintenance::remember_tenant(&app, &tenant).await;
     lines(app, tenant, Some(id)).await
 }
 
-/// Sends the lines as the client takes them, so that a long chain is never held.
+/// Sends the lines as the client takes them, so that a long chain is never held in memory.
 async fn lines(app: Shared, tenant: Tenant, of: Option<IngestId>) -> Result {
-    // A store that cannot be read at all is reported by the status; one that breaks off, by an answer that does.
+    // A store that cannot be read at all is reported by the status; one that fails later, by an answer that breaks off.
     let first = page(&app, &tenant, None).await.map_err(|error| Problem::of_store(&error, "the audit chain"))?;
     let (sender, receiver) = mpsc::channel(1);
     let mut subject = of.map(Subject::new);
@@ -54,7 +55,7 @@ async fn lines(app: Shared, tenant: Tenant, of: Option<IngestId>) -> Result {
                 text.push_str(line);
                 text.push('\n');
             }
-            // A client that has gone wants no more.
+            // The client has disconnected.
             if (!text.is_empty() && sender.send(Ok(text.into())).await.is_err()) || sender.is_closed() {
                 return;
             }
@@ -76,11 +77,11 @@ async fn page(
     app.updates.audit_lines(tenant, PAGE, after).await
 }
 
-/// One upload in a chain that is read from its beginning.
+/// One upload, to be found in a chain that is read from its beginning.
 pub(crate) struct Subject {
     id: IngestId,
     named: String,
-    /// The bytes that it was found to have, and how lines write their digest.
+    /// The bytes of the upload, and their digest as lines contain it.
     bytes: Option<(BlobKey, String)>,
 }
 
@@ -89,10 +90,10 @@ impl Subject {
         Self { id, named: id.to_string(), bytes: None }
     }
 
-    /// Returns whether a record speaks of the upload, of its hold on bytes, or of what became of those bytes whoever
+    /// Returns whether a record is about the upload, its hold on bytes, or those bytes themselves, whichever upload
     /// held them.
     pub(crate) fn is_in(&mut self, line: &str) -> bool {
-        // Most lines of a long chain need not be read for that.
+        // Most lines of a long chain need not be parsed for that.
         let of_bytes = self.bytes.as_ref().is_some_and(|(_, digest)| line.contains(digest));
         if !of_bytes && !line.contains(&self.named) {
             return false;
@@ -112,7 +113,7 @@ impl Subject {
     }
 }
 
-/// The pages of lines.
+/// A stream of pages of lines.
 struct Lines(mpsc::Receiver<std::result::Result<Bytes, StoreError>>);
 
 impl Stream for Lines {

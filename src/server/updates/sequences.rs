@@ -1,5 +1,5 @@
-//! `GET` and `PUT` of `/TENANT/sequences/COMPONENT`: which sequence numbers a component accepted, and the way back from one
-//! that was too high.
+//! `GET` and `PUT` of `/TENANT/sequences/COMPONENT`: the sequence numbers that a component accepted, and the correction
+//! of one that was too high.
 
 use super::super::Shared;
 use super::super::answer::{Answer, Problem, Result, json_text};
@@ -26,7 +26,7 @@ pub(crate) async fn show(State(app): State<Shared>, AtComponent(tenant, componen
     Ok(shown(&accepted))
 }
 
-/// What `PUT` says.
+/// The body of a `PUT`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Lowered {
@@ -35,7 +35,7 @@ struct Lowered {
     provider: Option<Text>,
 }
 
-/// `PUT` of `{"highest": 6, "reason": "..", "provider": ".."}`: lowers the highest number that was accepted. The provider is
+/// `PUT` of `{"highest": 6, "reason": "..", "provider": ".."}`: lowers the highest accepted number. The provider is
 /// left out for updates without a manifest.
 pub(crate) async fn lower(
     State(app): State<Shared>,

@@ -1,4 +1,4 @@
-//! The body of an upload: metered on its way to the multipart reader, and drained when nobody reads it any more.
+//! The body of an upload: metered for the multipart reader, and drained when it is no longer read.
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures_core::Stream;
@@ -9,21 +9,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// How many bytes of form fields and part headers may come before and after the file. The multipart reader holds them
-/// until it sees their end, so that somebody must set one.
+/// Maximum bytes of form fields and part headers before and after the file. The multipart reader holds them in memory
+/// until their end, and sets no limit itself.
 const METADATA: u64 = 64 << 10;
 
-/// For how long what a refused client goes on sending is taken and thrown away.
+/// How long the rest of a refused upload is read and discarded.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The body of an upload.
 ///
-/// It is shared by the multipart reader and by whoever drains what the reader leaves.
+/// It is shared by the multipart reader and the task that drains the rest.
 pub(crate) struct Source {
     body: Mutex<BodyDataStream>,
-    /// What may still be read before the reader has to come to a file, whose bytes are not held.
+    /// Number of bytes that may still be read before the file begins, whose bytes are not held in memory.
     left: AtomicU64,
-    /// How often the reader asked for more than that since it made its last step.
+    /// How often the reader asked for bytes beyond the limit since its last step.
     asked: AtomicU64,
     over_limit: AtomicBool,
     begun: AtomicBool,
@@ -42,33 +42,33 @@ impl Source {
         })
     }
 
-    /// Returns the body as the multipart reader is given it.
+    /// Returns the body for the multipart reader.
     pub(crate) fn body(self: &Arc<Self>) -> Body {
         Body::from_stream(Metered { source: Arc::clone(self), rest: false })
     }
 
-    /// The reader made a step with what it holds.
+    /// Notes that the reader made a step with the bytes it holds.
     pub(crate) fn step(&self) {
         self.asked.store(0, Ordering::Relaxed);
     }
 
-    /// Form fields and headers follow.
+    /// Notes that form fields and headers follow.
     pub(crate) fn expect_metadata(&self) {
         self.left.store(METADATA, Ordering::Relaxed);
     }
 
-    /// A file follows.
+    /// Notes that the file follows.
     pub(crate) fn expect_file(&self) {
         self.left.store(u64::MAX, Ordering::Relaxed);
     }
 
-    /// Returns whether the fields and headers were too many.
+    /// Returns whether the fields and headers exceeded the limit.
     pub(crate) fn is_over_limit(&self) -> bool {
         self.over_limit.load(Ordering::Relaxed)
     }
 
-    /// Returns whether nothing more may be read. The reader asks before it looks at what it holds, up to twice for a
-    /// step, so that only one that keeps asking is stuck.
+    /// Returns `Some` where nothing more may be read: `true` once the reader is stuck. The reader asks for bytes before
+    /// it looks at those it holds, up to twice per step; only a stuck reader keeps asking.
     fn is_exhausted(&self) -> Option<bool> {
         let exhausted = self.left.load(Ordering::Relaxed) == 0;
         exhausted.then(|| self.asked.fetch_add(1, Ordering::Relaxed) >= 4)
@@ -84,9 +84,9 @@ impl Source {
         Poll::Ready(chunk)
     }
 
-    /// Takes what still comes, up to `limit` bytes, in the background.
+    /// Reads and discards the rest of the body, up to `limit` bytes, in the background.
     ///
-    /// A client that is still sending while the connection is closed may never see the answer.
+    /// A client that is still sending when the connection closes may never see the answer.
     pub(crate) fn drain(self: Arc<Self>, limit: u64, waits_for_continue: bool) {
         let unasked = waits_for_continue && !self.begun.load(Ordering::Relaxed);
         if self.ended.load(Ordering::Relaxed) || unasked {
@@ -101,15 +101,15 @@ impl Source {
                 }
             }
         };
-        // Its end is of no interest: the task gives up by itself.
+        // The result does not matter: the task ends by itself.
         drop(tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, take)));
     }
 }
 
-/// Gives one chunk at a time.
+/// A stream that returns one chunk at a time.
 ///
-/// The multipart reader asks until nothing is there at the moment, and holds all that it got. A rest between two chunks
-/// keeps that at one chunk, however fast they come.
+/// The multipart reader reads until no more bytes are available, and holds all of them. A `Pending` between two chunks
+/// limits that to one chunk, however fast they arrive.
 struct Metered {
     source: Arc<Source>,
     rest: bool,

@@ -1,4 +1,4 @@
-//! `GET` and `DELETE` of `/TENANT/updates/ID`: where an upload stands, and its end at the wish of somebody.
+//! `GET` and `DELETE` of `/TENANT/updates/ID`: the state of an upload, and its withdrawal.
 
 use super::super::answer::{self, Answer, Problem, Result, json_text};
 use super::super::guard::Caller;
@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use url::form_urlencoded;
 
-/// What is said of an update that is taken back without a word.
+/// The recorded reason of a withdrawal without one.
 const NO_REASON: &str = "withdrawn without a reason";
 
 /// `GET`
@@ -38,7 +38,7 @@ pub(crate) async fn show(State(app): State<Shared>, AtUpload(tenant, id): AtUplo
     Ok(json_text(StatusCode::OK, Value::from(said).to_string()))
 }
 
-/// `GET /TENANT/updates`: the uploads of the tenant, the newest first.
+/// `GET /TENANT/updates`: the uploads of the tenant, newest first.
 pub(crate) async fn list(State(app): State<Shared>, AtTenant(tenant): AtTenant, RawQuery(query): RawQuery) -> Result {
     let asked = Asked::read(query.as_deref(), &["_count", "_page"])?;
     let (count, _) = asked.page()?;
@@ -51,7 +51,7 @@ pub(crate) async fn list(State(app): State<Shared>, AtTenant(tenant): AtTenant, 
     Ok(with_next(answer, next.as_deref()))
 }
 
-/// Returns behind which upload a page of the list begins.
+/// Returns the upload after which a page of the list begins.
 pub(crate) fn place(asked: &Asked) -> Result<Option<(OffsetDateTime, IngestId)>> {
     let wrong = || Problem::bad("page", "`_page` is damaged");
     let Some(text) = asked.text("_page") else { return Ok(None) };
@@ -60,12 +60,13 @@ pub(crate) fn place(asked: &Asked) -> Result<Option<(OffsetDateTime, IngestId)>>
     Ok(Some((opened.ok_or_else(wrong)?, id.parse().map_err(|_| wrong())?)))
 }
 
-/// Returns the same as it stands in an address.
+/// Returns the position of an upload in the list, for a URL.
 pub(crate) fn place_text((opened, id): (OffsetDateTime, IngestId)) -> String {
     format!("{}-{id}", opened.unix_timestamp_nanos())
 }
 
-/// `DELETE`, with an optional `reason`: withdraws the update. Its record stays, and to withdraw it again changes nothing.
+/// `DELETE`, with an optional `reason`: withdraws the update. Its record stays, and a repeated withdrawal changes
+/// nothing.
 pub(crate) async fn withdraw(
     State(app): State<Shared>,
     AtUpload(tenant, id): AtUpload,
@@ -78,7 +79,7 @@ pub(crate) async fn withdraw(
     Ok(shown(&app, status, &tenant, &ingest).await)
 }
 
-/// Withdraws an update: 200, or 202 where the rest is done later by itself.
+/// Withdraws an update: 200, or 202 where the background work completes it.
 pub(crate) async fn carry_out_withdrawal(
     app: &UpdateServer,
     tenant: &Tenant,
@@ -89,7 +90,7 @@ pub(crate) async fn carry_out_withdrawal(
     match app.updates.withdraw(tenant, id, by, why).await {
         Ok(ingest) => Ok((StatusCode::OK, ingest)),
         Err(error) => match app.updates.upload(tenant, id).await.map(|ingest| (ingest.state.clone(), ingest)) {
-            // It is withdrawn for good, and the rest is done by itself, as soon as the stores let it.
+            // The withdrawal is final, and the background work completes it as soon as the stores allow.
             Ok((Stands::Releasing { reason: UploadFailure::Withdrawn, .. }, ingest)) => {
                 tracing::warn!(%tenant, %id, %error, "a withdrawal is not carried out yet");
                 Ok((StatusCode::ACCEPTED, ingest))
@@ -103,8 +104,8 @@ pub(crate) async fn carry_out_withdrawal(
     }
 }
 
-/// `POST` of `/TENANT/updates/ID/make-current`, with a `reason`: the update that was superseded is current again, and the one
-/// that is current now is superseded. To ask for it again changes nothing.
+/// `POST` of `/TENANT/updates/ID/make-current`, with a `reason`: makes a superseded update current again, and
+/// supersedes the one that is current now. A repeated request changes nothing.
 pub(crate) async fn make_current(
     State(app): State<Shared>,
     AtUpload(tenant, id): AtUpload,
@@ -121,7 +122,7 @@ pub(crate) async fn make_current(
     Ok(shown(&app, StatusCode::OK, &tenant, &ingest).await)
 }
 
-/// Makes an update that was superseded current again.
+/// Makes a superseded update current again.
 pub(crate) async fn carry_out_return(
     app: &UpdateServer,
     tenant: &Tenant,
@@ -142,7 +143,7 @@ pub(crate) async fn carry_out_return(
     })
 }
 
-/// Why it is withdrawn, or made current again. It goes into the records, and stays there.
+/// Returns the reason for a withdrawal or return. It is stored in the audit records permanently.
 fn reason(query: &str) -> Result<Text> {
     let wrong = |why: &dyn std::fmt::Display| {
         Problem::new(StatusCode::BAD_REQUEST, IssueType::Value, "field-value", format_args!("`reason`: {why}"))
@@ -152,7 +153,7 @@ fn reason(query: &str) -> Result<Text> {
     Text::new(note.as_str()).map_err(|error| wrong(&error))
 }
 
-/// Why an upload cannot be looked at, or not be ended.
+/// Converts the error of a read or withdrawal of an upload to a problem.
 pub(crate) fn problem(error: &LifecycleError, id: IngestId) -> Problem {
     match error {
         LifecycleError::NoSuchUpload { .. } => Problem::not_found(format_args!("there is no upload {id}")),
@@ -169,8 +170,8 @@ async fn shown(app: &UpdateServer, status: StatusCode, tenant: &Tenant, ingest: 
     json_text(status, Value::from(with_reference(app, tenant, ingest).await).to_string())
 }
 
-/// Returns where an upload stands by its record, and what its component says of it now: others may have written to
-/// that since.
+/// Returns the state of an upload by its record, and its current reference in the component: others may have written to
+/// the component since.
 async fn with_reference(app: &UpdateServer, tenant: &Tenant, ingest: &Ingest) -> Map<String, Value> {
     let mut said = of(app, tenant, ingest);
     match app.updates.reference(tenant, ingest).await {
