@@ -1,4 +1,4 @@
-//! Checks of writes that every store makes, so that all refuse alike.
+//! Checks of writes that every store makes, so that all refuse the same writes.
 
 #[cfg(any(feature = "redb", feature = "postgres"))]
 use crate::element::ReadMode;
@@ -14,14 +14,14 @@ use std::collections::HashSet;
 use std::num::NonZeroU32;
 use time::OffsetDateTime;
 
-/// The newest version of a resource in a commit.
+/// The newest version of a resource, before a commit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Newest {
     pub(super) version: VersionId,
     pub(super) living: bool,
 }
 
-/// R2 and R6, against the newest version.
+/// Checks the precondition of a write (R2 and R6) against the newest version.
 pub(super) fn check(write: &Write, newest: Option<Newest>) -> Result<()> {
     let living = newest.filter(|newest| newest.living).map(|newest| newest.version);
     let newest = newest.map(|newest| newest.version);
@@ -57,7 +57,7 @@ pub(super) fn check_writes(writes: &[Write], max_writes: usize, max_body: u64) -
     Ok(())
 }
 
-/// Returns what a ledger can refuse without looking: L1, L6 and L8.
+/// Checks the rules of a ledger commit that need no stored state: L1, L6 and L8.
 pub(super) fn check_changes(changes: &[Change], max_changes: usize) -> Result<(), CommitError> {
     if changes.len() > max_changes {
         return Err(StoreError::unsupported("a commit of so many changes").into());
@@ -78,7 +78,7 @@ pub(super) fn check_changes(changes: &[Change], max_changes: usize) -> Result<()
     Ok(())
 }
 
-/// L1, where the newest revision of the record is `found`, as it is counted.
+/// Checks L1, where `found` is the number of the record's newest revision.
 pub(super) fn check_change(change: &Change, found: Option<u64>) -> Result<()> {
     let found = found.map(|count| count.to_string());
     match (&change.expected, found) {
@@ -93,8 +93,8 @@ pub(super) fn to_usize(limit: NonZeroU32) -> usize {
     usize::try_from(limit.get()).unwrap_or(usize::MAX)
 }
 
-/// Where a page of a search in the order of times ended: the time of a resource, and its id. In the byte order of their encoding,
-/// places are in the order of such a search.
+/// The end of a page of a search in order of time: the time and id of a resource. The byte order of the encoding is the
+/// order of such a search.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TimePlace {
     pub(super) nanos: i128,
@@ -112,7 +112,7 @@ impl TimePlace {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        // Negative numbers come first.
+        // Negative numbers sort first.
         let nanos = u128::from_be_bytes(self.nanos.to_be_bytes()) ^ SIGN;
         [&nanos.to_be_bytes(), self.id.as_bytes()].concat()
     }
@@ -126,8 +126,8 @@ impl TimePlace {
 
 const SIGN: u128 = 1 << 127;
 
-/// Returns the index entries of a stored component for this library's own search parameters; nothing where its body cannot be
-/// read, as one that is sealed.
+/// Returns the index entries of a stored component for this library's own search parameters; `None` where its body
+/// cannot be parsed, e.g. because it is sealed.
 #[cfg(any(feature = "redb", feature = "postgres"))]
 pub(super) fn own_entries(body: &[u8]) -> Option<IndexEntries> {
     let component = DeviceComponent::read(body, ReadMode::Lenient).ok()?.value;
@@ -135,7 +135,7 @@ pub(super) fn own_entries(body: &[u8]) -> Option<IndexEntries> {
     Some(entries.filter(|(parameter, _)| parameter.is_own()).collect())
 }
 
-/// Refuses a search in an order that the store does not give.
+/// Refuses a search in an order that the store does not support.
 #[cfg(feature = "fhir-http")]
 pub(super) fn check_order(search: &Search) -> Result<()> {
     match search.order {

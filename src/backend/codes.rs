@@ -1,5 +1,5 @@
-//! The numbers that stand for types and parameters where a store keeps them. They are part of its format: what is there
-//! stays, and what is new gets a new one.
+//! Numeric codes of resource types and parameters in stored data. They are part of the format: existing codes never
+//! change, and a new type or parameter gets a new code.
 
 use crate::search::{Parameter, ResourceType};
 
@@ -41,7 +41,7 @@ pub(super) fn parameter_code(parameter: Parameter) -> u8 {
     }
 }
 
-/// The first text behind all that begin with `start`; none where nothing is.
+/// Returns the first text after all texts that begin with `start`; `None` where there is none.
 pub(super) fn end_of(start: &[u8]) -> Option<Vec<u8>> {
     let mut end = start.to_vec();
     while let Some(last) = end.pop() {

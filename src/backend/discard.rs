@@ -1,4 +1,4 @@
-//! A blob store that keeps nothing.
+//! A blob store that discards the bytes.
 
 use crate::store::{
     BlobCapabilities, BlobHasher, BlobInfo, BlobKey, BlobRead, BlobRef, BlobStore, BlobWriter, BoxFuture, Generation,
@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use url::Url;
 
-/// Counts blobs and bytes, and discards them: for measurements and dry runs.
+/// A store that counts blobs and bytes, and discards them: for measurements and dry runs.
 ///
-/// It breaks B1 of [`BlobStore`] on purpose: what was committed is not found, but for the markers of a [`StoreId`]. Sizes are verified, and digests
-/// [where asked](Self::with_digests), so that a dry run finds what a real one would.
+/// It breaks B1 of [`BlobStore`] on purpose: a committed blob is not found, except the markers of a [`StoreId`]. Sizes
+/// are verified, and digests [on request](Self::with_digests), so that a dry run finds the faults that a real run
+/// would.
 ///
 /// ```
 /// use fhir_devices::backend::Discard;
@@ -55,26 +56,26 @@ impl Counts {
 }
 
 impl Discard {
-    /// Has counted nothing.
+    /// Creates a store with counts of zero.
     #[must_use]
     pub fn new() -> Self {
         Self { counts: Arc::default(), verifies_digest: false }
     }
 
-    /// Verifies digests too, which the caller of a commit otherwise vouches for. The bytes are then hashed here once more.
+    /// Also verifies digests, which the caller of a commit otherwise vouches for. The bytes are then hashed once more.
     #[must_use]
     pub fn with_digests(mut self) -> Self {
         self.verifies_digest = true;
         self
     }
 
-    /// Returns how many blobs were committed.
+    /// Returns the number of committed blobs.
     #[must_use]
     pub fn blobs(&self) -> u64 {
         self.counts.blobs.load(Ordering::Relaxed)
     }
 
-    /// Returns how many bytes they had.
+    /// Returns the total size of the committed blobs.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.counts.bytes.load(Ordering::Relaxed)
@@ -144,7 +145,7 @@ impl BlobStore for Discard {
                     let of_tenant = markers.iter().filter(|(of, _)| of == tenant);
                     let info =
                         |(_, id): &(Tenant, StoreId)| BlobInfo { key: id.marker(), size: StoreId::content().size };
-                    // One page has all: a tenant has one marker, or two for a moment.
+                    // One page has all markers: a tenant has one, or briefly two.
                     Ok(Page { items: of_tenant.map(info).collect(), next: None })
                 }
             }

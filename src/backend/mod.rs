@@ -1,4 +1,4 @@
-//! Stores that exist: in memory, one that throws everything away, and behind features of their own those of real engines.
+//! Store implementations: in memory, one that discards everything, and real engines behind features of their own.
 
 mod checks;
 #[cfg(any(feature = "redb", feature = "postgres"))]

@@ -1,4 +1,4 @@
-//! A oneshot channel from a thread to a future, independent of a runtime.
+//! A oneshot channel from a thread to a future, independent of any runtime.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,15 +12,15 @@ enum State<T> {
     Over,
 }
 
-/// Nothing of the caller's runs while it is held, so one that a panic left behind is used on.
+/// Locks even after a panic: no code of the caller runs under the lock.
 fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The sender of a thread. Dropping it without an answer resolves the future with `None`.
+/// The sending end, on a thread. Dropping it without an answer resolves the future with `None`.
 pub(super) struct OneshotSender<T>(Arc<Mutex<State<T>>>);
 
-/// The receiver: a future.
+/// The receiving end, a future.
 pub(super) struct OneshotReceiver<T>(Arc<Mutex<State<T>>>);
 
 pub(super) fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {

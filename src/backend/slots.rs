@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 /// A region whose slots are records of a ledger: devices poll a service that reads them there.
 ///
-/// It is the region of a service that has no other: nothing beside the ledger is needed, and what is acknowledged is as
-/// durable as that.
+/// It is the region of a service without another one: it needs nothing but the ledger, and acknowledged content is as
+/// durable as the ledger.
 ///
 /// ```
 /// use fhir_devices::backend::{Memory, Slots};
@@ -35,7 +35,7 @@ pub struct Slots<L: ?Sized = dyn Ledger> {
     ledger: Arc<L>,
 }
 
-/// How a slot is written. The names stand in it, as its key has only their digests.
+/// The stored form of a slot. It contains the names, as its key has only their digests.
 #[derive(Serialize, Deserialize)]
 struct Written {
     format: u32,
@@ -46,13 +46,13 @@ struct Written {
 const FORMAT: u32 = 1;
 
 impl<L: Ledger + ?Sized> Slots<L> {
-    /// The slots of a region in a ledger.
+    /// Creates a region over the slots in a ledger.
     #[must_use]
     pub fn new(ledger: Arc<L>, region: RegionId) -> Self {
         Self { region, ledger }
     }
 
-    /// The key of a slot: a name may have characters that a ledger key has not.
+    /// Returns the key of a slot: a name may contain characters that a ledger key must not.
     fn key(&self, slot: &Slot) -> Result<LedgerKey, PublishError> {
         let short =
             |text: &str| hex(Sha256::of(text.as_bytes()).0.get(..16).unwrap_or_default(), &mut [0; 64]).to_owned();

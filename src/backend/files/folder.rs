@@ -1,4 +1,4 @@
-//! The layout of blob files, and durable changes to it, so that the disk keeps what was acknowledged.
+//! The layout of blob files, and durable changes to it, so that acknowledged changes are on the disk.
 
 use super::super::private_file::{private, sync_folder};
 use crate::store::{BlobInfo, BlobKey, Generation, PutOutcome, Result, Sha256, StoreError, Tenant};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// No tenant has a name with a dot.
+/// The folder of unfinished uploads. The name of a tenant contains no dot.
 const UNFINISHED: &str = ".unfinished";
 const LOCK: &str = ".lock";
 const PAGES: &str = ".pages";
@@ -17,14 +17,14 @@ const PAGES: &str = ".pages";
 #[derive(Debug)]
 pub(super) struct Folder {
     root: PathBuf,
-    /// Held while folders are made or removed, so that no file is moved into one that goes.
+    /// Held while folders are made or removed, so that no file is moved into a folder that is being removed.
     moving: Mutex<()>,
     next: AtomicU64,
-    /// Locked as long as the store lives.
+    /// Locked while the store exists.
     _lock: File,
 }
 
-/// The file of an upload that is not committed; it goes when this is dropped.
+/// The file of an uncommitted upload, removed on drop.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     path: PathBuf,
@@ -38,7 +38,7 @@ impl Drop for Unfinished {
 }
 
 impl Folder {
-    /// Opens a folder, or makes it, and gives the key of its page tokens, made by `new_key` for a new one.
+    /// Opens or creates a folder, and returns the key of its page tokens; a new folder gets `new_key`.
     pub(super) fn open(root: PathBuf, new_key: [u8; 32]) -> io::Result<(Self, [u8; 32])> {
         make_folders(&root)?;
         let lock = private().create(true).truncate(false).write(true).open(root.join(LOCK))?;
@@ -48,7 +48,7 @@ impl Folder {
             }
             fs::TryLockError::Error(error) => error,
         })?;
-        // What a process left behind that ended in an upload.
+        // Remove uploads that an earlier process left unfinished.
         match fs::remove_dir_all(root.join(UNFINISHED)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => make_folders(&root.join(UNFINISHED))?,
@@ -79,7 +79,7 @@ impl Folder {
         }
     }
 
-    /// Returns an empty file to write to.
+    /// Creates an empty file for an upload.
     pub(super) fn unfinished(&self) -> io::Result<Unfinished> {
         let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
         let path = self.root.join(UNFINISHED).join(name);
@@ -91,7 +91,7 @@ impl Folder {
         self.root.join(tenant.as_str()).join("sha256")
     }
 
-    /// Returns every part of it is of a type that holds no separator and no dot.
+    /// Returns the path of a blob. Its parts are of types that contain neither separators nor dots.
     fn path(&self, tenant: &Tenant, key: &BlobKey) -> PathBuf {
         let digest = key.digest.to_string();
         let start: String = digest.chars().take(2).collect();
@@ -110,13 +110,13 @@ impl Folder {
         found.map(|metadata| metadata.len()).ok_or(StoreError::not_found())
     }
 
-    /// Makes a file a blob. Its bytes have been synced.
+    /// Makes a synced file a blob.
     pub(super) fn commit(&self, tenant: &Tenant, key: &BlobKey, unfinished: Unfinished) -> Result<PutOutcome> {
         let path = self.path(tenant, key);
         let moved = self.move_into_place(&unfinished, &path);
-        // As nothing is there under the path but what a writer has put there, a failure before the move wrote nothing.
+        // Only writers of this blob put files at the path, so a failure before the move wrote nothing.
         let outcome = moved.map_err(unavailable)?;
-        // Each folder on the way may be new, made by this commit or by one that is not done yet.
+        // Each folder of the path may be new, made by this commit or by another one in progress.
         let synced =
             path.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root)).try_for_each(sync_folder);
         synced.map_err(|error| StoreError::indeterminate(Some(error.into())))?;
@@ -145,7 +145,7 @@ impl Folder {
     }
 
     fn tidy_up(&self, path: &Path) -> io::Result<()> {
-        // Those that are empty now go, and the first that stays is the one that has changed.
+        // Remove the folders that are empty now; the first one that stays has changed.
         for folder in path.ancestors().skip(1).take_while(|folder| *folder != self.root) {
             if fs::remove_dir(folder).is_err() {
                 return sync_folder(folder);
@@ -158,7 +158,7 @@ impl Folder {
         self.moving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// At most `limit` blobs behind `after` in the order of their keys, and whether there are more.
+    /// Returns at most `limit` blobs after `after` in the order of their keys, and whether there are more.
     pub(super) fn list(&self, tenant: &Tenant, limit: usize, after: Option<&BlobKey>) -> Result<(Vec<BlobInfo>, bool)> {
         let names = |folder: &Path| names(folder).map_err(unavailable);
         let mut items = Vec::new();
@@ -180,7 +180,7 @@ impl Folder {
                         continue;
                     }
                     let size = match self.size(tenant, &key) {
-                        // Deleted since the folder was read.
+                        // The blob was deleted since the folder was read.
                         Err(StoreError::NotFound { .. }) => continue,
                         size => size?,
                     };
@@ -195,7 +195,7 @@ impl Folder {
     }
 }
 
-/// Returns the names in a folder in order; none where there is no folder.
+/// Returns the names in a folder in order; none where the folder does not exist.
 fn names(folder: &Path) -> io::Result<Vec<String>> {
     let Some(entries) = absent(fs::read_dir(folder))? else { return Ok(Vec::new()) };
     let mut names = Vec::new();
@@ -214,8 +214,8 @@ fn absent<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Update files of medical devices are for this user alone.
-/// Makes a folder, and those above it, for the user of the process alone.
+/// Creates a folder and its parents, accessible to the user of the process alone, as update files of medical devices
+/// must be.
 fn make_folders(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
@@ -223,7 +223,7 @@ fn make_folders(path: &Path) -> io::Result<()> {
     builder.recursive(true).create(path)
 }
 
-/// Returns an error of the file system where nothing was written.
+/// Returns the error of a file operation that wrote nothing.
 pub(super) fn unavailable(error: io::Error) -> StoreError {
     match error.kind() {
         ErrorKind::PermissionDenied => StoreError::denied(Some(error.into())),

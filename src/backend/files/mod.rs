@@ -1,4 +1,4 @@
-//! Blobs as files of a folder: the durable store of a single process.
+//! Blobs as files in a folder: the durable store of a single process.
 
 mod folder;
 mod threads;
@@ -25,19 +25,19 @@ use std::task::{Context, Poll};
 use threads::Threads;
 use url::Url;
 
-/// The bytes that are read or written at a time.
+/// Number of bytes read or written at a time.
 const CHUNK: usize = 256 << 10;
 
 /// Keeps blobs as files below a folder, at `TENANT/sha256/ab/DIGEST/GENERATION`, durably.
 ///
-/// A file is written beside its place, synced, moved there, and the folders on the way are synced: a commit that is
-/// acknowledged survives the loss of the process and of power as far as the disk keeps its own promises, and a part of a
-/// file is never seen. The folder belongs to one process at a time; what an earlier one has left behind of unfinished uploads
-/// is removed when it is opened.
+/// A file is written beside its final path, synced, and moved there, and the folders of the path are synced: an
+/// acknowledged commit survives a crash of the process and a loss of power as far as the disk keeps its own promises,
+/// and a partial file is never visible. The folder belongs to one process at a time; unfinished uploads of an earlier
+/// process are removed when it is opened.
 ///
-/// All work with the disk is done on threads of the store, 4 unless [`with_threads`](Self::with_threads) says otherwise,
-/// so that no executor waits for it. No runtime is needed. Dropping the last handle, the writers included, waits until what
-/// was begun is done.
+/// All disk access runs on threads of the store, 4 unless [`with_threads`](Self::with_threads) says otherwise, so that
+/// no executor blocks on it. No runtime is needed. Dropping the last handle, writers included, waits until work in
+/// progress is finished.
 ///
 /// ```
 /// use fhir_devices::backend::Files;
@@ -64,14 +64,14 @@ pub struct Files {
     pages: PageKey,
 }
 
-/// The threads go first, and with them the last that holds the folder.
+/// The threads are dropped first, since they also hold the folder.
 struct Shared {
     threads: Threads,
     folder: Arc<Folder>,
 }
 
 impl Shared {
-    /// Runs the work on a thread. The error of a thread that has ended says that nothing is known.
+    /// Runs the work on a thread. If the thread ends without an answer, the error leaves the outcome unknown.
     fn run<T: Send + 'static>(&self, work: impl FnOnce(&Folder) -> T + Send + 'static) -> OneshotReceiver<T> {
         let folder = Arc::clone(&self.folder);
         self.threads.run(move || work(&folder))
@@ -83,10 +83,10 @@ async fn done<T>(awaited: OneshotReceiver<Result<T>>) -> Result<T> {
 }
 
 impl Files {
-    /// Opens a folder, or makes it, with blobs up to 16 GiB.
+    /// Opens or creates a folder, with blobs up to 16 GiB.
     ///
     /// # Errors
-    /// `Unavailable` when it cannot be made or another process has it open; `Denied` without the permission.
+    /// `Unavailable` when it cannot be created or another process has it open; `Denied` without the permission.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self> {
         let (folder, key) = Folder::open(folder.into(), random_bytes()?).map_err(unavailable)?;
         let threads = Threads::start(NonZeroUsize::MIN.saturating_add(3)).map_err(unavailable)?;
@@ -112,16 +112,16 @@ impl Files {
         self
     }
 
-    /// Verifies the digests of blobs too, which the caller of a commit otherwise vouches for. The bytes are then hashed here
-    /// once more.
+    /// Also verifies the digests of blobs, which the caller of a commit otherwise vouches for. The bytes are then
+    /// hashed once more.
     #[must_use]
     pub fn with_digests(mut self) -> Self {
         self.verifies_digest = true;
         self
     }
 
-    /// With blobs at `BASE/TENANT/sha256/DIGEST/GENERATION`, where the application serves them. Without a base, blobs have
-    /// no address.
+    /// Sets the base of blob URLs, `BASE/TENANT/sha256/DIGEST/GENERATION`, where the application serves the blobs.
+    /// Without a base, blobs have no URL.
     #[must_use]
     pub fn with_base_url(mut self, base: Url) -> Self {
         self.base = Some(base);
@@ -245,7 +245,7 @@ impl Upload {
     }
 }
 
-/// Chunks that are written together.
+/// Chunks to be written together.
 #[derive(Default)]
 struct Waiting {
     chunks: Vec<Bytes>,
@@ -258,7 +258,7 @@ struct Writer {
     max_size: u64,
     size: u64,
     waiting: Waiting,
-    /// Away while it is written to; it does not come back from a write that failed or was dropped.
+    /// `None` during a write, and after a write that failed or was dropped.
     upload: Option<Upload>,
 }
 
@@ -332,7 +332,8 @@ enum Reading {
     Over,
 }
 
-/// The bytes of a range, a chunk at a time as they are asked for. The open file outlives its deletion.
+/// A stream of the bytes of a range, reading a chunk at a time on demand. The open file outlives a deletion of the
+/// blob.
 struct Reader {
     shared: Arc<Shared>,
     left: Range<u64>,

@@ -1,4 +1,4 @@
-//! Threads that do the work that waits for the disk, so that no executor does.
+//! Threads for blocking disk access, so that no executor blocks.
 
 use super::super::oneshot::{OneshotReceiver, oneshot};
 use std::io;
@@ -27,11 +27,11 @@ impl Threads {
         Ok(Self { jobs: Some(jobs), all })
     }
 
-    /// Runs the work on one of the threads, whether or not the answer is waited for.
+    /// Runs the work on one of the threads, whether or not anyone waits for the answer.
     pub(super) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> OneshotReceiver<T> {
         let (answer, awaited) = oneshot();
         if let Some(jobs) = &self.jobs {
-            // Where no thread is left, the answer is dropped with the job.
+            // Without a running thread, the answer is dropped with the job.
             drop(jobs.send(Box::new(move || answer.give(work()))));
         }
         awaited
@@ -51,7 +51,7 @@ fn serve(waiting: &Mutex<Receiver<Job>>) {
 impl Drop for Threads {
     fn drop(&mut self) {
         drop(self.jobs.take());
-        // What was begun is finished, and the folder is free then. No job holds the threads themselves.
+        // Work in progress is finished, and then the folder is unlocked. No job holds the threads themselves.
         self.all.drain(..).for_each(|thread| drop(thread.join()));
     }
 }

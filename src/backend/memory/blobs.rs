@@ -13,7 +13,7 @@ use std::ops::{Bound, Range};
 use std::sync::{Arc, RwLock};
 use url::Url;
 
-/// The chunks as they came: nothing is copied.
+/// A blob, as the chunks that were written: nothing is copied.
 #[derive(Clone, Debug)]
 struct Blob {
     size: u64,
@@ -53,7 +53,7 @@ impl Blobs {
                 let from = wanted.start.max(start) - start;
                 let to = end.min(chunk_end).saturating_sub(start);
                 (at, start) = (at + 1, chunk_end);
-                // Both lie within the chunk, whose length is a `usize`.
+                // Both offsets are within the chunk, whose length is a `usize`.
                 let (from, to) = (usize::try_from(from).ok()?, usize::try_from(to).ok()?);
                 if from < to {
                     return Some(chunk.slice(from..to));
@@ -73,7 +73,7 @@ impl Blobs {
         }
     }
 
-    /// Returns the blobs behind `after`, and whether there are more.
+    /// Returns the blobs after `after`, and whether there are more.
     fn list(&self, tenant: &Tenant, limit: usize, after: Option<BlobKey>) -> (Vec<BlobInfo>, bool) {
         let parts = lock_read(&self.parts);
         let Some(part) = parts.get(tenant) else {
@@ -184,7 +184,7 @@ impl Writer {
     fn take(&mut self, chunk: Bytes) -> Result<()> {
         self.size = self.size.saturating_add(chunk.len() as u64);
         if self.size > self.max_size {
-            // What came so far is of no more use; the size keeps a commit from succeeding.
+            // The chunks are useless now; the size keeps a commit from succeeding.
             self.chunks = Vec::new();
             return Err(StoreError::too_large(self.max_size));
         }

@@ -1,4 +1,4 @@
-//! By what the living resources of a tenant are found.
+//! The search index over the living resources of a tenant.
 
 use super::record::{Entry, Record};
 use super::table::Table;
@@ -8,17 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Bound;
 
-/// Where a resource lies: the number of its shard in the lower bits, and its number there.
+/// The location of a resource: the number of its shard in the lower bits, and its number in the shard above.
 pub(super) type Place = u32;
 
-/// Stands for no system.
+/// The system number of tokens without a system.
 const NONE: u32 = u32::MAX;
 
-/// The resources that share a value. Most values, such as identifiers, have one.
+/// The locations of the resources that share a value. Most values, such as identifiers, have one.
 #[derive(Debug)]
 enum Posting {
     One(Place),
-    /// A few places, unordered.
+    /// A few locations, unordered.
     Few(Vec<Place>),
     Many(BTreeSet<Place>),
 }
@@ -53,7 +53,7 @@ impl Posting {
         }
     }
 
-    /// Returns whether none is left.
+    /// Removes a location, and returns whether none is left.
     fn remove(&mut self, place: Place) -> bool {
         match self {
             Self::One(only) => *only == place,
@@ -78,14 +78,14 @@ struct Value {
     posting: Posting,
 }
 
-/// A system, and how many entries name it.
+/// A system, and the number of entries that name it.
 #[derive(Debug)]
 struct System {
     text: SmolStr,
     entries: u64,
 }
 
-/// Things that have a number as long as they are there.
+/// A table of values that have a number while they exist.
 #[derive(Debug)]
 struct Numbered<T> {
     things: Vec<Option<T>>,
@@ -117,7 +117,7 @@ impl<T> Numbered<T> {
             Some(number) => number,
             None => {
                 self.things.push(None);
-                // Four thousand million values do not fit into memory.
+                // 2^32 values do not fit into memory.
                 u32::try_from(self.things.len() - 1).unwrap_or(NONE)
             }
         };
@@ -139,21 +139,21 @@ impl<T> Numbered<T> {
 
 /// The index of a tenant.
 ///
-/// Tokens are found by their value; the system is compared with the entries of each candidate. That serves every form but
-/// that of a whole system, which goes through all resources of the type.
+/// Tokens are found by their value; the system is compared with the entries of each candidate. That serves every form
+/// of token except a system without a value, which scans all resources of the type.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// Those that live, by type.
+    /// The living resources by type and id.
     ids: BTreeMap<ResourceType, BTreeMap<SmolStr, Place>>,
     values: Numbered<Value>,
     systems: Numbered<System>,
-    /// The numbers of the values that are searched by their beginnings.
+    /// The numbers of the values that can be searched by prefix.
     ordered: BTreeMap<(ResourceType, Parameter), BTreeMap<SmolStr, u32>>,
-    /// How often it was changed.
+    /// Number of changes to the index.
     pub(super) epoch: u64,
 }
 
-/// Returns whether a search by the beginning of a value is usual: texts, and addresses.
+/// Returns whether prefix searches are usual for a parameter: texts and URLs.
 fn is_ordered(parameter: Parameter) -> bool {
     parameter.matching() == Matching::Text || parameter == Parameter::Url
 }
@@ -163,16 +163,16 @@ fn value_hash(hasher: &RandomState, resource_type: ResourceType, parameter: Para
 }
 
 impl Index {
-    /// A search that many resources meet goes through the ids in their order instead.
+    /// Maximum number of candidates from the index; a search with more scans the ids in order.
     const MOST: usize = 4096;
 
-    /// A resource lives.
+    /// Adds a resource that lives now.
     pub(super) fn enter(&mut self, resource_type: ResourceType, id: &SmolStr, place: Place) {
         self.epoch += 1;
         self.ids.entry(resource_type).or_default().insert(id.clone(), place);
     }
 
-    /// A resource no longer lives.
+    /// Removes a resource that no longer lives.
     pub(super) fn leave(&mut self, resource_type: ResourceType, id: &SmolStr) {
         self.epoch += 1;
         if let Some(ids) = self.ids.get_mut(&resource_type) {
@@ -180,7 +180,7 @@ impl Index {
         }
     }
 
-    /// A resource has these entries. Gives them as they are kept.
+    /// Adds the entries of a resource, and returns them in stored form.
     pub(super) fn insert(
         &mut self,
         hasher: &RandomState,
@@ -233,7 +233,7 @@ impl Index {
         number
     }
 
-    /// A resource no longer has these entries.
+    /// Removes the entries of a resource.
     pub(super) fn remove(&mut self, hasher: &RandomState, place: Place, entries: &[Entry]) {
         self.epoch += 1;
         let mut values: Vec<u32> = entries.iter().map(|(value, _)| *value).collect();
@@ -259,7 +259,7 @@ impl Index {
         }
     }
 
-    /// Returns the living resources of a type behind an id, in order.
+    /// Returns the living resources of a type after an id, in order.
     pub(super) fn behind(
         &self,
         resource_type: ResourceType,
@@ -272,8 +272,8 @@ impl Index {
             .map(|(id, place)| (id, *place))
     }
 
-    /// Places among which are all that meet the criteria, by the criterion that the fewest meet; nothing where that is not
-    /// known, or where they are many.
+    /// Returns candidate locations that include every match, from the criterion with the fewest; `None` where the index
+    /// does not serve any criterion, or where the candidates are too many.
     pub(super) fn candidates(&self, hasher: &RandomState, of: ResourceType, all: &[Criterion]) -> Option<Vec<Place>> {
         let counted = all.iter().filter_map(|criterion| Some((self.count(hasher, of, criterion)?, criterion)));
         let (count, criterion) = counted.min_by_key(|(count, _)| *count)?;
@@ -304,7 +304,7 @@ impl Index {
         within.filter_map(|(_, number)| self.values.get(*number))
     }
 
-    /// Returns how many can meet a criterion, or a few more; more than [`Self::MOST`] is not counted on.
+    /// Returns an upper bound for the number of matches of a criterion; counting stops above [`Self::MOST`].
     fn count(&self, hasher: &RandomState, of: ResourceType, criterion: &Criterion) -> Option<usize> {
         let mut count = 0_usize;
         let mut more = |n: usize| {
@@ -353,7 +353,7 @@ impl Index {
         }
     }
 
-    /// Returns whether a resource that lives meets the criteria.
+    /// Returns whether a living resource meets the criteria.
     pub(super) fn meets(&self, record: &Record, criteria: &Criteria) -> bool {
         let entry = |(value, system): &Entry| {
             let value = self.values.get(*value)?;

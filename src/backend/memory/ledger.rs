@@ -12,10 +12,10 @@ use std::num::NonZeroU32;
 use std::ops::Bound;
 use std::sync::RwLock;
 
-/// The most changes of a commit: it is applied while nobody else reads or writes.
+/// Maximum number of changes in a commit: it is applied under a lock that excludes every other call.
 const MAX_CHANGES: usize = 4_096;
 
-/// The records of a tenant. Revisions are counted over all of its records, so that none comes back after a deletion.
+/// The records of a tenant. Revisions are counted over all its records, so that none is reused after a deletion.
 #[derive(Debug, Default)]
 struct Part {
     records: BTreeMap<LedgerKey, (u64, Bytes)>,
@@ -54,7 +54,7 @@ impl Records {
         Ok(made)
     }
 
-    /// Returns the records under a prefix behind `after`, and whether there are more.
+    /// Returns the records under a prefix after `after`, and whether there are more.
     fn scan(
         &self,
         tenant: &Tenant,

@@ -1,4 +1,4 @@
-//! The versions of a shard by time.
+//! The versions of a shard in order of time.
 
 use super::index::Place;
 use crate::store::VersionId;
@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use time::OffsetDateTime;
 
-/// When a version was made, and which it is: the order of those of a tenant.
+/// The time and identity of a version: the sort key of the versions of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moment {
-    /// Nanoseconds since 1970, as far as these have room: years 1677 to 2262.
+    /// Nanoseconds since 1970, limited to the range of `i64`: years 1677 to 2262.
     time: i64,
     pub(super) place: Place,
     pub(super) version: VersionId,
@@ -26,7 +26,7 @@ impl Moment {
         Self { time: nanoseconds(time), place, version }
     }
 
-    /// As a page token has it.
+    /// Returns the form in a page token.
     pub(super) fn written(self) -> [u8; 20] {
         let mut bytes = [0; 20];
         let parts = [&self.time.to_be_bytes()[..], &self.place.to_be_bytes(), &self.version.get().to_be_bytes()];
@@ -60,7 +60,7 @@ impl Log {
         self.0.remove(&moment);
     }
 
-    /// The versions behind one and not before a time: newest first, or oldest first.
+    /// Returns the versions after a moment and not before a time: newest first, or oldest first.
     pub(super) fn from(
         &self,
         oldest_first: bool,
@@ -70,7 +70,7 @@ impl Log {
         let since = since.map_or(i64::MIN, nanoseconds);
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         if oldest_first {
-            // No place and no version is smaller.
+            // No location and no version number is smaller.
             let first = Moment { time: since, place: Place::MIN, version: VersionId::FIRST };
             let from = if after == Bound::Unbounded { Bound::Included(first) } else { after };
             return Box::new(

@@ -1,4 +1,4 @@
-//! Everything in the memory of this process: the reference reading of the storage contract.
+//! The in-memory store: the reference implementation of the storage contract.
 
 mod blobs;
 mod index;
@@ -27,12 +27,12 @@ use url::Url;
 
 /// Keeps resources, blobs and ledger records in memory, for tests, demonstrations and small services.
 ///
-/// Resources are kept as the bytes that were written, every version of them unless
-/// [`with_max_versions`](Self::with_max_versions) says otherwise; nothing survives the process. A commit may be about any
-/// resources of a tenant. Its futures are ready at the first poll, and need no runtime.
+/// Resources are kept as the bytes that were written, in every version unless
+/// [`with_max_versions`](Self::with_max_versions) says otherwise; nothing survives the process. A commit may contain
+/// any resources of a tenant. Its futures are ready at the first poll, and need no runtime.
 ///
-/// One value serves all threads. To share it, put it into an [`Arc`]; it is not `Clone`, so that no one copies a store by
-/// mistake.
+/// One value serves all threads. To share it, put it into an [`Arc`]; it is not `Clone`, so that no one copies a store
+/// by mistake.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -71,7 +71,7 @@ struct Limits {
 }
 
 impl Memory {
-    /// Empty, with the clock of the machine: bodies up to 16 MiB, 1,000 writes a commit, blobs up to 4 GiB.
+    /// Creates an empty store with the system clock: bodies up to 16 MiB, 1,000 writes per commit, blobs up to 4 GiB.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -120,16 +120,16 @@ impl Memory {
         self
     }
 
-    /// Verifies the digests of blobs too, which the caller of a commit otherwise vouches for. The bytes are then hashed here
-    /// once more.
+    /// Also verifies the digests of blobs, which the caller of a commit otherwise vouches for. The bytes are then
+    /// hashed once more.
     #[must_use]
     pub fn with_digests(mut self) -> Self {
         self.blobs.verifies_digest = true;
         self
     }
 
-    /// With blobs at `BASE/TENANT/sha256/DIGEST/GENERATION`, where the application serves them. Without a base, an address has the scheme
-    /// `memory` and names the blob, but leads nowhere.
+    /// Sets the base of blob URLs, `BASE/TENANT/sha256/DIGEST/GENERATION`, where the application serves the blobs.
+    /// Without a base, a URL has the scheme `memory` and names the blob, but cannot be fetched.
     ///
     /// ```
     /// use fhir_devices::backend::Memory;
@@ -151,7 +151,7 @@ impl Memory {
         Arc::clone(lock_write(&self.parts).entry(tenant.clone()).or_insert_with(|| Arc::new(Part::new())))
     }
 
-    /// What is short enough to keep a new tenant waiting meanwhile.
+    /// Runs a read of a tenant that is short enough to keep the creation of a new tenant waiting.
     fn within<T>(&self, tenant: &Tenant, read: impl FnOnce(&Part) -> Result<T>) -> Result<T> {
         read(lock_read(&self.parts).get(tenant).ok_or(StoreError::not_found())?)
     }
@@ -165,12 +165,12 @@ impl Memory {
         if writes.is_empty() {
             return Ok(Vec::new());
         }
-        // Asked before any lock is held: the clock is the caller's code.
+        // Read before any lock is taken: the clock is the caller's code.
         let now = self.clock.now();
         let part = match self.part(tenant) {
             Some(part) => part,
             None => {
-                // A refused write makes no tenant.
+                // A refused write must not create a tenant.
                 check_against_nothing(&writes)?;
                 self.new_part(tenant)
             }
@@ -288,8 +288,8 @@ impl ResourceStore for Memory {
     }
 }
 
-/// A lock that a panicking thread left behind is used on: no code of ours panics while it holds one, and the caller's
-/// code is not called meanwhile.
+/// Locks even if a thread panicked with the lock held: this module does not panic under a lock, and does not call the
+/// caller's code there.
 fn lock_read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -17,12 +17,12 @@ use std::ops::Bound;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use time::OffsetDateTime;
 
-/// The resources of a tenant, in shards. Locks are taken in the order of the shards, that of the index last.
+/// The resources of a tenant, in shards. Locks are taken in the order of the shards, with that of the index last.
 #[derive(Debug)]
 pub(super) struct Part {
     shards: Box<[RwLock<Shard>]>,
     index: RwLock<Index>,
-    /// The living resources of each type in the order of their times. It is locked after all others.
+    /// The living resources of each type in order of time. This lock is taken after all others.
     times: RwLock<BTreeMap<ResourceType, BTreeMap<TimePlace, Place>>>,
     hasher: RandomState,
 }
@@ -37,10 +37,10 @@ type Held<'a> = Vec<Option<RwLockReadGuard<'a, Shard>>>;
 type Found = (Vec<Version>, Option<SmolStr>);
 
 impl Part {
-    /// The bits of a place that name the shard.
+    /// Number of bits of a location that name the shard.
     const BITS: u32 = 4;
     const SHARDS: u32 = 1 << Self::BITS;
-    /// The most candidates that one page looks at, so that no search keeps writers waiting for long.
+    /// Maximum number of candidates that one page looks at, so that no search keeps writers waiting for long.
     const SCAN: usize = 10_000;
 
     pub(super) fn new() -> Self {
@@ -78,7 +78,7 @@ impl Part {
         self.with(key, |record| Ok(record.version(version).ok_or(StoreError::not_found())?.to_version(key.clone())))
     }
 
-    /// Newest first and older than `before`; and whether there are more.
+    /// Returns the versions before `before`, newest first, and whether there are more.
     pub(super) fn history(&self, key: &Key, limit: usize, before: Option<u64>) -> Result<(Vec<Version>, bool)> {
         self.with(key, |record| {
             let newest_first = std::iter::once(&record.current).chain(record.older().iter().rev());
@@ -88,7 +88,7 @@ impl Part {
         })
     }
 
-    /// Forgets all versions but the newest `keep`; gives how many.
+    /// Forgets all versions but the newest `keep`, and returns the number forgotten.
     pub(super) fn prune(&self, key: &Key, keep: usize) -> Result<u64> {
         let hash = self.hash(key);
         let mut shard = lock_write(self.lock_of(Self::shard_of(hash)).ok_or(StoreError::not_found())?);
@@ -98,8 +98,8 @@ impl Part {
         Ok(u64::try_from(forgotten.len()).unwrap_or(u64::MAX))
     }
 
-    /// The versions of all resources by time, behind `after`, and the last one looked at if there may be more. A page
-    /// shows one state.
+    /// Returns the versions of all resources by time, after `after`, and the last one looked at if there may be more. A
+    /// page shows one state.
     pub(super) fn changes(&self, changes: &Changes, after: Option<Moment>) -> (Vec<Version>, Option<Moment>) {
         let shards = self.hold(|_| true);
         let logs = shards.iter().flatten().map(|shard| shard.log.from(changes.oldest_first, after, changes.since));
@@ -121,18 +121,18 @@ impl Part {
             if changes.resource_type.is_some_and(|wanted| wanted != record.resource_type) {
                 continue;
             }
-            // An id that is kept was checked when it came in.
+            // A stored id was checked when it was written.
             let key = Key::new(record.resource_type, record.id.clone());
             items.extend(record.version(moment.version).zip(key.ok()).map(|(stored, key)| stored.to_version(key)));
         }
         (items, None)
     }
 
-    /// What meets the criteria behind `after`, and the last id looked at if there may be more.
+    /// Returns the matches after `after`, and the last id looked at if there may be more.
     ///
-    /// A page shows one state: the shards of all candidates are locked at once, and the index with them, and the candidates
-    /// are those of that moment. They are looked up first, so that few shards are locked where there are few of them;
-    /// when the index has changed meanwhile, they are looked up again.
+    /// A page shows one state: the shards of all candidates and the index are locked together, and the candidates are
+    /// those of that moment. They are looked up first, so that few shards are locked where there are few candidates; if
+    /// the index has changed meanwhile, they are looked up again.
     pub(super) fn search(&self, search: &Search, limit: usize, after: Option<&str>) -> Found {
         let candidates = |index: &Index| index.candidates(&self.hasher, search.resource_type, &search.all_of);
         for _ in 0..3 {
@@ -165,7 +165,7 @@ impl Part {
     }
 
     fn version(search: &Search, record: &Record) -> Option<Version> {
-        // An id that is kept was checked when it came in.
+        // A stored id was checked when it was written.
         let key = Key::new(search.resource_type, record.id.clone()).ok()?;
         if search.bodies {
             return Some(record.current.to_version(key));
@@ -209,7 +209,7 @@ impl Part {
         (items, None)
     }
 
-    /// What meets the criteria in the order of times behind `after`, and the last place looked at if there may be more.
+    /// Returns the matches in order of time after `after`, and the last position looked at if there may be more.
     pub(super) fn search_by_time(
         &self,
         search: &Search,
@@ -237,7 +237,7 @@ impl Part {
         (items, None)
     }
 
-    /// Notes the time of a resource that lives, in the place of the one that it had.
+    /// Replaces the time of a living resource.
     fn note_time(
         &self,
         resource_type: ResourceType,
@@ -297,7 +297,7 @@ impl Part {
         numbers.into_iter().filter_map(|n| Some((n, lock_write(self.lock_of(n)?)))).collect()
     }
 
-    /// Makes a resource that never was. The index is locked at the first need, here and below.
+    /// Adds a resource that never existed. The index is locked when first needed, here and below.
     fn add<'a>(
         &'a self,
         shard: &mut Shard,
@@ -325,7 +325,7 @@ impl Part {
         version
     }
 
-    /// Applies a write that was checked to a resource that is there, or was.
+    /// Applies a checked write to a resource that exists or was deleted.
     fn replace<'a>(
         &'a self,
         record: &mut Record,
@@ -358,7 +358,7 @@ impl Part {
             }
             record.print = print;
         }
-        // With the others, where the index is locked.
+        // Together with the other changes, while the index is locked.
         self.note_time(record.resource_type, place, before, after);
         let version = stored.with_body(key, body);
         let forgotten = record.replace(stored, limits.max_versions.map(std::num::NonZeroUsize::get));
@@ -376,7 +376,7 @@ fn shard_mut<'s>(shards: &'s mut Locked<'_>, number: u32) -> Option<&'s mut Shar
     let at = shards.binary_search_by_key(&number, |(n, _)| *n).ok()?;
     shards.get_mut(at).map(|(_, shard)| &mut **shard)
 }
-/// R2 and R6, for a tenant that has nothing.
+/// Checks R2 and R6 for a tenant without resources.
 pub(super) fn check_against_nothing(writes: &[Write]) -> Result<(), CommitError> {
     let refused = |(at, write)| check(write, None).map_err(|error| CommitError::at(at, error));
     writes.iter().enumerate().try_for_each(refused)

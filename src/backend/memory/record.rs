@@ -1,4 +1,4 @@
-//! One resource, and the shard that it lies in.
+//! One resource, and the shard that holds it.
 
 use super::super::checks::Newest;
 use super::index::Place;
@@ -11,14 +11,14 @@ use smol_str::SmolStr;
 use std::sync::Arc;
 use time::OffsetDateTime;
 
-/// One version, without what its place already tells.
+/// One version, without the data that its location implies.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) version: VersionId,
     pub(super) last_updated: OffsetDateTime,
-    /// In bytes, so that it needs no alignment.
+    /// As bytes, which need no alignment.
     pub(super) write_id: Option<[u8; 16]>,
-    /// Of the exact size: what the caller gave may lie in a buffer that is larger.
+    /// Of the exact size: the caller's bytes may be part of a larger buffer.
     pub(super) body: Option<Arc<[u8]>>,
 }
 
@@ -42,7 +42,7 @@ impl Stored {
     }
 }
 
-/// An entry of the index: the number of its value, and that of its system.
+/// An index entry: the number of its value, and of its system.
 pub(super) type Entry = (u32, u32);
 
 /// One resource.
@@ -51,13 +51,13 @@ pub(super) struct Record {
     pub(super) resource_type: ResourceType,
     pub(super) id: SmolStr,
     pub(super) current: Stored,
-    /// Oldest first, without gaps up to the current one. Most resources have none.
+    /// The older versions, oldest first, without gaps up to the current one. Most resources have none.
     #[allow(clippy::box_collection, reason = "one word where there are none")]
     pub(super) older: Option<Box<Vec<Stored>>>,
-    /// Of the current version; none when it is deleted.
+    /// The entries of the current version; none when it is a deletion.
     pub(super) entries: Box<[Entry]>,
-    /// The hash of the entries as they were written. Two writes whose hashes of 64 bits under a random key are equal have
-    /// the same entries.
+    /// The hash of the entries as written. Writes with equal 64-bit hashes under a random key are taken to have the
+    /// same entries.
     pub(super) print: u64,
 }
 
@@ -79,7 +79,8 @@ impl Record {
         self.older().get(at)
     }
 
-    /// Forgets all versions but the newest `keep`, of which the current one is the first; gives those.
+    /// Forgets all versions but the newest `keep`, of which the current one is the first, and returns the forgotten
+    /// ones.
     pub(super) fn prune(&mut self, keep: usize) -> Vec<Stored> {
         let Some(older) = &mut self.older else { return Vec::new() };
         let surplus = (older.len() + 1).saturating_sub(keep.max(1));
@@ -88,7 +89,7 @@ impl Record {
         forgotten
     }
 
-    /// Makes a version the current one, and keeps at most `max` in all; gives those that are forgotten.
+    /// Makes a version the current one, keeps at most `max` in all, and returns the forgotten ones.
     pub(super) fn replace(&mut self, stored: Stored, max: Option<usize>) -> Vec<Stored> {
         let before = std::mem::replace(&mut self.current, stored);
         if max == Some(1) {
@@ -96,7 +97,7 @@ impl Record {
         }
         let older = self.older.get_or_insert_default();
         if older.len() == older.capacity() {
-            // From one on: most resources are seldom changed.
+            // Starting at one: most resources seldom change.
             older.reserve_exact(older.len().max(1));
         }
         older.push(before);
@@ -107,20 +108,20 @@ impl Record {
     }
 }
 
-/// Some of the resources of a tenant. A resource stays forever, as a deletion at least: numbers are not used again.
+/// Some of the resources of a tenant. A resource stays forever, at least as a deletion: numbers are not reused.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     table: Table,
-    /// In chunks of one size, so that nothing is moved when it grows.
+    /// The resources, in chunks of one size, so that growth moves nothing.
     chunks: Vec<Vec<Record>>,
     len: u32,
-    /// Every version that is kept.
+    /// Every stored version.
     pub(super) log: Log,
 }
 
 impl Shard {
     const CHUNK: usize = 256;
-    /// The most resources of a shard: a place has room for so many.
+    /// Maximum number of resources in a shard, limited by the bits of a location.
     const MOST: u32 = 1 << 28;
 
     pub(super) fn number(&self, hash: u64, key: &Key) -> Option<u32> {
@@ -146,20 +147,20 @@ impl Shard {
         self.chunks.get_mut(chunk)?.get_mut(at)
     }
 
-    /// Notes a version of the resource at a place, and those that were forgotten for it.
+    /// Logs a new version of the resource at a location, and removes the forgotten ones.
     pub(super) fn note(&mut self, place: Place, made: (OffsetDateTime, VersionId), forgotten: &[Stored]) {
         self.log.insert(Moment::new(made.0, place, made.1));
         self.forget(place, forgotten);
     }
 
-    /// Notes that versions of the resource at a place were forgotten.
+    /// Removes forgotten versions of the resource at a location from the log.
     pub(super) fn forget(&mut self, place: Place, forgotten: &[Stored]) {
         for stored in forgotten {
             self.log.remove(Moment::new(stored.last_updated, place, stored.version));
         }
     }
 
-    /// Returns whether there is room for so many more.
+    /// Returns whether `count` more resources fit.
     pub(super) fn has_room(&self, count: usize) -> bool {
         u32::try_from(count).is_ok_and(|count| count <= Self::MOST - self.len)
     }
@@ -175,7 +176,7 @@ impl Shard {
         match self.chunks.last_mut() {
             Some(chunk) if chunk.len() < Self::CHUNK => chunk.push(record),
             _ => {
-                // The first grows as it needs, since most tenants are small.
+                // The first chunk grows as needed, since most tenants are small.
                 let size = if self.chunks.is_empty() { 1 } else { Self::CHUNK };
                 let mut chunk = Vec::with_capacity(size);
                 chunk.push(record);

@@ -9,7 +9,7 @@ use crate::store::{BoxFuture, Tenant};
 use std::collections::HashMap;
 use std::sync::RwLock;
 
-/// What stands in each slot, and how often it was changed.
+/// The content of each slot, and its number of changes.
 type SlotsOfTenant = HashMap<Slot, (u64, Content)>;
 
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ impl Slots {
     }
 }
 
-/// A region in the memory of this process, for tests and demonstrations. Its devices look by themselves.
+/// A region in the memory of this process, for tests and demonstrations. Its devices poll.
 impl Publisher for Memory {
     fn capabilities(&self) -> PublisherCapabilities {
         PublisherCapabilities::new().with_compare_and_set(true)

@@ -1,12 +1,12 @@
-//! A hash table of small numbers: what they stand for is kept elsewhere.
+//! A hash table of numbers whose keys are stored elsewhere.
 //!
-//! Ours: `hashbrown::HashTable` would be a default dependency, and reads every key again to grow, where a place here holds
-//! its 32 bits of the hash.
+//! Written by hand: `hashbrown::HashTable` would be a default dependency, and reads every key again to grow, while a
+//! cell here holds 32 bits of the hash.
 
-/// Numbers, each under a hash. A number is found by its hash and by what it stands for, which the caller compares.
+/// Numbers, each under a hash. A number is found by its hash and by its key, which the caller compares.
 ///
-/// Open addressing with linear probing. A place holds 32 bits of the hash, from which the home of the number follows, and
-/// the number plus one; 0 is a free place.
+/// Open addressing with linear probing. A cell holds 32 bits of the hash, which give the home of the number, and the
+/// number plus one; 0 is a free cell.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     places: Vec<u64>,
@@ -24,7 +24,7 @@ fn number(place: u64) -> u32 {
 
 impl Table {
     fn home(&self, place: u64) -> usize {
-        // There are a power of two of places.
+        // The number of cells is a power of two.
         usize::try_from(place >> 32).unwrap_or_default() & self.places.len().wrapping_sub(1)
     }
 
@@ -32,7 +32,7 @@ impl Table {
         (at + 1) & self.places.len().wrapping_sub(1)
     }
 
-    /// Returns where the number is that `is` accepts.
+    /// Returns the position of the number that `is` accepts.
     fn position(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<usize> {
         let mut at = self.home(tag(hash));
         loop {
@@ -53,7 +53,7 @@ impl Table {
         self.places.get(at).copied().map(number)
     }
 
-    /// Adds a number that is not there.
+    /// Adds a number that is not in the table.
     pub(super) fn insert(&mut self, hash: u64, number: u32) {
         if self.len >= self.places.len() / 4 * 3 {
             let places = vec![0; (self.places.len() * 2).max(8)];
@@ -76,14 +76,14 @@ impl Table {
         }
     }
 
-    /// Removes a number, and moves those behind it up, so that none is cut off from its home.
+    /// Removes a number, and moves later ones up, so that none is cut off from its home.
     pub(super) fn remove(&mut self, hash: u64, wanted: u32) {
         let Some(mut free) = self.position(hash, |number| number == wanted) else { return };
         self.len -= 1;
         let mask = self.places.len().wrapping_sub(1);
         let mut at = self.after(free);
         while let Some(place) = self.places.get(at).copied().filter(|place| *place != 0) {
-            // It may move to the free place unless its home lies behind that.
+            // The number may move to the free cell unless its home is after it.
             if at.wrapping_sub(self.home(place)) & mask >= at.wrapping_sub(free) & mask {
                 if let Some(to) = self.places.get_mut(free) {
                     *to = place;
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn table_agrees_with_a_hash_map() {
-        // Few hashes, so that many numbers share their home.
+        // Few hashes, so that many numbers share a home.
         let hash = |number: u32| u64::from(number % 97) << 32;
         let (mut table, mut map, mut dice) = (Table::default(), HashMap::new(), 7_u64);
         for _ in 0..20_000 {

@@ -1,4 +1,4 @@
-//! The HTTP client of a remote store: that of the engine, but with a provider of cryptography of its own instead of the process's.
+//! The HTTP client of a remote store: that of the engine, but with its own crypto provider instead of the process's.
 
 use crate::support::tls::client_config;
 use ::object_store::client::{HttpClient, HttpConnector};
@@ -9,18 +9,18 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the client does not do, as the TLS of the engine would have to be used for it.
+/// Client options that are refused, as they would require the engine's own TLS.
 const REFUSED: [ClientConfigKey; 3] = [
     ClientConfigKey::AllowInvalidCertificates,
     ClientConfigKey::NoSystemCertificates,
     ClientConfigKey::ProxyCaCertificate,
 ];
 
-/// Builds the HTTP clients of a remote store, by the options of the engine. [`Objects::open`](super::Objects::open) uses it; a
-/// caller who makes a store by hand gives it to the builder.
+/// Builds the HTTP clients of a remote store, by the options of the engine. [`Objects::open`](super::Objects::open)
+/// uses it; a caller who builds a store by hand passes it to the builder.
 ///
-/// TLS uses the provider of cryptography that is given, else the one that the program set for its process, else that of the
-/// feature `ring`.
+/// TLS uses the given crypto provider, else the one that the program set for its process, else that of the feature
+/// `ring`.
 ///
 /// ```no_run
 /// use fhir_devices::backend::object_store::{Connector, driver::aws::AmazonS3Builder};
@@ -34,13 +34,13 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// One with the provider of the process or of the feature.
+    /// Creates a connector with the crypto provider of the process or of the feature.
     #[must_use]
     pub const fn new() -> Self {
         Self { provider: None }
     }
 
-    /// Sets the provider of cryptography.
+    /// Sets the crypto provider.
     #[must_use]
     pub fn with_crypto_provider(mut self, provider: Arc<CryptoProvider>) -> Self {
         self.provider = Some(provider);

@@ -5,7 +5,7 @@ use crate::support::chain;
 use ::object_store::Error;
 use ::object_store::client::{HttpError, HttpErrorKind};
 
-/// Maps an error of a call that changes nothing or may be repeated.
+/// Maps an error of a call that changes nothing or can be repeated.
 pub(super) fn of_read(error: Error) -> StoreError {
     match told(&error) {
         Told::Status(429 | 503) => StoreError::throttled(None),
@@ -14,10 +14,10 @@ pub(super) fn of_read(error: Error) -> StoreError {
     }
 }
 
-/// Returns an error of the request that makes a blob visible.
+/// Maps an error of the request that makes a blob visible.
 ///
-/// The engine repeats a request by itself, so what it says last counts for the last try only: with an earlier one the blob
-/// may have come into being.
+/// The engine retries a request by itself, so its last error describes the last try only: an earlier try may have
+/// created the blob.
 pub(super) fn of_commit(error: Error) -> StoreError {
     if repeated(&error) {
         return StoreError::indeterminate(Some(error.into()));
@@ -48,7 +48,7 @@ fn plain(error: Error) -> StoreError {
     }
 }
 
-/// What a server, or the way to it, said.
+/// The cause of an error at the server, or on the way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     Status(u16),
@@ -56,8 +56,8 @@ enum Told {
     Nothing,
 }
 
-/// The engine has no word for it but its texts: the status stands at the start of one, and what an answer of S3 with status
-/// 200 holds in another.
+/// Reads the cause from the texts of the engine's error, which has no other form for it: the status is at the start of
+/// one text, and the error in an S3 answer with status 200 in another.
 fn told(error: &Error) -> Told {
     for link in chain(error) {
         if let Some(http) = link.downcast_ref::<HttpError>() {

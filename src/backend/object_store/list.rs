@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 
-/// The most blobs of a page.
+/// Maximum number of blobs on a page.
 const MOST: usize = 1_000;
 
 pub(super) type Objects = Pin<Box<dyn Stream<Item = ::object_store::Result<ObjectMeta>> + Send>>;
@@ -18,7 +18,7 @@ pub(super) async fn next(objects: &mut Objects) -> Option<::object_store::Result
     poll_fn(|cx| objects.as_mut().poll_next(cx)).await
 }
 
-/// Returns the blobs behind `after`, and whether there are more.
+/// Returns the blobs after `after`, and whether there are more.
 pub(super) async fn page(
     place: &Place,
     tenant: &Tenant,
@@ -32,7 +32,7 @@ pub(super) async fn page(
         Some(after) => place.store.list_with_offset(Some(&folder), &place.blob(tenant, after)),
         None => place.store.list(Some(&folder)),
     };
-    // The first of them, and one more, which tells that there is more.
+    // The first blobs of the page, and one more, which shows that there are more.
     let mut first = BTreeMap::new();
     while let Some(object) = next(&mut objects).await {
         let object = object.map_err(fault::of_read)?;
@@ -53,7 +53,7 @@ pub(super) async fn page(
     Ok((items, more))
 }
 
-/// Returns the key of an object; none of what others put there.
+/// Returns the key of an object; `None` for objects of others.
 fn key_of(folder: &::object_store::path::Path, object: &ObjectMeta) -> Option<BlobKey> {
     let mut parts = object.location.prefix_match(folder)?;
     let (digest, generation) = (parts.next()?, parts.next()?);
@@ -61,6 +61,6 @@ fn key_of(folder: &::object_store::path::Path, object: &ObjectMeta) -> Option<Bl
         return None;
     }
     let key = BlobKey { digest: digest.as_ref().parse().ok()?, generation: generation.as_ref().parse().ok()? };
-    // A digest in capitals is read as well, but is not what is written here.
+    // A digest in capitals parses too, but is not written by this store.
     (key.digest.to_string() == digest.as_ref()).then_some(key)
 }

@@ -1,4 +1,4 @@
-//! Update files on Azure Blob Storage, S3, Google Cloud Storage, or in local files.
+//! Update files in Azure Blob Storage, S3, Google Cloud Storage, or local files.
 
 mod connector;
 mod fault;
@@ -22,29 +22,29 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 use url::Url;
 
-/// The crate below, so that a caller names the version that this one was built with.
+/// The underlying crate, in the version that this crate was built with.
 pub use ::object_store as driver;
 pub use connector::Connector;
 
-/// Keeps blobs in any store of the crate [`object_store`](driver).
+/// A blob store over any store of the crate [`object_store`](driver).
 ///
-/// A blob is one object, `TENANT/sha256/DIGEST/GENERATION` below an optional prefix. A file up to the
-/// [part size](Self::with_part_size) is held until its commit and put in one request. A larger one goes to
-/// `TENANT/staging/NAME` in parts, four at a time; the commit copies it to its place within the store, and deletes what was
-/// staged. What is staged is no blob, and is not listed; what a broken process left there,
-/// [`sweep_staging`](Self::sweep_staging) deletes. The parts of an upload that never came to its end are not objects: S3 and
-/// Google Cloud Storage delete them by a rule of the bucket, Azure after a week.
+/// A blob is one object, `TENANT/sha256/DIGEST/GENERATION` below an optional prefix. A file up to the [part
+/// size](Self::with_part_size) is held in memory until its commit and uploaded in one request. A larger one is uploaded
+/// to `TENANT/staging/NAME` in parts, four at a time; the commit copies it to its place within the store, and deletes
+/// the staged object. A staged object is not a blob, and is not listed; [`sweep_staging`](Self::sweep_staging) deletes
+/// the staged objects of crashed processes. The parts of an unfinished upload are not objects: S3 and Google Cloud
+/// Storage delete them by a rule of the bucket, Azure after a week.
 ///
-/// [`open`](Self::open) takes the address of a container or a bucket. [`new`](Self::new) takes a store that the caller made.
-/// The stores behind a network need a tokio runtime, with its timers.
+/// [`open`](Self::open) takes the URL of a container or a bucket. [`new`](Self::new) takes a store that the caller
+/// built. Remote stores need a tokio runtime with timers.
 ///
-/// What the engines differ in:
+/// The engines differ:
 ///
-/// - On S3 a large file is copied without a condition, after a look whether it is there. Its name tells its bytes, so a
-///   second copy changes nothing that a reader could see. A copy there holds at most 5 GB.
-/// - An error at a commit which may have been applied is resolved by `head`, and is `Indeterminate` where that does not find
-///   the blob. That covers a throttled commit too, where the inner store had tried it several times by itself.
-/// - `Throttled` says no time to wait: the crate below does not tell it.
+/// - On S3 a large file is copied without a condition, after a check whether the target exists. The name identifies the
+///   bytes, so a second copy changes nothing that a reader could see. A copy there holds at most 5 GB.
+/// - An error of a commit that may have been applied is resolved by `head`, and is `Indeterminate` where that does not
+///   find the blob. This includes a throttled commit that the inner store had retried by itself.
+/// - `Throttled` has no time to wait, because the underlying crate does not report it.
 ///
 /// ```
 /// use fhir_devices::backend::Objects;
@@ -79,7 +79,7 @@ struct Limits {
     verifies_digest: bool,
 }
 
-/// Where the objects are.
+/// The location of the objects.
 #[derive(Clone)]
 struct Place {
     store: Arc<dyn ObjectStore>,
@@ -103,7 +103,7 @@ impl Place {
         self.of(tenant, "staging")
     }
 
-    /// Returns the size of an object, if it is there.
+    /// Returns the size of an object, or `None` if it does not exist.
     async fn size(&self, path: &Path) -> ::object_store::Result<Option<u64>> {
         match self.store.head(path).await {
             Ok(meta) => Ok(Some(meta.size)),
@@ -121,10 +121,10 @@ impl Place {
 }
 
 impl Objects {
-    /// Returns blobs in a store that the caller made: up to 4 GiB each, in parts of 8 MiB.
+    /// Creates a blob store over a store that the caller built: blobs up to 4 GiB, in parts of 8 MiB.
     ///
-    /// It makes no promise of durability and gives no signed addresses, and each page of a listing looks at every blob of
-    /// the tenant, since not every store lists in order; see the methods below.
+    /// It does not claim durability and gives no signed URLs, and each page of a listing looks at every blob of the
+    /// tenant, since not every store lists in order; see the methods below.
     ///
     /// ```
     /// use fhir_devices::backend::{Objects, object_store::driver::memory::InMemory};
@@ -149,36 +149,37 @@ impl Objects {
         &self.place.store
     }
 
-    /// Sets the path below which all objects are.
+    /// Sets the path above all objects.
     #[must_use]
     pub fn with_prefix(mut self, prefix: Path) -> Self {
         self.place.prefix = prefix;
         self
     }
 
-    /// Sets the signer of addresses.
+    /// Sets the signer of URLs.
     #[must_use]
     pub fn with_signer(mut self, signer: Arc<dyn Signer>) -> Self {
         self.signer = Some(signer);
         self
     }
 
-    /// Sets the base of public addresses, `BASE/TENANT/sha256/DIGEST/GENERATION`: a content delivery network in front of the prefix.
+    /// Sets the base of public URLs, `BASE/TENANT/sha256/DIGEST/GENERATION`: a content delivery network in front of the
+    /// prefix.
     #[must_use]
     pub fn with_base_url(mut self, base: Url) -> Self {
         self.base = Some(base);
         self
     }
 
-    /// With the knowledge that the store lists in the order of the keys, as S3, Azure and Google Cloud Storage do and local
-    /// files do not: a page then ends where it is full.
+    /// States that the store lists in the order of the keys, as S3, Azure and Google Cloud Storage do and local files
+    /// do not: a page then ends where it is full.
     #[must_use]
     pub fn with_ordered_listing(mut self) -> Self {
         self.ordered = true;
         self
     }
 
-    /// With the promise that what the store acknowledged survives the loss of a node or of power.
+    /// States that acknowledged data survives the loss of a node or of power.
     #[must_use]
     pub fn with_durable_ack(mut self) -> Self {
         self.durable = true;
@@ -192,16 +193,16 @@ impl Objects {
         self
     }
 
-    /// With parts of this size, which is also the most that is held before it is sent. S3 wants 5 MiB or more, and takes
-    /// 10,000 parts of a file.
+    /// Sets the part size, which is also the maximum held in memory before it is sent. S3 requires 5 MiB or more, and
+    /// accepts 10,000 parts per file.
     #[must_use]
     pub fn with_part_size(mut self, bytes: NonZeroUsize) -> Self {
         self.limits.part_size = bytes.get();
         self
     }
 
-    /// Verifies the digests of blobs too, which the caller of a commit otherwise vouches for. The bytes are then hashed here
-    /// once more.
+    /// Also verifies the digests of blobs, which the caller of a commit otherwise vouches for. The bytes are then
+    /// hashed once more.
     #[must_use]
     pub fn with_digests(mut self) -> Self {
         self.limits.verifies_digest = true;
@@ -215,13 +216,13 @@ impl Objects {
         self
     }
 
-    /// Deletes what was staged for a tenant before a time, and says how many objects that were.
+    /// Deletes objects staged for a tenant before a time, and returns their number.
     ///
-    /// The time must be so long ago that no upload which began before is still going on: the upload would fail. An hour
-    /// longer than an upload may take allows for clocks that differ.
+    /// Every upload that began before that time must have ended: one in progress would fail. An hour more than the
+    /// longest upload allows for clock differences.
     ///
     /// # Errors
-    /// The engine's troubles.
+    /// Errors of the engine.
     pub async fn sweep_staging(&self, tenant: &Tenant, before: OffsetDateTime) -> Result<usize> {
         staging::sweep(&self.place, tenant, before).await
     }

@@ -15,21 +15,21 @@ use std::sync::Arc;
 use url::Url;
 
 impl Objects {
-    /// Returns the store at an address, with what else there is to say about it: `azure_storage_account_key`,
-    /// `aws_region`, `google_service_account` and so on, by the names of the crate below. What is not said is taken
-    /// from the environment variables of the same names in capitals.
+    /// Opens the store at a URL, with further options: `azure_storage_account_key`, `aws_region`,
+    /// `google_service_account` and so on, by the names of the underlying crate. Missing options are taken from the
+    /// environment variables of the same names in capitals.
     ///
     /// | address | where |
     /// | --- | --- |
     /// | `az://CONTAINER/PREFIX`, `https://ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX` | Azure Blob Storage |
-    /// | `s3://BUCKET/PREFIX` | S3, and what speaks like it |
+    /// | `s3://BUCKET/PREFIX` | S3, and compatible servers |
     /// | `gs://BUCKET/PREFIX` | Google Cloud Storage |
-    /// | `file:///FOLDER` | local files, written through to the disk; the folder is made if it is not there |
+    /// | `file:///FOLDER` | local files, written through to the disk; the folder is created if it does not exist |
     /// | `memory:///` | the memory of this process, for trials |
     ///
-    /// The first three give signed addresses, and hold what they acknowledged durably, as local files do. TLS uses the provider
-    /// of cryptography that the program set for its process, else that of the feature `ring`. Of the options for the client,
-    /// those of time limits, of the pool, of a proxy and `allow_http` count; those of certificates are refused.
+    /// The first three give signed URLs; their acknowledged data is durable, as with local files. TLS uses the crypto
+    /// provider that the program set for its process, else that of the feature `ring`. Of the client options, those for
+    /// timeouts, the pool, a proxy and `allow_http` apply; those for certificates are refused.
     ///
     /// ```no_run
     /// use fhir_devices::backend::Objects;
@@ -40,7 +40,7 @@ impl Objects {
     /// ```
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] for an address or an option that does not lead to a store.
+    /// [`StoreError::Invalid`] for a URL or an option that does not lead to a store.
     pub fn open(url: &Url, options: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let (scheme, prefix) = ObjectStoreScheme::parse(url).map_err(refused)?;
         let options = options.into_iter();

@@ -19,7 +19,7 @@ pub(super) async fn get(place: &Place, tenant: &Tenant, key: &BlobKey, range: Op
     if range.as_ref().is_some_and(|range| range.start >= range.end) {
         head(place, tenant, key).await?.clip(range.clone())?;
     }
-    // Servers count in signed numbers: an end beyond those is none.
+    // Servers use signed numbers: an end beyond their range means no end.
     let asked = range.clone().map(|range| match i64::try_from(range.end) {
         Ok(_) => GetRange::Bounded(range),
         Err(_) => GetRange::Offset(range.start),
@@ -29,7 +29,7 @@ pub(super) async fn get(place: &Place, tenant: &Tenant, key: &BlobKey, range: Op
         Ok(found) => found,
         Err(error @ ::object_store::Error::NotFound { .. }) => return Err(fault::of_read(error)),
         Err(error) => {
-            // The engines differ in how they say that a range lies outside.
+            // The engines report a range outside the blob differently.
             if range.is_some() {
                 head(place, tenant, key).await?.clip(range)?;
             }
@@ -46,7 +46,7 @@ pub(super) async fn get(place: &Place, tenant: &Tenant, key: &BlobKey, range: Op
     Ok(BlobRead { blob, range, body: Box::pin(Whole { inner: Some(found.into_stream()), left }) })
 }
 
-/// A stream of a length that is known: it never ends short.
+/// A stream of known length, which never ends short.
 struct Whole<S> {
     inner: Option<S>,
     left: u64,

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use time::OffsetDateTime;
 
-/// How many parts are under way at once.
+/// Number of concurrent part uploads.
 const PARALLEL: usize = 4;
 
 pub(super) async fn sweep(place: &Place, tenant: &Tenant, before: OffsetDateTime) -> Result<usize> {
@@ -26,7 +26,7 @@ pub(super) async fn sweep(place: &Place, tenant: &Tenant, before: OffsetDateTime
     Ok(old.len())
 }
 
-/// An upload in parts to a name that nobody else uses. Dropping it aborts, as far as there is a runtime to do so.
+/// An upload in parts under a unique name. Dropping it aborts the upload, if there is a runtime to do so.
 pub(super) struct Upload {
     pub(super) path: Path,
     upload: Option<Box<dyn MultipartUpload>>,
@@ -40,17 +40,17 @@ impl Upload {
         Ok(Self { path, upload: Some(begun.map_err(fault::of_read)?), under_way: Vec::new() })
     }
 
-    /// Sends a part, and waits until there is room for the next.
+    /// Sends a part, and waits until the next one can be sent.
     pub(super) async fn send(&mut self, part: PutPayload) -> Result<()> {
         self.under_way.extend(self.upload.as_mut().map(|upload| upload.put_part(part)));
         self.wait(PARALLEL - 1).await
     }
 
-    /// Ends the upload: the object is then there under its staging name.
+    /// Completes the upload: the object then exists under its staging name.
     pub(super) async fn complete(mut self) -> Result<Path> {
         self.wait(0).await?;
         if let Some(upload) = &mut self.upload {
-            // Nobody knows the name, so that what became of it is of no matter.
+            // The name is unknown to others, so the outcome of an earlier try does not matter.
             upload.complete().await.map_err(fault::of_read)?;
         }
         self.upload = None;
@@ -91,7 +91,7 @@ impl Drop for Upload {
     fn drop(&mut self) {
         let runtime = tokio::runtime::Handle::try_current();
         if let (Some(mut upload), Ok(runtime)) = (self.upload.take(), runtime) {
-            // Best effort: the parts are no object, and the engine's own rule deletes them in the end.
+            // Best effort: the parts are not an object, and the engine's own rule deletes them in the end.
             runtime.spawn(async move { upload.abort().await });
         }
     }

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How often a request is made that the engine refused because another for the same object was under way.
+/// Number of tries of a request that the engine refuses because of another one for the same object.
 const TRIES: u32 = 5;
 
-/// How often one looks whether a copy has come to its end: about a minute in all.
+/// Number of checks whether a copy has finished: about a minute in all.
 const LOOKS: u32 = 12;
 
 pub(super) struct Writer {
@@ -23,7 +23,7 @@ pub(super) struct Writer {
     limits: Limits,
     hasher: Option<BlobHasher>,
     size: u64,
-    /// What was not sent yet.
+    /// The bytes that are not sent yet.
     held: VecDeque<Bytes>,
     held_size: usize,
     upload: Option<Upload>,
@@ -54,7 +54,7 @@ impl Writer {
             self.held_size += chunk.len();
             self.held.push_back(chunk);
         }
-        // What fits into one part is kept back: it may be all.
+        // The last part is kept back: it may be the whole file.
         while self.held_size > self.limits.part_size {
             let part = self.cut(self.limits.part_size);
             self.send(part).await?;
@@ -73,7 +73,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Returns the first `size` bytes of what is held.
+    /// Removes and returns the first `size` held bytes.
     fn cut(&mut self, size: usize) -> PutPayload {
         let mut left = size.min(self.held_size);
         let mut part = Vec::new();
@@ -105,7 +105,7 @@ impl Writer {
             None => BlobRef { digest: blob.digest, size: self.size },
         };
         if let Err(error) = self.check().and_then(|()| blob.verify_written(found)) {
-            // The refusal is what the caller wants to know.
+            // The caller needs the refusal.
             let _ = self.give_up().await;
             return Err(error);
         }
@@ -119,7 +119,7 @@ impl Writer {
         }
         let staged = upload.complete().await?;
         let outcome = self.place.publish(&staged, &to).await;
-        // While it is not known whether the copy is still under way, its source stays.
+        // The source is kept while the copy may still be in progress.
         if outcome.as_ref().err().is_none_or(|error| error.applied() == Applied::No) {
             let _ = self.place.delete(&staged).await;
         }
@@ -134,14 +134,14 @@ impl Writer {
     }
 }
 
-/// Where a blob is to be, and its size.
+/// The path and size of a blob to write.
 struct Target {
     path: Path,
     size: u64,
 }
 
 impl Place {
-    /// Puts a small blob.
+    /// Writes a small blob.
     async fn put(&self, to: &Target, payload: PutPayload) -> Result<PutOutcome> {
         for round in 0..TRIES {
             match self.store.put_opts(&to.path, payload.clone(), PutMode::Create.into()).await {
@@ -159,7 +159,7 @@ impl Place {
                 }
                 Err(error) => return self.resolve(to, Err(error)).await,
             }
-            // Refused because of another writer, who then did not write.
+            // Another writer caused the refusal, and then did not write.
             pause(round).await;
         }
         Err(fault::unavailable("others are writing the same object"))
@@ -192,7 +192,7 @@ impl Place {
         Err(fault::unavailable("others are writing the same object"))
     }
 
-    /// Returns whether the blob was there before.
+    /// Returns the outcome where the blob exists already.
     async fn present(&self, to: &Target) -> Result<Option<PutOutcome>> {
         match self.size(&to.path).await.map_err(|error| StoreError::indeterminate(Some(error.into())))? {
             None => Ok(None),
@@ -201,7 +201,7 @@ impl Place {
         }
     }
 
-    /// Waits for a copy: Azure may answer before it has come to its end.
+    /// Waits for a copy: Azure may answer before it has finished.
     async fn arrived(&self, to: &Target) -> Result<PutOutcome> {
         for round in 0..LOOKS {
             match self.size(&to.path).await {
@@ -213,7 +213,7 @@ impl Place {
         Err(StoreError::indeterminate(Some("the copy has not come to its end".into())))
     }
 
-    /// Returns what became of a write that failed: the object tells, where it is there.
+    /// Returns the outcome of a failed write: success, where the object exists.
     async fn resolve(&self, to: &Target, written: ::object_store::Result<()>) -> Result<PutOutcome> {
         let Err(error) = written else { return Ok(PutOutcome::Stored) };
         match self.size(&to.path).await {
@@ -223,7 +223,7 @@ impl Place {
     }
 }
 
-/// Waits a little, and longer each time. Where there is no runtime there is no server either to wait for.
+/// Waits, longer each time. Without a runtime there is no server to wait for either.
 async fn pause(round: u32) {
     if tokio::runtime::Handle::try_current().is_ok() {
         tokio::time::sleep(Duration::from_millis(20 << round.min(10))).await;

@@ -1,4 +1,4 @@
-//! The versions of all resources by time.
+//! The versions of all resources in order of time.
 
 use super::super::checks::{TimePlace, to_usize};
 use super::super::codes::type_code;
@@ -12,7 +12,7 @@ use smol_str::SmolStr;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-/// Where a page ended: what follows the type in the key of the version, and the type. Versions are in this order.
+/// The end of a page: the key of the version after its type, and the type. Versions are sorted by this value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ChangePlace {
     rest: Vec<u8>,
@@ -30,7 +30,7 @@ impl ChangePlace {
     }
 }
 
-/// The versions of one type that are left.
+/// The remaining versions of one type.
 struct OfType<'r> {
     resource_type: ResourceType,
     prefix: Vec<u8>,
@@ -50,14 +50,14 @@ fn damaged() -> StoreError {
     StoreError::corrupt("a row of the file names no version")
 }
 
-/// The id and the number of a version, behind the type and the time.
+/// Splits the id and number of a version from the part of its key after type and time.
 fn id_and_version(rest: &[u8]) -> Option<(SmolStr, u64)> {
     let (head, number) = rest.split_last_chunk::<8>()?;
     let place = TimePlace::decode(head.strip_suffix(&[0])?)?;
     Some((place.id, u64::from_be_bytes(*number)))
 }
 
-/// One page of the versions behind a place, and where to go on if there may be more.
+/// Returns one page of the versions after a position, and the next position if there may be more.
 pub(super) fn page(
     snapshot: &Snapshot,
     tenant: &Tenant,
@@ -76,7 +76,7 @@ pub(super) fn page(
         let prefix = of_type(tenant, resource_type);
         let (start, end) = ([prefix.as_slice(), &since].concat(), end_of(&prefix));
         let at = after.map(|after| [prefix.as_slice(), &after.rest].concat());
-        // Of two types with the same time, id and version the smaller one stands before the other.
+        // Of two types with the same time, id and version, the smaller one sorts first.
         let is_behind = after.is_some_and(|after| match oldest_first {
             true => type_code(resource_type) > after.kind,
             false => type_code(resource_type) < after.kind,

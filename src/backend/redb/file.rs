@@ -1,4 +1,4 @@
-//! The database behind a store, opened once more where the engine has given up on its file.
+//! The database of a store, reopened after the engine has given up on its file.
 
 use super::super::private_file::{private, sync_folder};
 use super::header::{self, Damage};
@@ -15,16 +15,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// How long a failed try to open the file again counts.
+/// Minimum time between two tries to reopen the file.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Opens the same database once more.
+/// Opens the same database again.
 pub(super) type Reopen = dyn Fn() -> Result<Database> + Send + Sync;
 
 /// A callback for a failed file that is damaged and cannot be reopened.
 pub(super) type OnLoss = dyn Fn(&StoreError) + Send + Sync;
 
-/// A database whose file may fail: the engine refuses everything after the first error of the disk, until it is opened again.
+/// A database whose file may fail: after the first disk error, the engine refuses every call until it is reopened.
 pub(super) struct OpenDatabase {
     slot: RwLock<Option<SharedReads>>,
     has_failed: AtomicBool,
@@ -40,7 +40,7 @@ impl OpenDatabase {
         Self { slot, has_failed, tried, reopen, on_loss }
     }
 
-    /// Runs some work with the database, after it was opened again where that is needed.
+    /// Runs work with the database, after reopening it if necessary.
     pub(super) fn with<T>(&self, work: impl FnOnce(&SharedReads) -> Result<T>) -> Result<T> {
         self.reopen_after_failure();
         let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
@@ -55,7 +55,7 @@ impl OpenDatabase {
         done
     }
 
-    /// Opens the file again, where it has failed and no try was made just now.
+    /// Reopens a failed file, unless the last try is recent.
     fn reopen_after_failure(&self) {
         let Some(reopen) = self.reopen.as_ref().filter(|_| self.has_failed.load(Ordering::Acquire)) else { return };
         let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +63,7 @@ impl OpenDatabase {
             return;
         }
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
-        // The file is locked as long as it is open.
+        // The open file is locked, so it is closed first.
         drop(slot.take());
         match reopen() {
             Ok(db) => {
@@ -75,14 +75,14 @@ impl OpenDatabase {
                     tell(&error);
                 }
             }
-            // The disk may be full yet, or away.
+            // The disk may still be full or missing.
             Err(_) => {}
         }
         *tried = Some(Instant::now());
     }
 }
 
-/// Returns whether the engine is done with the file because of this error.
+/// Returns whether the error makes the engine give up on the file.
 fn is_of_the_file(error: &StoreError) -> bool {
     let (StoreError::Unavailable { source: Some(source), .. } | StoreError::Indeterminate { source: Some(source), .. }) =
         error
@@ -96,13 +96,13 @@ fn is_of_the_file(error: &StoreError) -> bool {
     })
 }
 
-/// Opens a file, or makes it. A new one is made beside its name, and gets it once it is whole: so a file that is there and
-/// empty was damaged, and is no store that has just begun.
+/// Opens or creates a file. A new file is made beside its name, and renamed once it is complete: an existing empty file
+/// is therefore a damaged one, and not a new store.
 pub(super) fn open(builder: &Builder, path: &Path, prepare: impl FnOnce(&Database) -> Result<()>) -> Result<Database> {
     if path.try_exists().map_err(unavailable)? { open_existing(builder, path) } else { make(builder, path, prepare) }
 }
 
-/// Opens a file that is there.
+/// Opens an existing file.
 pub(super) fn open_existing(builder: &Builder, path: &Path) -> Result<Database> {
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(unavailable)?;
     for_owner_alone(&file).map_err(unavailable)?;
@@ -113,7 +113,7 @@ pub(super) fn open_existing(builder: &Builder, path: &Path) -> Result<Database> 
     if let Some(damage) = damage(&file).map_err(unavailable)? {
         return Err(damaged(&format!("{damage}: restore it from a backup")));
     }
-    // What the header says is so; what the engine asserts beyond that is not known to fail.
+    // The header is verified; whether the engine's further assertions can fail is not known.
     match catch_unwind(AssertUnwindSafe(|| builder.create_file(file))) {
         Ok(opened) => opened.map_err(|error| match failed_to_open(error) {
             StoreError::Corrupt { what, .. } => damaged(&format!("is no such store, or is damaged: {what}")),
@@ -123,7 +123,7 @@ pub(super) fn open_existing(builder: &Builder, path: &Path) -> Result<Database> 
     }
 }
 
-/// Holds a file to its header, unless another process has it open and may be writing there.
+/// Checks a file against its header, unless another process has it open and may be writing to it.
 fn damage(file: &File) -> io::Result<Option<Damage>> {
     match file.try_lock() {
         Ok(()) => {}
@@ -146,7 +146,7 @@ fn make(builder: &Builder, path: &Path, prepare: impl FnOnce(&Database) -> Resul
     name.push(".new");
     let begun = path.with_file_name(name);
     let file = private().read(true).write(true).create(true).truncate(false).open(&begun).map_err(unavailable)?;
-    // Another process may be making it; what one left behind that ended meanwhile is begun anew.
+    // Another process may be creating it; the file of a process that crashed meanwhile is created again.
     file.try_lock().map_err(unavailable)?;
     if path.try_exists().map_err(unavailable)? {
         return open_existing(builder, path);
@@ -155,14 +155,14 @@ fn make(builder: &Builder, path: &Path, prepare: impl FnOnce(&Database) -> Resul
     let db = builder.create_file(file).map_err(failed_to_open)?;
     prepare(&db)?;
     std::fs::rename(&begun, path).map_err(unavailable)?;
-    // Else the power may fail and the file be gone, with what it has acknowledged.
+    // Otherwise the file, with its acknowledged data, could be lost in a power failure.
     sync_folder_of(path).map_err(unavailable)?;
     Ok(db)
 }
 
 pub(super) fn failed_to_open(error: ::redb::DatabaseError) -> StoreError {
     match ::redb::Error::from(error) {
-        // The file begins with other bytes than those of a database, or ends before its header does.
+        // The file does not begin as a database does, or ends before its header does.
         ::redb::Error::Io(error)
             if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
         {
@@ -172,7 +172,7 @@ pub(super) fn failed_to_open(error: ::redb::DatabaseError) -> StoreError {
     }
 }
 
-/// Restricts the file to the user of the process.
+/// Makes the file accessible to the user of the process alone.
 #[cfg(unix)]
 fn for_owner_alone(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;

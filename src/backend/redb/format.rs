@@ -1,4 +1,4 @@
-//! The format of a file, and how one of an earlier format becomes one of this.
+//! The file format, and the upgrade of files of earlier formats.
 
 use super::super::checks::{TimePlace, own_entries};
 use super::super::codes::type_code;
@@ -12,13 +12,13 @@ use crate::store::{Result, StoreError, random_bytes};
 use ::redb::{Database, ReadableTable as _, WriteTransaction};
 use std::ops::Bound;
 
-/// The first format that has the orders of time.
+/// The first format with tables in order of time.
 const HAS_TIMES: u32 = 3;
 
-/// How many rows are read at a time while others are written.
+/// Number of rows read at a time while others are written.
 const BATCH: usize = 256;
 
-/// What a file that is of this format says of itself.
+/// The properties of a file of the current format.
 pub(super) struct Prepared {
     /// The key of its page tokens.
     pub(super) pages: [u8; 32],
@@ -26,7 +26,7 @@ pub(super) struct Prepared {
     pub(super) own_parameters: bool,
 }
 
-/// Makes the tables of a new file, and those that a file of an earlier format lacks.
+/// Creates the tables of a new file, and those that a file of an earlier format lacks.
 pub(super) fn prepare(db: &Database) -> Result<Prepared> {
     let transaction = db.begin_write().map_err(failed)?;
     let mut pages: [u8; 32] = random_bytes()?;
@@ -72,7 +72,7 @@ pub(super) fn prepare(db: &Database) -> Result<Prepared> {
     Ok(Prepared { pages, own_parameters })
 }
 
-/// Makes the heads of what a file of the first format has.
+/// Creates the heads for a file of the first format.
 fn write_heads(transaction: &WriteTransaction) -> Result<()> {
     let current = transaction.open_table(CURRENT).map_err(failed)?;
     let mut heads = transaction.open_table(HEADS).map_err(failed)?;
@@ -85,7 +85,7 @@ fn write_heads(transaction: &WriteTransaction) -> Result<()> {
     Ok(())
 }
 
-/// Makes the orders of time of what a file of an earlier format has.
+/// Creates the tables in order of time for a file of an earlier format.
 fn write_times(transaction: &WriteTransaction) -> Result<()> {
     let mut times = transaction.open_table(TIMES).map_err(failed)?;
     let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
@@ -109,7 +109,8 @@ fn write_times(transaction: &WriteTransaction) -> Result<()> {
     Ok(())
 }
 
-/// Makes the index entries of components for this library's own search parameters, and returns whether every one could be read.
+/// Creates the index entries of components for this library's own search parameters, and returns whether every
+/// component could be parsed.
 fn write_own_entries(transaction: &WriteTransaction) -> Result<bool> {
     let mut current = transaction.open_table(CURRENT).map_err(failed)?;
     let mut heads = transaction.open_table(HEADS).map_err(failed)?;

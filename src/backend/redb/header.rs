@@ -1,17 +1,17 @@
-//! What the header of a file says of its length. The engine asserts that it is so, which would end in a panic.
+//! The length of a file according to its header. The engine asserts it, so that a difference would end in a panic.
 
 use std::fmt;
 
-/// How many bytes of the header say it.
+/// Number of header bytes needed for the length.
 pub(super) const LENGTH: usize = 32;
 
-/// The size of a page, which the builder sets by default.
+/// The size of a page, by default of the builder.
 const PAGE: u64 = 4_096;
 
-/// The most bytes of pages in a region: numbers of pages and offsets in a region have 32 bits.
+/// Maximum size of the pages of a region: page numbers and offsets in a region have 32 bits.
 const MAX_REGION: u64 = 1 << 32;
 
-/// Why the engine cannot go on with a file.
+/// The reason why the engine cannot use a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Damage {
     Foreign,
@@ -37,7 +37,7 @@ fn number(bytes: &[u8]) -> Option<u64> {
     Some(u32::from_le_bytes(*bytes.first_chunk()?).into())
 }
 
-/// Holds the length of a file to its first bytes.
+/// Checks the length of a file against its first bytes.
 pub(super) fn check(head: &[u8; LENGTH], length: u64) -> Result<(), Damage> {
     let (magic, rest) = head.split_at(9);
     if magic != b"redb\x1A\x0A\xA9\x0D\x0A" {

@@ -1,4 +1,4 @@
-//! The ledger in the file.
+//! The ledger records of the file.
 
 use super::super::checks::{check_changes, to_usize};
 use super::super::oneshot::oneshot;
@@ -14,13 +14,13 @@ use bytes::Bytes;
 use std::num::NonZeroU32;
 use std::ops::Bound;
 
-/// The most changes of a commit: other commits wait for it.
+/// Maximum number of changes in a commit: other commits wait for it.
 const MAX_CHANGES: usize = 4_096;
 
-/// The bytes of the values after which a page ends.
+/// Size of the values after which a page ends, in bytes.
 const PAGE_BYTES: usize = 8 << 20;
 
-/// Returns the count of a record, and its value.
+/// Returns the revision number of a record, and its value.
 pub(super) fn decode(row: &[u8]) -> Result<(u64, &[u8])> {
     let damaged = || StoreError::corrupt("a ledger record of the file is too short");
     let (count, value) = row.split_first_chunk().ok_or_else(damaged)?;

@@ -36,27 +36,26 @@ use std::time::Duration;
 use tables::{Row, current_key, older_key};
 use writer::{Prune, Task, Writes};
 
-/// The bytes of the bodies after which a page of a history ends.
+/// Size of the bodies after which a page of a history ends, in bytes.
 const PAGE_BYTES: usize = 8 << 20;
-/// The most commits that wait; one more is [`StoreError::Throttled`].
+/// Maximum number of waiting commits; one more is [`StoreError::Throttled`].
 const WAITING: usize = 4_096;
 
 /// Keeps resources and ledger records in a file of a [redb](https://www.redb.org) database, durably.
 ///
-/// A commit may be about any resources of a tenant. When it is acknowledged it is on the disk, and survives the loss of the
-/// process and of power as far as the disk keeps its own promises. A thread of the store does all writing: commits that
-/// come while the disk is busy are written together, each still for itself applied or refused, so that many callers at a
-/// time share one wait for the disk. No runtime is needed.
+/// A commit may contain any resources of a tenant. An acknowledged commit is on the disk, and survives a crash of the
+/// process and a loss of power as far as the disk keeps its own promises. A thread of the store does all writing:
+/// commits that arrive while the disk is busy are written together, each applied or refused on its own, so that many
+/// concurrent callers share one sync of the disk. No runtime is needed.
 ///
-/// Reads and searches are done where they are polled, on a snapshot of the file: they take no lock that a commit holds,
-/// and block their executor for no more than the reads of the file that its cache does not save. One page looks at about
-/// 8,000 entries and gathers 8 MiB at the most; a search for a whole system, or for the beginnings of more than some
-/// thousand values, goes through the resources of the type and may give pages without items.
+/// Reads and searches run where they are polled, on a snapshot of the file: they take no lock that a commit holds, and
+/// block their executor only for file reads that miss the cache. One page looks at about 8,000 entries and gathers at
+/// most 8 MiB; a search for a system without a value, or for a prefix of more than some thousand values, scans the
+/// resources of the type and may return pages without items.
 ///
-/// The file belongs to one process at a time. After a crash it is gone through and put in order when it is opened,
-/// which takes the longer the larger it is; after an error of the disk, the next call opens it again; what came to
-/// nothing meanwhile is told as `Unavailable`, and as `Indeterminate` what may have been written. When it is dropped it finishes what was handed over
-/// to it.
+/// The file belongs to one process at a time. After a crash it is repaired when it is opened, which takes longer the
+/// larger it is. After a disk error, the next call reopens it; calls that fail meanwhile return `Unavailable`, or
+/// `Indeterminate` if they may have been written. On drop it finishes the commits handed over to it.
 ///
 /// ```
 /// use fhir_devices::backend::Redb;
@@ -91,7 +90,7 @@ pub struct Redb {
 }
 
 impl Redb {
-    /// Opens a file, or makes it, as [`Options::new`] says.
+    /// Opens or creates a file with the options of [`Options::new`].
     ///
     /// # Errors
     /// As [`Options::open`].
@@ -111,7 +110,7 @@ impl Redb {
         Ok(Self { db, tasks: Some(tasks), writer, limits: options.limits, clock: options.clock, pages, own_parameters })
     }
 
-    /// Hands a commit over to the writer.
+    /// Hands a commit over to the writer thread.
     fn submit(&self, task: Task) -> Result<()> {
         let gone = || StoreError::unavailable(None, Some("the writer has ended".into()));
         self.tasks.as_ref().ok_or_else(gone)?.try_send(task).map_err(|error| match error {
@@ -137,7 +136,7 @@ impl Redb {
         awaited.await.unwrap_or(Err(StoreError::indeterminate(None)))
     }
 
-    /// Reads in a snapshot of the file.
+    /// Reads from a snapshot of the file.
     fn reading<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T>) -> Result<T> {
         self.db.with(|db| read(&*db.snapshot()?))
     }
@@ -229,7 +228,7 @@ impl Drop for Redb {
     fn drop(&mut self) {
         drop(self.tasks.take());
         if let Some(writer) = self.writer.take() {
-            // When this returns, the file may be opened again.
+            // After this call returns, the file can be opened again.
             drop(writer.join());
         }
     }
@@ -291,7 +290,7 @@ impl ResourceStore for Redb {
     }
 }
 
-/// Returns an error of the engine where nothing was written.
+/// Returns the error of an engine call that wrote nothing.
 fn failed(error: impl Into<::redb::Error>) -> StoreError {
     match error.into() {
         ::redb::Error::Corrupted(what) => StoreError::corrupt(what),

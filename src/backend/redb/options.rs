@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The options with which a [`Redb`] is opened.
+/// Options for opening a [`Redb`].
 ///
 /// ```
 /// use fhir_devices::backend::redb::Options;
@@ -33,8 +33,8 @@ pub(super) struct Limits {
 }
 
 impl Options {
-    /// Creates the clock of the machine, bodies up to 16 MiB, 1,000 writes a commit, every version kept, a cache of 64
-    /// MiB.
+    /// Creates the default options: system clock, bodies up to 16 MiB, 1,000 writes per commit, every version kept, a
+    /// cache of 64 MiB.
     #[must_use]
     pub fn new() -> Self {
         let limits = Limits { max_writes: 1_000, max_body: 16 << 20, max_versions: None };
@@ -48,8 +48,8 @@ impl Options {
         self
     }
 
-    /// Sets the maximum number of versions of each resource, the newest included. Those beyond are forgotten when the resource is
-    /// next written.
+    /// Sets the maximum number of versions of each resource, the newest included. Older ones are forgotten when the
+    /// resource is next written.
     #[must_use]
     pub fn with_max_versions(mut self, max: NonZeroUsize) -> Self {
         self.limits.max_versions = Some(max);
@@ -70,16 +70,16 @@ impl Options {
         self
     }
 
-    /// Sets how much of the file is cached in memory, approximately.
+    /// Sets the approximate size of the in-memory cache of the file.
     #[must_use]
     pub fn with_cache(mut self, bytes: usize) -> Self {
         self.cache = bytes;
         self
     }
 
-    /// Calls `tell` when the file has failed while the store was open and cannot be opened again because it is damaged: the
-    /// process can then only end, and the file be restored. It is called at each try, from the thread that made it, and must
-    /// not block.
+    /// Sets a callback for a file that fails while the store is open and cannot be reopened because it is damaged: the
+    /// process can then only end, and the file be restored. It is called at each try, on the thread that tried, and
+    /// must not block.
     ///
     /// ```
     /// use fhir_devices::backend::redb::Options;
@@ -92,14 +92,15 @@ impl Options {
         self
     }
 
-    /// Opens a file, or makes it; nobody but the user of the process may then read it.
+    /// Opens or creates a file; only the user of the process can then read it.
     ///
-    /// After an error of the disk, such as one that is full, the next call opens the file again, at most every half second
-    /// until that succeeds.
+    /// After a disk error, such as a full disk, the next call reopens the file, trying at most every half second until
+    /// that succeeds.
     ///
     /// # Errors
-    /// `Unavailable` when it cannot be opened, or another process has it open; `Corrupt`, with the name of the file, when it
-    /// is not such a file, is empty, is shorter than it says or is damaged; `Unsupported` when a later version of this crate wrote it.
+    /// `Unavailable` when it cannot be opened, or another process has it open; `Corrupt`, with the name of the file,
+    /// when it is not such a file, is empty, is shorter than its header says or is damaged; `Unsupported` when a later
+    /// version of this crate wrote it.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Redb> {
         let path = std::path::absolute(path.as_ref()).map_err(unavailable)?;
         let db = file::open(&self.builder(), &path, |db| format::prepare(db).map(drop))?;
@@ -107,7 +108,7 @@ impl Options {
         Redb::start(db, self, Some(Box::new(move || file::open_existing(&builder(cache), &again))))
     }
 
-    /// Opens what lies on a storage of the caller's, or begins there. After an error of the storage, the store answers
+    /// Opens or creates a database on a storage of the caller's. After an error of the storage, the store answers
     /// `Unavailable` until it is opened again.
     ///
     /// # Errors
@@ -117,8 +118,8 @@ impl Options {
         Redb::start(db, self, None)
     }
 
-    /// As [`open_on`](Self::open_on), on a storage that can be opened again: after an error of it, the next call opens the
-    /// store on a new one.
+    /// Opens a database as [`open_on`](Self::open_on) does, on a storage that can be opened again: after an error of
+    /// the storage, the next call reopens the store on a new one.
     ///
     /// # Errors
     /// As [`open`](Self::open).

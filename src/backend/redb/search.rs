@@ -1,7 +1,7 @@
-//! How the resources that meet the criteria are found, in the order of their ids.
+//! The search for resources that meet the criteria, in order of their ids.
 //!
-//! Each criterion that the index serves is a list of ids in order. What is in all of them is found by going forward in
-//! turn, each list at once to where the others are, so that the shortest decides how long it takes.
+//! Each criterion that the index serves gives a sorted list of ids. Their intersection is found by moving each list
+//! forward in turn to the position of the others, so that the shortest list determines the time.
 
 use super::super::checks::{TimePlace, to_usize};
 use super::failed;
@@ -15,19 +15,18 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::Bound;
 
-/// The most steps of one page, so that no search holds up its executor for long.
+/// Maximum number of steps of one page, so that no search blocks its executor for long.
 const STEPS: usize = 8_192;
-/// The bytes of the bodies after which a page ends.
+/// Size of the bodies after which a page ends, in bytes.
 const PAGE_BYTES: usize = 8 << 20;
-/// The most entries that are gathered and put in order for one criterion; where there are more, the resources of the
-/// type are gone through.
+/// Maximum number of entries gathered and sorted for one criterion; with more, the resources of the type are scanned.
 const GATHERED: usize = 4_096;
-/// How many rows are read on before the place is looked up anew.
+/// Number of rows read forward before a new lookup.
 const STRIDE: usize = 4;
 
 type Bin = &'static [u8];
 
-/// Rows whose keys end in ids, all of one value.
+/// Index rows of one value, with keys that end in ids.
 struct Rows<'t, V: ::redb::Value + 'static> {
     table: &'t Table<V>,
     start: Vec<u8>,
@@ -83,10 +82,10 @@ enum List<'t> {
     Union(Union<'t>),
 }
 
-/// Lists of which each id is given once.
+/// The union of sorted lists, giving each id once.
 struct Union<'t> {
     lists: Vec<Ids<'t>>,
-    /// Where each list is, the least id first; empty until the first step.
+    /// The position of each list, least id first; empty until the first step.
     places: BinaryHeap<Reverse<(SmolStr, usize)>>,
     begun: bool,
 }
@@ -96,7 +95,7 @@ impl<'t> Union<'t> {
         Self { lists, places: BinaryHeap::new(), begun: false }
     }
 
-    /// Returns the least id there of all lists. Only the lists that are behind it are moved.
+    /// Returns the least id from `from` on in any list. Only lists behind it are moved.
     fn seek(&mut self, from: Bound<&str>, steps: &mut usize) -> Result<Option<SmolStr>> {
         if !std::mem::replace(&mut self.begun, true) {
             for (number, list) in self.lists.iter_mut().enumerate() {
@@ -117,7 +116,7 @@ impl<'t> Union<'t> {
     }
 }
 
-/// Ids in order, of which the last one given is kept.
+/// A sorted list of ids that remembers the last one given.
 struct Ids<'t> {
     list: List<'t>,
     last: Option<SmolStr>,
@@ -129,7 +128,7 @@ impl<'t> Ids<'t> {
         Self { list, last: None, over: false }
     }
 
-    /// Returns the first id there. The places that are asked for never go back.
+    /// Returns the first id from `from` on. `from` never goes back.
     fn seek(&mut self, from: Bound<&str>, steps: &mut usize) -> Result<Option<SmolStr>> {
         if let Some(last) = self.last.as_ref().filter(|last| reached(last, from)) {
             return Ok(Some(last.clone()));
@@ -152,7 +151,7 @@ impl<'t> Ids<'t> {
     }
 }
 
-/// Where a page begins or ended: behind an id that was looked at, or at one that was not.
+/// A page boundary: after an id that was looked at, or at one that was not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Behind(SmolStr),
@@ -161,7 +160,7 @@ pub(super) enum Place {
 
 impl Place {
     pub(super) fn encode(&self) -> Vec<u8> {
-        // No id holds `=`.
+        // An id contains no `=`.
         match self {
             Self::Behind(id) => id.as_bytes().to_vec(),
             Self::At(id) => [b"=", id.as_bytes()].concat(),
@@ -206,7 +205,7 @@ impl<'a> Finder<'a> {
         Ok(finder)
     }
 
-    /// Returns all that can meet a criterion; nothing where the index does not tell.
+    /// Returns the sorted candidates of a criterion; `None` where the index does not serve it.
     fn list(&self, criterion: &Criterion) -> Result<Option<Ids<'a>>> {
         Ok(Some(Ids::new(match criterion {
             Criterion::Id(id) => List::Ids(BTreeSet::from([id.clone()])),
@@ -246,7 +245,7 @@ impl<'a> Finder<'a> {
         Ok(List::Value(Rows::new(self.snapshot.index()?, start)))
     }
 
-    /// Returns the first id there that is in every list, or where the steps ran out.
+    /// Returns the first id from `from` on that is in every list, or the id at which the steps ran out.
     fn next(&mut self, from: Bound<&str>) -> Result<Next> {
         let Self { lists, steps, .. } = self;
         let Some(first) = lists.first_mut() else { return Ok(Next::Over) };
@@ -269,7 +268,7 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// Returns what meets the criteria from there on, and where to go on if there may be more.
+    /// Returns the matches from a position on, and the next position if there may be more.
     pub(super) fn page(mut self, limit: usize, from: Option<&Place>) -> Result<(Vec<Version>, Option<Place>)> {
         let (heads, current) = (self.snapshot.heads()?, self.snapshot.current()?);
         let criteria = Criteria::of(&self.search.all_of);
@@ -288,7 +287,7 @@ impl<'a> Finder<'a> {
             }
             let at = [&self.of_type, id.as_bytes()].concat();
             let row = heads.get(at.as_slice()).map_err(failed)?;
-            // An id that was asked for need not be there, nor be an id.
+            // A requested id need not exist, nor be valid.
             if let (Some(row), Ok(key)) = (row, Key::new(self.search.resource_type, id.clone())) {
                 let row = Row::decode(row.value())?;
                 let meets = |row: &Row<'_>| -> Result<bool> {
@@ -306,7 +305,7 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// Returns what meets the criteria in the order of times behind a place, and where to go on if there may be more.
+/// Returns the matches in order of time after a position, and the next position if there may be more.
 pub(super) fn page_by_time(
     snapshot: &Snapshot,
     tenant: &Tenant,
@@ -350,7 +349,7 @@ pub(super) fn page_by_time(
     Ok((items, None))
 }
 
-/// Returns the version of a row that has a head.
+/// Returns the version of a row in the heads.
 fn whole(current: &Table<Bin>, at: &[u8], key: &Key) -> Result<Version> {
     let lacking = || StoreError::corrupt(format!("the file has no body of {key}"));
     let row = current.get(at).map_err(failed)?.ok_or_else(lacking)?;
@@ -363,7 +362,7 @@ enum Next {
     Over,
 }
 
-/// Returns whether all that the index tells for a criterion meets it.
+/// Returns whether every resource that the index gives for a criterion meets it.
 fn is_told_by_index(criterion: &Criterion) -> bool {
     match criterion {
         Criterion::Id(_) | Criterion::AnyId(_) | Criterion::Is(_, TokenMatch::Value(_)) => true,

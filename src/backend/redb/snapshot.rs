@@ -1,7 +1,7 @@
-//! The state of the file after a commit, which all reads before the next commit share.
+//! The state of the file after a commit, shared by all reads before the next commit.
 //!
-//! To begin a transaction and to open a table takes longer than to read a row. A snapshot keeps the pages of the file that
-//! were replaced since from being used again, so that the writer drops it with each commit.
+//! Beginning a transaction and opening a table takes longer than reading a row. A snapshot keeps replaced pages of the
+//! file from being reused, so the writer drops it with each commit.
 
 use super::failed;
 use super::tables::{CURRENT, HEADS, INDEX, OLDER, RECORDS, TIMES, VERSIONS};
@@ -81,14 +81,14 @@ impl Snapshot {
     }
 }
 
-/// The snapshot that is shared, and how many commits came before it.
+/// The shared snapshot, and the number of commits before it.
 #[derive(Default)]
 struct Shared {
     commits: u64,
     snapshot: Option<Arc<Snapshot>>,
 }
 
-/// A database with the snapshot that its reads share.
+/// A database, with the snapshot shared by its reads.
 pub(super) struct SharedReads {
     // Dropped before the database.
     shared: RwLock<Shared>,
@@ -104,7 +104,7 @@ impl SharedReads {
         &self.db
     }
 
-    /// Returns the state after the last commit that was acknowledged, or after a later one.
+    /// Returns the state after the last acknowledged commit, or after a later one.
     pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {
         let before = {
             let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
@@ -115,20 +115,20 @@ impl SharedReads {
         };
         let snapshot = Arc::new(Snapshot::begin(&self.db)?);
         let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
-        // A commit may have come between.
+        // A commit may have come in between.
         if shared.commits == before {
             shared.snapshot = Some(Arc::clone(&snapshot));
         }
         Ok(snapshot)
     }
 
-    /// Lets reads begin a new snapshot: the file was written. It comes before the commit is acknowledged.
+    /// Makes reads take a new snapshot after a write. Called before the commit is acknowledged.
     pub(super) fn renew(&self) {
         let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
         shared.commits = shared.commits.wrapping_add(1);
         let before = shared.snapshot.take();
         drop(shared);
-        // It gives its pages back here, where nobody waits for the lock.
+        // The old snapshot returns its pages here, outside the lock.
         drop(before);
     }
 }

@@ -1,7 +1,7 @@
-//! How resources, index entries and ledger records lie in the tables of the file.
+//! The tables of the file: resources, index entries and ledger records.
 //!
-//! Every key begins with the tenant and a zero byte, which no tenant holds, so that the rows of a tenant lie together and
-//! the ids of a type in the order of their bytes.
+//! Every key begins with the tenant and a zero byte, which no tenant contains, so that the rows of a tenant are
+//! contiguous and the ids of a type are in byte order.
 
 use super::super::checks::TimePlace;
 use super::super::codes::{self, parameter_code, type_code};
@@ -12,36 +12,36 @@ use bytes::Bytes;
 use smol_str::SmolStr;
 use time::{OffsetDateTime, UtcOffset};
 
-/// The layout that is written here. A file of a higher one is refused.
+/// The format version that is written. A file of a higher version is refused.
 ///
-/// The second one has [`HEADS`], and the third [`TIMES`] and [`VERSIONS`], which are made from the rows of the first. The
-/// fourth one has index entries for this library's own search parameters.
+/// Format 2 added [`HEADS`], and format 3 [`TIMES`] and [`VERSIONS`], which are made from the rows of format 1. Format
+/// 4 added index entries for this library's own search parameters.
 pub(super) const FORMAT: u32 = 4;
 
 type Bin = &'static [u8];
 
-/// What the file is: `format`; `pages`, the key of the page tokens; and [`UNINDEXED`].
+/// Properties of the file: `format`; `pages`, the key of the page tokens; and [`UNINDEXED`].
 pub(super) const META: TableDefinition<'_, &'static str, Bin> = TableDefinition::new("meta");
-/// There where a component was found whose body could not be read when the fourth format was made, as of one that is sealed: it
+/// Present if the upgrade to format 4 found a component whose body could not be parsed, e.g. because it is sealed: it
 /// is not found by this library's own search parameters.
 pub(super) const UNINDEXED: &str = "unindexed";
-/// The newest version of each resource, with its index entries; deletions too.
+/// The newest version of each resource, with its index entries, including deletions.
 pub(super) const CURRENT: TableDefinition<'_, Bin, Bin> = TableDefinition::new("current");
-/// What [`CURRENT`] has of each living resource, without its body: a search reads bodies only to give them.
+/// The rows of [`CURRENT`] for living resources, without the bodies: a search reads only the bodies that it returns.
 pub(super) const HEADS: TableDefinition<'_, Bin, Bin> = TableDefinition::new("heads");
-/// The versions before it.
+/// The versions before the newest.
 pub(super) const OLDER: TableDefinition<'_, Bin, Bin> = TableDefinition::new("older");
-/// Type, parameter, value and id of what is living.
+/// Type, parameter, value and id of living resources.
 pub(super) const INDEX: TableDefinition<'_, Bin, ()> = TableDefinition::new("index");
-/// Type, time and id of what is living: the order of a search by time.
+/// Type, time and id of living resources: the order of a search by time.
 pub(super) const TIMES: TableDefinition<'_, Bin, ()> = TableDefinition::new("times");
-/// Type, time, id and version of all that [`CURRENT`] and [`OLDER`] have, deletions too: the order in which the versions of a
-/// type were made. Read backwards it is the history of the type; the histories of the types, merged by time, are that of a
-/// tenant.
+/// Type, time, id and version of all rows of [`CURRENT`] and [`OLDER`], deletions included: the order in which the
+/// versions of a type were made. Read backwards it is the history of the type; the histories of the types, merged by
+/// time, are that of a tenant.
 pub(super) const VERSIONS: TableDefinition<'_, Bin, ()> = TableDefinition::new("versions");
 /// The records of the ledger.
 pub(super) const RECORDS: TableDefinition<'_, Bin, Bin> = TableDefinition::new("records");
-/// How many changes of its ledger each tenant has made.
+/// Number of ledger changes of each tenant.
 pub(super) const CHANGES: TableDefinition<'_, &'static str, u64> = TableDefinition::new("changes");
 
 fn damaged() -> StoreError {
@@ -54,7 +54,7 @@ fn parameter_of(code: u8) -> Result<Parameter> {
 
 // ------------------------------------------------------------------------------------------ keys
 
-/// Returns what the keys of all resources of a type begin with.
+/// Returns the key prefix of all resources of a type.
 pub(super) fn of_type(tenant: &Tenant, resource_type: ResourceType) -> Vec<u8> {
     let mut key = Vec::with_capacity(160);
     key.extend_from_slice(tenant.as_str().as_bytes());
@@ -68,7 +68,7 @@ pub(super) fn current_key(tenant: &Tenant, key: &Key) -> Vec<u8> {
     row
 }
 
-/// Returns the key in [`OLDER`] of a version, from that in [`CURRENT`]. No id holds a zero byte.
+/// Returns the key of a version in [`OLDER`], from its resource's key in [`CURRENT`]. No id contains a zero byte.
 pub(super) fn older_key(current: &[u8], version: u64) -> Vec<u8> {
     let mut row = current.to_vec();
     row.push(0);
@@ -76,20 +76,20 @@ pub(super) fn older_key(current: &[u8], version: u64) -> Vec<u8> {
     row
 }
 
-/// Returns the key in [`CURRENT`] of a version in [`OLDER`], from the key of that.
+/// Returns the key of a resource in [`CURRENT`], from the key of a version in [`OLDER`].
 pub(super) fn current_of_older(key: &[u8]) -> Result<&[u8]> {
     key.len().checked_sub(9).and_then(|end| key.get(..end)).ok_or_else(damaged)
 }
 
-/// Returns the id of a key in [`CURRENT`], and what stands before it: that of [`of_type`]. No tenant holds a zero byte.
+/// Splits a key of [`CURRENT`] into the prefix of [`of_type`] and the id. No tenant contains a zero byte.
 pub(super) fn split_key(key: &[u8]) -> Result<(&[u8], SmolStr)> {
     let zero = key.iter().position(|byte| *byte == 0).ok_or_else(damaged)?;
     let (of_type, id) = key.split_at_checked(zero.saturating_add(2)).ok_or_else(damaged)?;
     Ok((of_type, std::str::from_utf8(id).map_err(|_| damaged())?.into()))
 }
 
-/// Returns what the index keys of a parameter begin with when the value begins so. Zero bytes are followed by 255, so
-/// that two of them end a value.
+/// Returns the prefix of the index keys of a parameter whose values begin with `start`. Each zero byte is followed by
+/// 255, so that two zero bytes end a value.
 pub(super) fn index_start(of_type: &[u8], parameter: Parameter, start: &str) -> Vec<u8> {
     let mut row = of_type.to_vec();
     row.push(parameter_code(parameter));
@@ -102,7 +102,7 @@ pub(super) fn index_start(of_type: &[u8], parameter: Parameter, start: &str) -> 
     row
 }
 
-/// Returns what the index keys of a value begin with; the id follows.
+/// Returns the prefix of the index keys of a value; the id follows.
 pub(super) fn index_value(of_type: &[u8], parameter: Parameter, value: &str) -> Vec<u8> {
     let mut row = index_start(of_type, parameter, value);
     row.extend_from_slice(&[0, 0]);
@@ -119,7 +119,7 @@ pub(super) fn version_key(of_type: &[u8], place: &TimePlace, version: VersionId)
     older_key(&time_key(of_type, place), version.get())
 }
 
-/// Returns the id at the end of an index key: whatever the value was, no id holds a zero byte.
+/// Returns the id at the end of an index key: whatever the value, no id contains a zero byte.
 pub(super) fn id_of_index(row: &[u8]) -> Result<SmolStr> {
     let id = row.rsplit(|byte| *byte == 0).next().unwrap_or_default();
     std::str::from_utf8(id).map(SmolStr::from).map_err(|_| damaged())
@@ -135,14 +135,14 @@ pub(super) fn key_of_record(tenant: &Tenant, row: &[u8]) -> Result<LedgerKey> {
     LedgerKey::new(name.ok_or_else(damaged)?).map_err(|_| damaged())
 }
 
-/// Returns the first key behind all that begin with `start`. Tenants hold no 255, so there is one.
+/// Returns the first key after all that begin with `start`. A tenant contains no byte 255, so there is one.
 pub(super) fn end_of(start: &[u8]) -> Vec<u8> {
     codes::end_of(start).unwrap_or_default()
 }
 
 // ------------------------------------------------------------------------------------------ rows
 
-/// Takes a row apart.
+/// A parser of rows.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
@@ -167,7 +167,7 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// One version as it lies in the file: version, time, marks, write id, the length of the entries, entries, body.
+/// One version as stored in the file: version, time, flags, write id, length of the entries, entries, body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row<'a> {
     pub(super) version: VersionId,
@@ -215,24 +215,24 @@ impl<'a> Row<'a> {
         if let Some(id) = self.write_id {
             row.extend_from_slice(&id.0.to_le_bytes());
         }
-        // A commit with entries of 4 GiB has been refused by `encode_entries`.
+        // `encode_entries` has refused entries of 4 GiB.
         row.extend_from_slice(&u32::try_from(self.entries.len()).unwrap_or(u32::MAX).to_le_bytes());
         row.extend_from_slice(self.entries);
         row.extend_from_slice(body);
         row
     }
 
-    /// The same with an empty body; nothing for a deletion.
+    /// Returns the row with an empty body; `None` for a deletion.
     pub(super) fn head(self) -> Option<Self> {
         self.body.map(|_| Self { body: Some(&[]), ..self })
     }
 
-    /// Returns the same without entries, as an older version is kept.
+    /// Returns the row without entries, as older versions are stored.
     pub(super) fn older(self) -> Self {
         Self { entries: &[], ..self }
     }
 
-    /// The same with other entries.
+    /// Returns the row with other entries.
     pub(super) fn with_entries(self, entries: &'a [u8]) -> Self {
         Self { entries, ..self }
     }
@@ -259,7 +259,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Returns the entries of a resource as its row keeps them.
+/// Encodes the index entries of a resource for its row.
 pub(super) fn encode_entries(index: &IndexEntries) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let text = |bytes: &mut Vec<u8>, text: &str| {
@@ -282,7 +282,7 @@ pub(super) fn encode_entries(index: &IndexEntries) -> Result<Vec<u8>> {
     }
 }
 
-/// Returns a time as every answer gives it.
+/// Returns a time in the form of every answer, UTC.
 pub(super) fn in_utc(time: OffsetDateTime) -> OffsetDateTime {
     time.to_offset(UtcOffset::UTC)
 }

@@ -1,5 +1,5 @@
-//! The one thread that writes: it gathers the commits that wait into one transaction of the file, so that they share the
-//! wait for the disk.
+//! The writer thread. It gathers waiting commits into one transaction of the file, so that they share the sync of the
+//! disk.
 
 use super::super::checks::{Newest, TimePlace, check, check_change};
 use super::super::oneshot::OneshotSender;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use time::OffsetDateTime;
 
-/// The most commits of one transaction, and the bytes of bodies after which no more join.
+/// Maximum number of commits in one transaction, and size of bodies in bytes after which no more join.
 const MOST: usize = 512;
 const MOST_BYTES: usize = 16 << 20;
 
@@ -38,7 +38,7 @@ pub(super) struct Changes {
     pub(super) answer: OneshotSender<Result<Vec<Revision>, CommitError>>,
 }
 
-/// The oldest versions of a resource that are to be forgotten.
+/// A request to forget the oldest versions of a resource.
 pub(super) struct Prune {
     pub(super) tenant: Tenant,
     pub(super) key: Key,
@@ -46,7 +46,7 @@ pub(super) struct Prune {
     pub(super) answer: OneshotSender<Result<u64>>,
 }
 
-/// One commit that waits. Its form has been checked.
+/// A waiting commit, whose form has been checked.
 pub(super) enum Task {
     Writes(Writes),
     Changes(Changes),
@@ -75,7 +75,7 @@ impl Task {
     }
 }
 
-/// What a commit came to, told when the transaction is on the disk.
+/// The outcome of a commit, sent when the transaction is on the disk.
 enum Outcome {
     Written(Vec<Version>),
     Changed(Vec<Revision>),
@@ -83,7 +83,7 @@ enum Outcome {
     Refused(CommitError),
 }
 
-/// Serves until the store is dropped.
+/// Writes commits until the store is dropped.
 pub(super) fn run(db: &OpenDatabase, max_versions: Option<NonZeroUsize>, tasks: &Receiver<Task>) {
     while let Ok(first) = tasks.recv() {
         let mut bytes = first.bytes();
@@ -101,14 +101,14 @@ pub(super) fn run(db: &OpenDatabase, max_versions: Option<NonZeroUsize>, tasks: 
     }
 }
 
-/// Nothing was written for any of them.
+/// Refuses a batch of which nothing was written.
 fn refuse(batch: Vec<Task>, error: StoreError) {
     let error = Arc::new(error);
     batch.into_iter().for_each(|task| task.refuse(unavailable(Arc::clone(&error)).into()));
 }
 
 /// # Errors
-/// That of the file, of which the tasks are told too.
+/// The error of the file, which the tasks are told as well.
 fn serve(shared: &SharedReads, max_versions: Option<NonZeroUsize>, batch: Vec<Task>) -> Result<()> {
     let done = shared.db().begin_write().map_err(failed).and_then(|transaction| {
         let outcomes = apply(&transaction, max_versions, &batch)?;
@@ -117,7 +117,7 @@ fn serve(shared: &SharedReads, max_versions: Option<NonZeroUsize>, batch: Vec<Ta
     let (transaction, outcomes) = match done {
         Ok(done) => done,
         Err(error) => {
-            // The transaction was dropped, and with it all that it wrote.
+            // The transaction was dropped, with everything it wrote.
             let error = Arc::new(error);
             batch.into_iter().for_each(|task| task.refuse(unavailable(Arc::clone(&error)).into()));
             return Err(unavailable(error));
@@ -136,7 +136,8 @@ fn serve(shared: &SharedReads, max_versions: Option<NonZeroUsize>, batch: Vec<Ta
         Err(error) => {
             let error = Arc::new(error);
             for (task, outcome) in batch.into_iter().zip(outcomes) {
-                // A refusal may rest on a write of the same transaction. It is certain only that it wrote nothing.
+                // A refusal may rest on a write of the same transaction. It is certain only that the refused commit
+                // wrote nothing.
                 let source = Arc::clone(&error);
                 task.refuse(match outcome {
                     Outcome::Refused(_) => unavailable(source).into(),
@@ -154,12 +155,12 @@ fn answer(task: Task, outcome: Outcome) {
         (Task::Changes(task), Outcome::Changed(made)) => task.answer.give(Ok(made)),
         (Task::Prune(task), Outcome::Pruned(count)) => task.answer.give(Ok(count)),
         (task, Outcome::Refused(error)) => task.refuse(error),
-        // The outcome is that of the task: they are made in pairs.
+        // The outcome belongs to the task: they are made in pairs.
         (task, _) => drop(task),
     }
 }
 
-/// Each commit is checked against the file with the commits before it, and writes all or nothing.
+/// Checks each commit against the file with the commits before it, and writes all of it or nothing.
 fn apply(
     transaction: &WriteTransaction,
     max_versions: Option<NonZeroUsize>,
@@ -275,7 +276,7 @@ impl<'t> Resources<'t> {
         Ok(Outcome::Pruned(count))
     }
 
-    /// Takes away an older version; tells whether there was one.
+    /// Removes an older version, and returns whether there was one.
     fn remove_older(&mut self, tenant: &Tenant, key: &Key, number: u64) -> Result<bool> {
         let removed = self.older.remove(older_key(&current_key(tenant, key), number).as_slice()).map_err(failed)?;
         let Some(removed) = removed else { return Ok(false) };
@@ -286,7 +287,7 @@ impl<'t> Resources<'t> {
         Ok(true)
     }
 
-    /// Takes away what is older than the versions that are kept.
+    /// Removes the versions beyond the number kept.
     fn forget(&mut self, tenant: &Tenant, key: &Key, newest: VersionId) -> Result<()> {
         let kept = self.max_versions.and_then(|max| u64::try_from(max.get()).ok());
         let mut oldest = kept.and_then(|kept| newest.get().checked_sub(kept)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Blobs encrypted before the inner store sees them.
+//! Blobs that are encrypted before the inner store sees them.
 
 use super::format::{self, CHUNK, SEALED, TRAILER, chunks, largest_within, plain_size, sealed_size};
 use super::key::{DataKey, KeyProvider};
@@ -20,19 +20,19 @@ use url::Url;
 /// A blob store that encrypts for an inner store.
 ///
 /// # Guarantees
-/// Each blob has a data key of its own, and is sealed with AES-256-GCM in chunks of 64 KiB, so that a range is read without
-/// the rest. The data key is wrapped by the [`KeyProvider`] and bound to tenant, digest, generation and size: a blob that
-/// was moved to another tenant or name, cut, or changed in any byte, does not open. Keys rotate without a blob being
-/// rewritten. A read gives bytes only after they were verified; what is wrong ends it with
+/// Each blob has a data key of its own, and is sealed with AES-256-GCM in chunks of 64 KiB, so that a range is read
+/// without the rest. The data key is wrapped by the [`KeyProvider`] and bound to tenant, digest, generation and size: a
+/// blob that was moved to another tenant or name, truncated, or changed in any byte, does not open. Keys rotate without
+/// rewriting blobs. A read returns bytes only after they were verified; a fault ends it with
 /// [`Corrupt`](StoreError::Corrupt).
 ///
 /// # What it does not hide
 /// The inner store sees the tenant, the digest of the bytes, their number, and when they are read.
 ///
 /// # Assumptions
-/// The inner store does not verify digests, since the bytes that it sees are others: `begin` refuses one that does with
-/// [`Unsupported`](StoreError::Unsupported). It gives no addresses, as whoever fetched a blob there would have sealed bytes:
-/// the application serves the blobs.
+/// The inner store does not verify digests, since it sees other bytes: `begin` refuses one that does with
+/// [`Unsupported`](StoreError::Unsupported). It gives no URLs, as a blob fetched there would be sealed: the application
+/// serves the blobs.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -61,7 +61,7 @@ pub struct SealedBlobs<B: ?Sized = dyn BlobStore> {
 }
 
 impl<B: BlobStore + ?Sized> SealedBlobs<B> {
-    /// Seals what goes into `below`.
+    /// Creates a store that seals blobs into `below`.
     #[must_use]
     pub fn new(below: Arc<B>, keys: Arc<dyn KeyProvider>) -> Self {
         Self { keys, below }
@@ -101,7 +101,7 @@ impl<B: BlobStore + ?Sized> SealedBlobs<B> {
         Ok(BlobRead { blob, range, body: Box::pin(opened) })
     }
 
-    /// Returns the sealed chunks in which a range lies, and the size of the sealed blob.
+    /// Returns the sealed chunks that contain a range, and the size of the sealed blob.
     async fn fetch(&self, tenant: &Tenant, key: &BlobKey, range: Option<&Range<u64>>) -> Result<(ByteStream, u64)> {
         let wanted = match range {
             Some(range) if range.start >= range.end => return Err(StoreError::invalid("the range is empty")),
@@ -125,29 +125,29 @@ fn bound(key: &BlobKey, size: u64) -> Vec<u8> {
     format::context(&["blob", &key.digest.to_string(), &key.generation.to_string(), &size.to_string()])
 }
 
-/// The bytes of a range, opened chunk by chunk.
+/// A stream of the bytes of a range, opened chunk by chunk.
 struct Opened {
     body: ByteStream,
     cipher: Box<Aes256Gcm>,
     buffer: BytesMut,
-    /// Of the next chunk.
+    /// Number of the next chunk.
     number: u64,
     last: u64,
     size: u64,
-    /// What is still to come.
+    /// The rest of the range.
     wanted: Range<u64>,
     over: bool,
 }
 
 impl Opened {
-    /// Returns the bytes of the next sealed chunk.
+    /// Returns the length of the next sealed chunk.
     fn length(&self) -> usize {
         let start = self.number.saturating_mul(CHUNK as u64);
         let plain = self.size.saturating_sub(start).min(CHUNK as u64);
         usize::try_from(plain).unwrap_or(CHUNK) + format::TAG
     }
 
-    /// Opens the chunk that is at hand whole, and gives what is wanted of it.
+    /// Opens a complete chunk, and returns the requested part of it.
     fn next_chunk(&mut self, length: usize) -> Result<Bytes> {
         let mut chunk = Vec::from(self.buffer.split_to(length));
         format::open(&self.cipher, self.number, self.number == self.last, &mut chunk)?;
@@ -274,7 +274,7 @@ struct Writer {
     keys: Arc<dyn KeyProvider>,
     cipher: Box<Aes256Gcm>,
     key: DataKey,
-    /// What is not yet sealed: never empty once something was written, as the last chunk is sealed otherwise.
+    /// Bytes not sealed yet: never empty once something was written, as the last chunk is sealed differently.
     buffer: BytesMut,
     number: u64,
     size: u64,
@@ -297,7 +297,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Seals what is at hand, and hands it on.
+    /// Seals the buffered bytes, and passes them to the inner writer.
     async fn pass(&mut self, last: bool) -> Result<()> {
         let mut chunk = self.buffer.split();
         let tag = format::seal(&self.cipher, self.number, last, &mut chunk)?;

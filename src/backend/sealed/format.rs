@@ -1,22 +1,22 @@
 //! The format of sealed bytes.
 //!
-//! A blob is a row of chunks, each sealed with AES-256-GCM under the data key of the blob, and behind them a trailer of a fixed
-//! size with the wrapped data key. The nonce of a chunk is its number and whether it is the last one, so that chunks can
-//! be neither exchanged nor cut off. As the digest of a blob is known only at its end, its name is bound to the data key,
-//! which is wrapped last, and the trailer comes last.
+//! A blob is a sequence of chunks, each sealed with AES-256-GCM under the data key of the blob, followed by a trailer
+//! of fixed size with the wrapped data key. The nonce of a chunk is its number and whether it is the last one, so that
+//! chunks can be neither exchanged nor cut off. The digest of a blob is known only at its end; its name is bound to the
+//! data key, which is wrapped last, so the trailer comes last.
 
 use super::key::{DataKey, KeyId, WrappedKey};
 use crate::store::{Result, StoreError};
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{AeadInOut, Nonce, Tag};
 
-/// The bytes of a chunk before it is sealed.
+/// Size of a chunk before sealing, in bytes.
 pub(super) const CHUNK: usize = 64 << 10;
-/// What sealing adds to a chunk.
+/// Number of bytes that sealing adds to a chunk.
 pub(super) const TAG: usize = 16;
-/// The bytes of a sealed chunk.
+/// Size of a sealed chunk, in bytes.
 pub(super) const SEALED: usize = CHUNK + TAG;
-/// The bytes of the trailer of a blob.
+/// Size of the trailer of a blob, in bytes.
 pub(super) const TRAILER: usize = 512;
 
 const MAGIC: &[u8; 4] = b"FDS1";
@@ -25,17 +25,17 @@ fn corrupt(what: &str) -> StoreError {
     StoreError::corrupt(what.to_owned())
 }
 
-/// Returns how many chunks `size` bytes need. Nothing needs one.
+/// Returns the number of chunks of `size` bytes; an empty blob has one.
 pub(super) fn chunks(size: u64) -> u64 {
     size.div_ceil(CHUNK as u64).max(1)
 }
 
-/// Returns the size of a sealed blob of `size` bytes; none where that cannot be said.
+/// Returns the size of a sealed blob of `size` bytes; `None` on overflow.
 pub(super) fn sealed_size(size: u64) -> Option<u64> {
     size.checked_add(chunks(size).checked_mul(TAG as u64)?)?.checked_add(TRAILER as u64)
 }
 
-/// Returns the size of what is in a sealed blob.
+/// Returns the size of the content of a sealed blob.
 pub(super) fn plain_size(sealed: u64) -> Result<u64> {
     let plain = || {
         let body = sealed.checked_sub(TRAILER as u64)?;
@@ -45,7 +45,7 @@ pub(super) fn plain_size(sealed: u64) -> Result<u64> {
     plain().ok_or_else(|| corrupt("the size is not that of a sealed blob"))
 }
 
-/// Returns the largest blob that fits sealed into `limit` bytes.
+/// Returns the largest blob whose sealed form fits into `limit` bytes.
 pub(super) fn largest_within(limit: u64) -> u64 {
     let body = limit.saturating_sub(TRAILER as u64);
     body.saturating_sub(body.div_ceil(SEALED as u64).saturating_mul(TAG as u64))
@@ -59,13 +59,13 @@ fn nonce(number: u64, last: bool) -> Nonce<Aes256Gcm> {
     nonce.into()
 }
 
-/// Seals a chunk in its place, and gives the tag that goes behind it.
+/// Seals a chunk in place, and returns the tag that follows it.
 pub(super) fn seal(cipher: &Aes256Gcm, number: u64, last: bool, chunk: &mut [u8]) -> Result<[u8; TAG]> {
     let tag = cipher.encrypt_inout_detached(&nonce(number, last), &[], chunk.into());
     tag.map(Into::into).map_err(|_| StoreError::invalid("a chunk is too long to be sealed"))
 }
 
-/// Opens a chunk with its tag, and leaves its bytes.
+/// Opens a chunk with its tag in place, leaving its bytes.
 pub(super) fn open(cipher: &Aes256Gcm, number: u64, last: bool, chunk: &mut Vec<u8>) -> Result<()> {
     let changed = || corrupt("the bytes were changed after they were sealed");
     let at = chunk.len().checked_sub(TAG).ok_or_else(changed)?;
@@ -76,7 +76,7 @@ pub(super) fn open(cipher: &Aes256Gcm, number: u64, last: bool, chunk: &mut Vec<
     Ok(())
 }
 
-/// Returns the wrapped key, as it is written.
+/// Returns the stored form of a wrapped key.
 pub(super) fn write_key(wrapped: &WrappedKey) -> Result<Vec<u8>> {
     let too_long = || StoreError::invalid("the provider's wrapped key is too long to be kept");
     if wrapped.bytes.len() > WrappedKey::LONGEST {
@@ -88,12 +88,12 @@ pub(super) fn write_key(wrapped: &WrappedKey) -> Result<Vec<u8>> {
     Ok([&MAGIC[..], &[name_length], name, &length.to_be_bytes(), &wrapped.bytes].concat())
 }
 
-/// Returns whether bytes are sealed, as far as their first ones say.
+/// Returns whether bytes are sealed, by their first bytes.
 pub(super) fn is_sealed(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
 }
 
-/// Reads a wrapped key, and gives what is behind it.
+/// Reads a wrapped key, and returns the rest.
 pub(super) fn read_key(bytes: &[u8]) -> Result<(WrappedKey, &[u8])> {
     let read = || {
         let rest = bytes.strip_prefix(MAGIC)?;
@@ -114,8 +114,8 @@ pub(super) fn trailer(wrapped: &WrappedKey) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns what a data key is bound to: each part with its length before it, so that no two lists of parts are the
-/// same bytes.
+/// Returns the context that a data key is bound to: each part preceded by its length, so that no two lists of parts
+/// have the same bytes.
 pub(super) fn context(parts: &[&str]) -> Vec<u8> {
     let mut context = Vec::new();
     for part in parts {
@@ -125,7 +125,7 @@ pub(super) fn context(parts: &[&str]) -> Vec<u8> {
     context
 }
 
-/// Seals a whole text with its data key before it.
+/// Seals a whole text, preceded by its data key.
 pub(super) fn seal_whole(key: &DataKey, wrapped: &WrappedKey, plain: &[u8]) -> Result<Vec<u8>> {
     let mut bytes = write_key(wrapped)?;
     let at = bytes.len();

@@ -10,8 +10,8 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
 
-/// The key that seals one object: 256 random bits, made for it and used for nothing else. It is wiped from memory when it
-/// is dropped, and is never printed.
+/// The key that seals one object: 256 random bits, made for it and used for nothing else. It is wiped from memory on
+/// drop, and is never printed.
 ///
 /// ```
 /// use fhir_devices::backend::sealed::DataKey;
@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 pub struct DataKey(Zeroizing<[u8; 32]>);
 
 impl DataKey {
-    /// Creates a new key, from the randomness of the operating system.
+    /// Creates a new key from the operating system's randomness.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when there is none.
@@ -32,7 +32,7 @@ impl DataKey {
         Ok(Self(key))
     }
 
-    /// The key of these bytes, as a [`KeyProvider`] unwrapped them.
+    /// Creates a key from bytes that a [`KeyProvider`] unwrapped.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
@@ -55,7 +55,7 @@ impl fmt::Debug for DataKey {
     }
 }
 
-/// Names the key of a provider that wrapped a data key: 1 to 128 visible characters of ASCII.
+/// The id of a provider's key that wrapped a data key: 1 to 128 visible ASCII characters.
 ///
 /// ```
 /// use fhir_devices::backend::sealed::KeyId;
@@ -93,7 +93,7 @@ impl FromStr for KeyId {
     }
 }
 
-/// A data key as it is kept beside what it seals.
+/// A wrapped data key, as stored beside the data it seals.
 ///
 /// ```
 /// use fhir_devices::backend::sealed::WrappedKey;
@@ -103,27 +103,28 @@ impl FromStr for KeyId {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrappedKey {
-    /// Which key of the provider wrapped it.
+    /// The provider's key that wrapped it.
     pub by: KeyId,
     /// The wrapped key, as the provider returned it: at most [`WrappedKey::LONGEST`] bytes.
     pub bytes: Vec<u8>,
 }
 
 impl WrappedKey {
-    /// The most bytes that are kept.
+    /// Maximum length of a wrapped key, in bytes.
     pub const LONGEST: usize = 360;
 }
 
 /// Wraps data keys and unwraps them: a key management service, a hardware module, or a [`KeyRing`].
 ///
-/// Each object has a data key of its own, so that the provider sees 32 bytes of it and never the data. To rotate keys, the
-/// provider wraps new data keys with a new key and goes on unwrapping with the old ones: nothing is rewritten.
+/// Each object has a data key of its own, so that the provider sees its 32 bytes and never the data. To rotate keys,
+/// the provider wraps new data keys with a new key and continues to unwrap with the old ones: nothing is rewritten.
 ///
 /// # Contract
 ///
-/// - **K1.** `unwrap` gives the key that `wrap` was given, for the same tenant and context, whatever key is current by then.
+/// - **K1.** `unwrap` returns the key that `wrap` was given, for the same tenant and context, whatever key is current
+///   by then.
 /// - **K2.** `unwrap` for another tenant or context, or of other bytes, fails with [`StoreError::Corrupt`].
-/// - **K3.** A key that the provider does not have, or not any more, is [`StoreError::Denied`].
+/// - **K3.** A key that the provider does not have, or no longer has, is [`StoreError::Denied`].
 ///
 /// ```
 /// use fhir_devices::backend::sealed::{DataKey, KeyProvider, KeyRing};
@@ -143,17 +144,17 @@ impl WrappedKey {
 /// # }
 /// ```
 pub trait KeyProvider: Send + Sync + 'static {
-    /// Wraps a data key with the key that is current.
+    /// Wraps a data key with the current key.
     ///
     /// # Errors
-    /// The provider's troubles, as the store of them would say.
+    /// The provider's errors, as store errors.
     fn wrap<'a>(&'a self, tenant: &'a Tenant, key: &'a DataKey, context: &'a [u8])
     -> BoxFuture<'a, Result<WrappedKey>>;
 
     /// Unwraps a data key with the key that wrapped it.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] by K2, [`StoreError::Denied`] by K3; the provider's troubles.
+    /// [`StoreError::Corrupt`] by K2, [`StoreError::Denied`] by K3; the provider's errors.
     fn unwrap<'a>(
         &'a self,
         tenant: &'a Tenant,
@@ -182,10 +183,10 @@ impl<P: KeyProvider + ?Sized> KeyProvider for std::sync::Arc<P> {
     }
 }
 
-/// Keys that the process holds itself, by name: one that is current, and those before it.
+/// A key provider with keys that the process itself holds, by id: the current one, and earlier ones.
 ///
-/// It wraps with AES-256-GCM under a random nonce, bound to the tenant and the context. One key may do so
-/// [`MOST_WRAPS`](Self::MOST_WRAPS) times; they are counted.
+/// It wraps with AES-256-GCM under a random nonce, bound to the tenant and the context. One key may wrap
+/// [`MOST_WRAPS`](Self::MOST_WRAPS) data keys; they are counted.
 ///
 /// ```
 /// use fhir_devices::backend::sealed::{DataKey, KeyProvider, KeyRing};
@@ -208,19 +209,19 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// The most data keys that one key wraps: beyond 2^32 random nonces it is no longer sure enough that none comes twice
-    /// (NIST SP 800-38D, 8.3). Another one is [`Denied`](StoreError::Denied) until the key is
+    /// Maximum number of data keys that one key wraps: beyond 2^32 random nonces, a repetition is no longer unlikely
+    /// enough (NIST SP 800-38D, 8.3). Further wraps are [`Denied`](StoreError::Denied) until the key is
     /// [rotated](Self::rotated).
     pub const MOST_WRAPS: u64 = 1 << 32;
 
-    /// One key.
+    /// Creates a ring with one key.
     #[must_use]
     pub fn new(id: KeyId, key: [u8; 32]) -> Self {
         Self { keys: BTreeMap::from([(id.clone(), DataKey::from_bytes(key))]), current: id, wraps: AtomicU64::new(0) }
     }
 
-    /// Reads keys, one a line: its name, a blank, and 64 hexadecimal digits. The first one is current; those below it are older.
-    /// Empty lines, and those that begin with `#`, are passed over.
+    /// Parses keys, one per line: its id, a space, and 64 hexadecimal digits. The first one is current; the others are
+    /// older. Empty lines and lines that begin with `#` are skipped.
     ///
     /// ```
     /// use fhir_devices::backend::sealed::KeyRing;
@@ -231,14 +232,14 @@ impl KeyRing {
     /// ```
     ///
     /// # Errors
-    /// A line that is no key, a name that comes twice, or no key at all. The digits are not told.
+    /// A line that is not a key, a repeated id, or no key at all. The error does not contain the digits.
     pub fn from_lines(text: &str) -> Result<Self, InvalidText> {
         let refuse = |name: &str, why| InvalidText::new("a key", name, why);
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let mut ring: Option<Self> = None;
         for line in lines {
             let (name, digits) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-            // A line without a name may be a key.
+            // A line without an id may be a key, and is not shown.
             let wrong = || {
                 refuse(
                     if digits.is_empty() { ".." } else { name },
@@ -256,7 +257,7 @@ impl KeyRing {
         ring.ok_or_else(|| refuse("", "a line with a name and 64 hexadecimal digits is wanted"))
     }
 
-    /// Sets a new current key. The others still unwrap.
+    /// Sets a new current key. The earlier ones still unwrap.
     #[must_use]
     pub fn rotated(mut self, id: KeyId, key: [u8; 32]) -> Self {
         self.keys.insert(id.clone(), DataKey::from_bytes(key));
@@ -265,7 +266,7 @@ impl KeyRing {
         self
     }
 
-    /// Removes a key: what it wrapped can no longer be opened. The current key is never removed.
+    /// Removes a key: data keys that it wrapped can no longer be unwrapped. The current key is never removed.
     #[must_use]
     pub fn without(mut self, id: &KeyId) -> Self {
         if *id != self.current {
@@ -274,15 +275,15 @@ impl KeyRing {
         self
     }
 
-    /// Goes on counting from so many wraps of the current key, as an earlier process told them by [`wraps`](Self::wraps).
+    /// Sets the number of wraps that the current key has made in earlier processes, from [`wraps`](Self::wraps).
     #[must_use]
     pub fn with_wraps(self, wraps: u64) -> Self {
         self.wraps.store(wraps, Ordering::Relaxed);
         self
     }
 
-    /// Returns how many data keys the current key has wrapped, in this process and before it as far as
-    /// [`with_wraps`](Self::with_wraps) said so.
+    /// Returns how many data keys the current key has wrapped, in this process and in earlier ones as far as
+    /// [`with_wraps`](Self::with_wraps) states them.
     #[must_use]
     pub fn wraps(&self) -> u64 {
         self.wraps.load(Ordering::Relaxed)
@@ -329,7 +330,7 @@ impl KeyRing {
     }
 }
 
-/// Returns the length of the tenant's name keeps it apart from the context.
+/// Returns the bytes that a key is bound to. The length of the tenant's name keeps it apart from the context.
 fn bound(tenant: &Tenant, context: &[u8]) -> Vec<u8> {
     let name = tenant.as_str().as_bytes();
     [&(name.len() as u64).to_be_bytes(), name, context].concat()

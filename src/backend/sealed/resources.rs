@@ -17,24 +17,24 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// A store of resources over another one, which sees sealed bodies only.
+/// A resource store that encrypts bodies for an inner store.
 ///
 /// # Guarantees
 /// Each version has a data key of its own, wrapped by the [`KeyProvider`] and bound to the tenant and the key of the
 /// resource: a body that was moved to another tenant or resource, or changed, does not open
-/// ([`Corrupt`](StoreError::Corrupt)). Keys rotate without a version being rewritten.
+/// ([`Corrupt`](StoreError::Corrupt)). Keys rotate without rewriting versions.
 ///
-/// A data key seals one body alone, so that its nonce is never used twice; how often the key that wraps them may be used is
-/// for the provider to count, as [`KeyRing::MOST_WRAPS`](super::KeyRing::MOST_WRAPS) says.
+/// A data key seals one body only, so that its nonce is never reused; the provider counts how often its own wrapping
+/// key is used, as [`KeyRing::MOST_WRAPS`](super::KeyRing::MOST_WRAPS) says.
 ///
 /// # What it does not hide
-/// The inner store sees types and ids, times, sizes, and the index entries, among which are identifiers and references to
+/// The inner store sees types and ids, times, sizes, and the index entries, which include identifiers and references to
 /// patients. [`with_blind_index`](Self::with_blind_index) hides the values of the entries.
 ///
 /// # What it does not authenticate
-/// Bodies alone are: version numbers, times, write ids, deletions and index entries are believed as the inner store tells
-/// them. Whoever can write there can delete a resource or undo its deletion, put an older body of the same resource in the
-/// place of a newer one, give a version another number or time, and let a search find or miss it.
+/// Only bodies are authenticated: version numbers, times, write ids, deletions and index entries are trusted as the
+/// inner store returns them. Whoever can write there can delete a resource or undo its deletion, replace a newer body
+/// of a resource by an older one, give a version another number or time, and make a search find or miss it.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -62,19 +62,19 @@ pub struct SealedResources<S: ?Sized = dyn ResourceStore> {
     below: Arc<S>,
 }
 
-/// What sealing may add to a body.
+/// Maximum number of bytes that sealing adds to a body.
 const OVERHEAD: u64 = format::TRAILER as u64 + format::TAG as u64;
 
 impl<S: ResourceStore + ?Sized> SealedResources<S> {
-    /// Seals what goes into `below`.
+    /// Creates a store that seals bodies into `below`.
     #[must_use]
     pub fn new(below: Arc<S>, keys: Arc<dyn KeyProvider>) -> Self {
         Self { keys, blind: None, below }
     }
 
-    /// Hides the values of index entries too: the inner store sees a keyed hash (HMAC-SHA-256) of each, which differs from
-    /// tenant to tenant. Equal values can be found, and told to be equal. A search for the beginning of a value is
-    /// [`Unsupported`](StoreError::Unsupported) then. The secret must stay the same as long as the store lives.
+    /// Also hides the values of index entries: the inner store sees a keyed hash (HMAC-SHA-256) of each, which differs
+    /// between tenants. Equal values can be found, and recognized as equal. A prefix search is
+    /// [`Unsupported`](StoreError::Unsupported) then. The secret must stay the same as long as the store exists.
     #[must_use]
     pub fn with_blind_index(mut self, secret: [u8; 32]) -> Self {
         self.blind = Some(Zeroizing::new(secret));
@@ -136,7 +136,7 @@ fn bound(key: &Key) -> Vec<u8> {
     format::context(&["resource", key.resource_type().as_str(), key.id()])
 }
 
-/// A criterion for the entries as they are hidden.
+/// Returns a criterion over the hidden values.
 fn hide(secret: &[u8; 32], tenant: &Tenant, criterion: &Criterion) -> Result<Criterion> {
     Ok(match criterion {
         Criterion::Is(of, wanted) => Criterion::Is(
@@ -164,10 +164,10 @@ fn blind(secret: &[u8; 32], tenant: &Tenant, of: Parameter, token: Token) -> Tok
     }
 }
 
-/// HMAC with SHA-256, cut to 16 bytes, as hexadecimal digits.
+/// Returns an HMAC-SHA-256, truncated to 16 bytes, in hexadecimal.
 fn hash(secret: &[u8; 32], tenant: &Tenant, of: Parameter, part: &str, text: &str) -> SmolStr {
     let message = format::context(&[tenant.as_str(), of.as_str(), part, text]);
-    // A key that is shorter than a block is filled up with zeros (RFC 2104).
+    // A key shorter than a block is padded with zeros (RFC 2104).
     let mut block = [0; 64];
     block.iter_mut().zip(secret).for_each(|(to, from)| *to = *from);
     let mac = <Hmac<Sha256> as KeyInit>::new(&block.into()).chain_update(message).finalize().into_bytes();
@@ -217,7 +217,7 @@ impl<S: ResourceStore + ?Sized> ResourceStore for SealedResources<S> {
             if search.bodies {
                 return self.open_page(tenant, page).await;
             }
-            // A sealed body is of no use, and an empty one cannot be opened.
+            // A sealed body is useless to the caller, and an empty one cannot be opened.
             page.items.iter_mut().for_each(|version| version.body = Some(Bytes::new()));
             Ok(page)
         })
@@ -231,7 +231,7 @@ impl<S: ResourceStore + ?Sized> ResourceStore for SealedResources<S> {
     ) -> BoxFuture<'a, Result<(Page<Version>, Vec<Version>)>> {
         Box::pin(async move {
             let asked = self.ask(tenant, search)?;
-            // Values that are hidden name no resource.
+            // Hidden values name no resource.
             let follow = if self.blind.is_none() { follow } else { &[] };
             let (page, targets) = self.below.search_with_targets(tenant, &asked, follow).await?;
             let targets = Page { items: targets, next: None };
