@@ -1,4 +1,4 @@
-//! Errors of publishers, by what the caller does about them.
+//! Errors of publishers, grouped by the caller's reaction.
 
 use super::ActionNumber;
 use crate::store::{Applied, BoxError, StoreError};
@@ -16,70 +16,70 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The slot has an offer of a higher number, or the tombstone of this one. It is unchanged.
+    /// The slot has an offer with a higher number, or the tombstone of this one. It is unchanged.
     #[error("the slot has a later content, of action {action}")]
     Stale {
-        /// The number of what it has.
+        /// The number of the content in the slot.
         action: ActionNumber,
     },
-    /// The slot changed since it was read: read it again and decide again.
+    /// The slot changed since it was read: read it and decide again.
     #[error("the slot was changed since it was read")]
     Changed,
     /// The region is throttling. Nothing was written.
     #[error("the region asks for fewer calls")]
     Throttled {
-        /// How long it asks to wait.
+        /// The time to wait that the region asks for.
         retry_after: Option<Duration>,
     },
     /// The region could not be reached or refused service. Nothing was written.
     #[error("the region is unavailable")]
     Unavailable {
-        /// How long to wait, where that is known.
+        /// The time to wait, if known.
         retry_after: Option<Duration>,
-        /// What the region said.
+        /// The error of the region.
         #[source]
         source: Option<BoxError>,
     },
     /// Whether the slot was written is unknown. Writing it again is safe.
     #[error("it is not known whether the slot was written")]
     Indeterminate {
-        /// What the region said.
+        /// The error of the region.
         #[source]
         source: Option<BoxError>,
     },
     /// The region has no such device.
     #[error("the region does not know the device")]
     UnknownDevice,
-    /// The content is larger than a slot of the region may be. Nothing was written.
+    /// The content is larger than the region's maximum. Nothing was written.
     #[error("the content is larger than {limit} bytes")]
     TooLarge {
-        /// The largest size, in bytes of the written form.
+        /// The maximum size, in bytes of the written form.
         limit: usize,
     },
     /// The region refuses the credentials.
     #[error("the region refuses the credentials")]
     Denied {
-        /// What the region said.
+        /// The error of the region.
         #[source]
         source: Option<BoxError>,
     },
     /// The region does not support the call; see its capabilities.
     #[error("not supported by this region: {what}")]
     Unsupported {
-        /// What it cannot do.
+        /// The unsupported feature.
         what: &'static str,
     },
     /// Any other error. The write may have been applied.
     #[error("the region failed")]
     Backend {
-        /// What the region said.
+        /// The error of the region.
         #[source]
         source: BoxError,
     },
 }
 
 impl PublishError {
-    /// Returns whether a write that ended so was certainly not applied.
+    /// Returns whether the failed write was certainly not applied.
     #[must_use]
     pub const fn applied(&self) -> Applied {
         match self {

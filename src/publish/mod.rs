@@ -1,15 +1,17 @@
 //! The boundary to a region: publishing offers where devices look for them.
 //!
-//! A region has one *slot* for each component: a register that holds nothing, an [`Offer`], or a tombstone. A twin's desired
-//! properties, a retained message, the answer to a poll and a row of a ledger are all slots. Nothing is sent, so nothing queues
-//! up: a region that was down gets the newest wish and no backlog, writing the same once more changes nothing, and an offer is
-//! taken back by a tombstone in its place.
+//! A region has one *slot* for each component: a register that holds nothing, an [`Offer`], or a tombstone. A twin's
+//! desired properties, a retained message, the answer to a poll and a row of a ledger are all slots. Nothing is sent,
+//! so nothing queues up: a region that was down gets the newest offer and no backlog, repeating a write changes
+//! nothing, and an offer is retracted by a tombstone in its place.
 //!
-//! A slot says what is wished. What a device *gets* is decided when it asks for the bytes
-//! ([`deployment`](crate::update::deployment)); so a region that forgets, repeats or is late makes no stopped rollout go on.
+//! A slot states the wanted update. Whether a device *gets* it is decided when the device asks for the bytes
+//! ([`deployment`](crate::update::deployment)); so a region that forgets, repeats or is late cannot continue a stopped
+//! rollout.
 //!
-//! Who writes a slot reads it first, then the record of the deployment, and then writes on condition that the slot is still as
-//! it was read. [`testkit`](https://docs.rs/fhir-devices/latest/fhir_devices/testkit/) has the contract of [`Publisher`] as a suite.
+//! A writer of a slot reads the slot first, then the record of the deployment, and then writes on the condition that
+//! the slot is unchanged. [`testkit`](https://docs.rs/fhir-devices/latest/fhir_devices/testkit/) has the contract of
+//! [`Publisher`] as a test suite.
 
 mod error;
 mod publisher;

@@ -14,16 +14,16 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PublisherCapabilities {
-    /// Whether writes are conditional on the version of the slot. Else the region must have one writer at a time.
+    /// Whether writes are conditional on the version of the slot. Otherwise the region must have one writer at a time.
     pub compare_and_set: bool,
-    /// Whether acknowledged writes survive a crash of the region. Else its slots are read back from time to time, and after
-    /// each new connection.
+    /// Whether acknowledged writes survive a crash of the region. Otherwise its slots are verified at intervals, and
+    /// after each new connection.
     pub durable: bool,
-    /// Whether a device takes one offer at a time, for all of its components.
+    /// Whether a device takes one offer at a time, for all its components together.
     pub one_per_device: bool,
-    /// The largest content, in bytes of the written form; [`MAX_CONTENT`](super::MAX_CONTENT) at least.
+    /// Maximum size of a content, in bytes of the written form; [`MAX_CONTENT`](super::MAX_CONTENT) at least.
     pub max_content: usize,
-    /// The maximum number of writes a second, if known.
+    /// Maximum number of writes per second, if known.
     pub per_second: Option<NonZeroU32>,
 }
 
@@ -34,8 +34,8 @@ impl Default for PublisherCapabilities {
 }
 
 impl PublisherCapabilities {
-    /// Returns those of the least capable region: unconditional writes that a crash may lose, for each component of a device,
-    /// of [`MAX_CONTENT`](super::MAX_CONTENT) bytes at most.
+    /// Returns the capabilities of the least capable region: unconditional writes that a crash may lose, several offers
+    /// per device, and contents of at most [`MAX_CONTENT`](super::MAX_CONTENT) bytes.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -65,13 +65,13 @@ impl PublisherCapabilities {
         Self { one_per_device, ..self }
     }
 
-    /// Sets the largest content, in bytes of the written form.
+    /// Sets the maximum size of a content, in bytes of the written form.
     #[must_use]
     pub const fn with_max_content(self, max_content: usize) -> Self {
         Self { max_content, ..self }
     }
 
-    /// Sets the maximum number of writes a second.
+    /// Sets the maximum number of writes per second.
     #[must_use]
     pub const fn with_per_second(self, per_second: NonZeroU32) -> Self {
         Self { per_second: Some(per_second), ..self }
@@ -106,19 +106,22 @@ impl Receipt {
 ///
 /// # Contract
 ///
-/// - **G1 Repetition.** Writing what a slot holds already succeeds, whatever was seen, and changes nothing.
-/// - **G2 Compare and set.** With [`compare_and_set`](PublisherCapabilities::compare_and_set), a write whose `seen` is not the
-///   newest version of the slot fails with `Changed` and changes nothing; without `seen` it succeeds only where the slot
-///   never held anything. The check and the write are one step: of several writers that saw the same, exactly one wins.
-/// - **G3 Order.** A content never takes the place of one that [is after it](Content::is_after): the write fails with
-///   `Stale`, and changes nothing. Without compare-and-set this holds where a read shows the later content.
-/// - **G4 Reading.** What a write has acknowledged, every later read finds until it is replaced, whoever reads; where it is
-///   [`durable`](PublisherCapabilities::durable), after a crash of the region as well.
+/// - **G1 Repetition.** Writing the content that a slot already holds succeeds, whatever `seen` is, and changes
+///   nothing.
+/// - **G2 Compare and set.** With [`compare_and_set`](PublisherCapabilities::compare_and_set), a write whose `seen` is
+///   not the newest version of the slot fails with `Changed` and changes nothing; without `seen` it succeeds only where
+///   the slot never held anything. The check and the write are one step: of several writers that saw the same version,
+///   exactly one wins.
+/// - **G3 Order.** A content never replaces one that [is after it](Content::is_after): the write fails with `Stale`,
+///   and changes nothing. Without compare-and-set this holds where a read shows the later content.
+/// - **G4 Reading.** An acknowledged content is found by every later read of any caller until it is replaced; where the
+///   region is [`durable`](PublisherCapabilities::durable), after a crash of the region as well.
 /// - **G5 Tenants.** No call sees or changes a slot of another tenant. Two tenants may have slots of the same name.
-/// - **G6 Cancellation.** Dropping a future leaves the old content or the new one, and a region that goes on working.
+/// - **G6 Cancellation.** Dropping a future leaves the old content or the new one, and the region keeps working.
 /// - **G7 Fidelity.** A content is read as it was written, in every member.
-/// - **G8 Errors.** [`PublishError::applied`] tells the truth. A content of up to
-///   [`max_content`](PublisherCapabilities::max_content) bytes is taken, a larger one is `TooLarge` before anything is written.
+/// - **G8 Errors.** [`PublishError::applied`] is correct. A content of up to
+///   [`max_content`](PublisherCapabilities::max_content) bytes is accepted; a larger one is `TooLarge` before anything
+///   is written.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -141,13 +144,13 @@ impl Receipt {
 /// # }
 /// ```
 pub trait Publisher: Send + Sync + 'static {
-    /// Returns what the region can do.
+    /// Returns the capabilities of the region.
     fn capabilities(&self) -> PublisherCapabilities;
 
     /// Writes a slot (G1, G2, G3).
     ///
     /// # Errors
-    /// `Stale`, `Changed` and `TooLarge` by the contract; `UnknownDevice`, and the troubles of the region.
+    /// `Stale`, `Changed` and `TooLarge` by the contract; `UnknownDevice`, and other errors of the region.
     fn put<'a>(
         &'a self,
         tenant: &'a Tenant,
@@ -159,13 +162,13 @@ pub trait Publisher: Send + Sync + 'static {
     /// Reads a slot (G4); `None` where it never held anything.
     ///
     /// # Errors
-    /// `UnknownDevice`, and the troubles of the region.
+    /// `UnknownDevice`, and other errors of the region.
     fn read<'a>(&'a self, tenant: &'a Tenant, slot: &'a Slot) -> BoxFuture<'a, Result<Option<Found>, PublishError>>;
 
-    /// Tells a device to look at its slots. It may be lost: nothing rests on it.
+    /// Tells a device to look at its slots. The message may be lost: nothing depends on it.
     ///
     /// # Errors
-    /// `Unsupported` where the region cannot; `UnknownDevice`, and the troubles of the region.
+    /// `Unsupported` where the region cannot; `UnknownDevice`, and other errors of the region.
     fn notify<'a>(&'a self, tenant: &'a Tenant, device: &'a DeviceAddress) -> BoxFuture<'a, Result<(), PublishError>>;
 }
 

@@ -13,11 +13,11 @@ use std::fmt;
 use std::str::FromStr;
 use time::OffsetDateTime;
 
-/// The size in bytes that every region must accept for the content of a slot.
+/// Size of a content that every region must accept, in bytes.
 pub const MAX_CONTENT: usize = 4 << 10;
 
-/// A region's name for a device: the id of a twin, the client name of a broker, the controller of a device interface.
-/// 1 to 128 visible characters of ASCII.
+/// A region's name for a device: the id of a twin, the client name of a broker, the controller of a device interface. 1
+/// to 128 visible ASCII characters.
 ///
 /// ```
 /// use fhir_devices::publish::DeviceAddress;
@@ -29,10 +29,10 @@ pub const MAX_CONTENT: usize = 4 << 10;
 pub struct DeviceAddress(SmolStr);
 
 impl DeviceAddress {
-    /// Checks a name.
+    /// Creates an address from a text.
     ///
     /// # Errors
-    /// [`InvalidText`] when it is empty, too long, or holds a space or another character that is not visible ASCII.
+    /// [`InvalidText`] when it is empty, too long, or contains a space or another character that is not visible ASCII.
     pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidText> {
         let text = text.as_ref();
         if !(1..=128).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -63,7 +63,7 @@ impl FromStr for DeviceAddress {
     }
 }
 
-/// Names the slot of a component.
+/// The key of a slot: a device and one of its components.
 ///
 /// ```
 /// use fhir_devices::publish::Slot;
@@ -98,11 +98,11 @@ impl fmt::Display for Slot {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct OfferedFile {
-    /// Its name.
+    /// The name of the file.
     pub name: ArtifactName,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Its digest.
+    /// The digest.
     pub sha256: Sha256,
     /// The SHA-1 digest, for clients that require it. It is not trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,7 +112,7 @@ pub struct OfferedFile {
 }
 
 impl OfferedFile {
-    /// Returns a file: its name, its bytes, and the URL for the device.
+    /// Creates a file from its name, its bytes, and the URL for the device.
     #[must_use]
     pub const fn new(name: ArtifactName, bytes: BlobRef, link: Uri) -> Self {
         Self { name, size: bytes.size, sha256: bytes.digest, sha1: None, link }
@@ -140,32 +140,32 @@ impl OfferedFile {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Offer {
-    /// Its idempotency key.
+    /// The idempotency key of the offer.
     pub key: OfferKey,
-    /// Its number among the offers of the device.
+    /// The number among the offers of the device.
     pub action: ActionNumber,
     /// The manufacturer, if stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<ProviderId>,
-    /// The name, the same in every version.
+    /// The name of the update, the same in every version.
     pub name: UpdateName,
-    /// Its version.
+    /// The version of the update.
     pub version: VersionLabel,
-    /// Its place among the updates of the component.
+    /// The sequence number among the updates of the component.
     pub sequence: u64,
-    /// The digest of its manifest.
+    /// The digest of the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Sha256>,
-    /// Its files.
+    /// The files.
     pub files: Vec<OfferedFile>,
-    /// The end of its validity.
+    /// The end of validity.
     #[serde(with = "moment")]
     pub not_after: OffsetDateTime,
 }
 
 impl Offer {
-    /// Returns an offer without files: its key and number, the name, version and sequence number of the update, and the end
-    /// of its validity.
+    /// Creates an offer without files: its key and number, the name, version and sequence number of the update, and the
+    /// end of validity.
     #[must_use]
     pub const fn new(
         key: OfferKey,
@@ -184,13 +184,13 @@ impl Offer {
         Self { provider: Some(provider), ..self }
     }
 
-    /// Sets the digest of its manifest.
+    /// Sets the digest of the manifest.
     #[must_use]
     pub fn with_manifest(self, manifest: Sha256) -> Self {
         Self { manifest: Some(manifest), ..self }
     }
 
-    /// Sets its files.
+    /// Sets the files.
     #[must_use]
     pub fn with_files(self, files: Vec<OfferedFile>) -> Self {
         Self { files, ..self }
@@ -216,7 +216,7 @@ pub enum Content {
     Tombstone {
         /// The key of the offer.
         key: OfferKey,
-        /// Its number.
+        /// The number of the offer.
         action: ActionNumber,
     },
 }
@@ -240,8 +240,8 @@ impl Content {
         }
     }
 
-    /// Returns whether it comes after another content of the same slot, which must not take its place: it has a higher
-    /// number, or is the tombstone of that offer.
+    /// Returns whether this content supersedes another content of the same slot, which must not replace it: it has a
+    /// higher number, or is the tombstone of that offer.
     #[must_use]
     pub fn is_after(&self, other: &Self) -> bool {
         let rank = |content: &Self| (content.action(), matches!(content, Self::Tombstone { .. }));
@@ -251,20 +251,20 @@ impl Content {
     /// Returns the content as JSON.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Texts and numbers under fixed names: there is nothing in it that JSON cannot say.
+        // Texts and numbers under fixed names always serialize.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Reads a content.
+    /// Parses a content.
     ///
     /// # Errors
-    /// [`Unreadable`] when it is none.
+    /// [`Unreadable`] for any other bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         serde_json::from_slice(bytes).map_err(|_| Unreadable)
     }
 }
 
-/// The content of a slot as it was read.
+/// The content of a slot as read.
 ///
 /// ```
 /// use fhir_devices::publish::{Content, Found, SlotVersion};
@@ -284,7 +284,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// Returns a content with the version of its slot.
+    /// Creates a found content with the version of its slot.
     #[must_use]
     pub const fn new(content: Content, version: SlotVersion) -> Self {
         Self { content, version }

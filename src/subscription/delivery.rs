@@ -1,4 +1,4 @@
-//! How far the notifications of a subscription have come: a machine without I/O and without a clock.
+//! The delivery state of a subscription: a state machine without I/O and without a clock.
 
 use crate::code::SubscriptionStatus;
 use crate::store::{Sha256, Version};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// By what times notifications are sent.
+/// The time limits for sending notifications.
 ///
 /// ```
 /// use fhir_devices::subscription::Pace;
@@ -21,19 +21,19 @@ use time::OffsetDateTime;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pace {
-    /// How long a change may stay unseen after its time: since a store shows it late, or a clock was set back. Changes of that
-    /// time are looked through again at each look.
+    /// How late a change may become visible: because a store shows it late, or a clock was set back. Changes of this
+    /// period are read again each time.
     pub overlap: Duration,
-    /// The time for which a service has a subscription for itself. It stops sending in time before the end, so that the clocks of
+    /// The duration of a service's lease of a subscription. The service stops sending early enough that the clocks of
     /// services may differ by a third of it.
     pub lease: Duration,
-    /// How long one notification may take.
+    /// The timeout of one notification.
     pub send_timeout: Duration,
-    /// After how long a notification that failed is tried again at first; then after twice as long each time.
+    /// The delay before the first retry of a failed notification; it doubles with each further retry.
     pub first_retry: Duration,
-    /// The longest time between two tries.
+    /// The maximum delay between two tries.
     pub longest_retry: Duration,
-    /// After how long without success a subscription is turned off.
+    /// The time without success after which a subscription is turned off.
     pub give_up_after: Duration,
 }
 
@@ -51,22 +51,22 @@ impl Default for Pace {
     }
 }
 
-/// What happened to a subscription.
+/// An event of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// The subscription was set up.
     SetUp,
-    /// A notification was taken.
+    /// A notification was accepted.
     Sent,
-    /// A notification was not taken, and is tried again.
+    /// A notification was not accepted, and will be retried.
     Failed,
     /// Notifications have failed for too long.
     GivenUp,
-    /// Its time is over.
+    /// The end of the subscription was reached.
     Ended,
 }
 
-/// The status of a subscription after an event.
+/// Returns the status of a subscription after an event.
 pub(crate) const fn after(status: SubscriptionStatus, event: Event) -> SubscriptionStatus {
     use SubscriptionStatus::{Active, Error, Off, Requested};
     match (status, event) {
@@ -77,30 +77,30 @@ pub(crate) const fn after(status: SubscriptionStatus, event: Event) -> Subscript
     }
 }
 
-/// The most notifications of the last moments that are remembered, so that none is sent again.
+/// Maximum number of recent notifications remembered, so that none is sent again.
 pub(crate) const MOST_SENT: usize = 3_500;
 
-/// How many bytes stand for a notification: the digest of its version, and its time after the settled one in milliseconds.
+/// Stored bytes per notification: the digest of its version, and its time after the settled one in milliseconds.
 const BYTES: usize = 12;
 
-/// How far the notifications of a subscription have come. It is kept in the ledger.
+/// The delivery state of a subscription, stored in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Delivery {
-    /// What was made before is done with.
+    /// All versions made before this time are done.
     pub(crate) settled: OffsetDateTime,
-    /// The versions made since that were sent, each with its time.
+    /// The sent versions made since, each with its time.
     sent: BTreeMap<u64, OffsetDateTime>,
-    /// How many tries have failed since the last success.
+    /// The number of failed tries since the last success.
     failures: u32,
-    /// When the first of them was.
+    /// The time of the first of them.
     failing_since: Option<OffsetDateTime>,
-    /// When the next try is.
+    /// The time of the next try.
     pub(crate) retry_at: Option<OffsetDateTime>,
     /// The holder of the lease, and its end.
     holder: Option<(u128, OffsetDateTime)>,
 }
 
-/// What is done after a failure.
+/// The reaction to a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterFailure {
     Retry,
@@ -113,29 +113,29 @@ fn digest(version: &Version) -> u64 {
 }
 
 impl Delivery {
-    /// From a moment on, of whose changes some are not to be told of.
+    /// Creates the state of a subscription that starts at a moment; the `known` versions are not sent.
     pub(crate) fn starting<'v>(at: OffsetDateTime, known: impl IntoIterator<Item = &'v Version>) -> Self {
         let sent = known.into_iter().map(|version| (digest(version), version.last_updated)).take(MOST_SENT).collect();
         Self { settled: at, sent, failures: 0, failing_since: None, retry_at: None, holder: None }
     }
 
-    /// The moment from which on changes are looked through.
+    /// Returns the moment from which changes are read.
     pub(crate) fn looks_from(&self, now: OffsetDateTime, pace: &Pace) -> OffsetDateTime {
         self.settled.min(now - pace.overlap)
     }
 
-    /// Whether the time of the next try has come.
+    /// Returns whether the next try is due.
     pub(crate) fn is_due(&self, now: OffsetDateTime, pace: &Pace) -> bool {
-        // A try that is further away than any pause was set while the clock was wrong.
+        // A try further away than the maximum delay was set while the clock was wrong.
         self.retry_at.is_none_or(|at| at <= now || at > now + pace.longest_retry)
     }
 
-    /// Whether a version was sent.
+    /// Returns whether a version was sent.
     pub(crate) fn has_sent(&self, version: &Version) -> bool {
         self.sent.contains_key(&digest(version))
     }
 
-    /// Whether no more versions can be remembered for the moment.
+    /// Returns whether no more versions can be remembered at present.
     pub(crate) fn is_full(&self) -> bool {
         self.sent.len() >= MOST_SENT
     }
@@ -146,14 +146,14 @@ impl Delivery {
         (self.failures, self.failing_since, self.retry_at) = (0, None, None);
     }
 
-    /// Notes that everything was looked at that was made up to a moment.
+    /// Notes that all changes up to a moment are done.
     pub(crate) fn has_passed(&mut self, moment: OffsetDateTime, now: OffsetDateTime, pace: &Pace) {
         self.settled = self.settled.max(moment.min(now - pace.overlap));
         let settled = self.settled;
         self.sent.retain(|_, time| *time >= settled);
     }
 
-    /// Notes that a notification was not taken.
+    /// Notes that a notification was not accepted.
     pub(crate) fn has_failed(
         &mut self,
         now: OffsetDateTime,
@@ -168,15 +168,15 @@ impl Delivery {
         if now - since >= pace.give_up_after { AfterFailure::GiveUp } else { AfterFailure::Retry }
     }
 
-    /// Tries at once, as the client asked for it anew.
+    /// Makes the next try due at once, because the client reactivated the subscription.
     pub(crate) fn begin_anew(&mut self) {
         (self.failures, self.failing_since, self.retry_at) = (0, None, None);
     }
 
-    /// Takes the subscription for a service, or renews that; nothing where another service has it.
+    /// Takes or renews the lease of a subscription; `false` where another service holds it.
     pub(crate) fn take(&mut self, holder: u128, now: OffsetDateTime, pace: &Pace) -> bool {
         let of_another = self.holder.is_some_and(|(other, until)| {
-            // One that lasts longer than any lease was taken while the clock was wrong.
+            // A lease that lasts longer than any lease can was taken while the clock was wrong.
             other != holder && now < until && until <= now + pace.lease * 2
         });
         if !of_another {
@@ -185,22 +185,22 @@ impl Delivery {
         !of_another
     }
 
-    /// Gives the subscription back.
+    /// Releases the lease.
     pub(crate) fn release(&mut self) {
         self.holder = None;
     }
 
-    /// Whether one more notification may be begun: it ends while the service has the subscription.
+    /// Returns whether another notification may be sent: it must end within the lease.
     pub(crate) fn may_send(&self, holder: u128, now: OffsetDateTime, pace: &Pace) -> bool {
         let spare = pace.send_timeout + pace.lease / 3;
         self.holder.is_some_and(|(own, until)| own == holder && now + spare < until)
     }
 
-    /// The record.
+    /// Returns the record in JSON.
     pub(crate) fn to_json(&self) -> String {
         let mut bytes = Vec::with_capacity(self.sent.len() * BYTES);
         for (digest, time) in &self.sent {
-            // Rounded up, so that it is not forgotten too early.
+            // Rounded up, so that the version is not forgotten too early.
             let millis = (*time - self.settled).whole_microseconds().max(0).unsigned_abs().div_ceil(1_000);
             let millis = u32::try_from(millis).unwrap_or(u32::MAX);
             bytes.extend_from_slice(&digest.to_be_bytes());
@@ -218,7 +218,7 @@ impl Delivery {
         serde_json::to_string(&record).unwrap_or_default()
     }
 
-    /// Reads a record; nothing where it is none.
+    /// Parses a record; `None` where it is invalid.
     pub(crate) fn from_json(json: &[u8]) -> Option<Self> {
         let record: Record = serde_json::from_slice(json).ok()?;
         let bytes = STANDARD_NO_PAD.decode(&record.sent).ok()?;
@@ -243,7 +243,7 @@ impl Delivery {
     }
 }
 
-/// A [`Delivery`] as it is kept.
+/// The stored form of a [`Delivery`].
 #[derive(Serialize, Deserialize)]
 struct Record {
     form: u32,
@@ -308,14 +308,14 @@ mod tests {
         let made = version(1, NOW + second);
         delivery.was_sent(&made);
         delivery.has_passed(made.last_updated, NOW + second * 2, &pace);
-        // A change of two seconds before is seen late.
+        // A change made two seconds ago becomes visible late.
         assert!(delivery.looks_from(NOW + second * 3, &pace) <= NOW);
         assert!(delivery.has_sent(&made) && !delivery.has_sent(&version(2, made.last_updated)));
-        // What is older than the overlap is done with, and forgotten.
+        // Versions older than the overlap are done, and forgotten.
         delivery.has_passed(made.last_updated + second, NOW + second * 60, &pace);
         assert_eq!(delivery.settled, made.last_updated + second);
         assert!(!delivery.has_sent(&made));
-        // A clock that was set back goes back further.
+        // A clock that was set back moves the start further back.
         assert!(delivery.looks_from(NOW - second * 30, &pace) < NOW - second * 30);
     }
 
@@ -347,7 +347,7 @@ mod tests {
         let mut delivery = Delivery::starting(NOW, []);
         assert!(delivery.take(1, NOW, &pace) && delivery.may_send(1, NOW, &pace));
         assert!(!delivery.take(2, NOW + pace.lease / 2, &pace));
-        // The holder stops in time before the other one may begin.
+        // The holder stops before another service may begin.
         let end = NOW + pace.lease;
         assert!(!delivery.may_send(1, end - pace.send_timeout - pace.lease / 3, &pace));
         assert!(delivery.take(2, end, &pace) && !delivery.may_send(1, end, &pace));

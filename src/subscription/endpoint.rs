@@ -1,13 +1,13 @@
-//! Which addresses notifications may be sent to.
+//! The rules for endpoints of notifications.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use url::{Host, Url};
 
-/// Which addresses notifications may be sent to. By default those of public hosts by `https`, since a client names them: it must
-/// not reach through this service what is in its own network.
+/// The rules for endpoints of notifications. By default public hosts over `https` only, since clients name the
+/// endpoints: they must not reach the network of this service through it.
 ///
-/// The address is checked when a subscription is written. A host name is resolved when a notification is sent: the
-/// [`Notifier`](super::Notifier) checks each address that it leads to by [`allows_ip`](Self::allows_ip).
+/// The URL is checked when a subscription is written. A host name is resolved when a notification is sent: the
+/// [`Notifier`](super::Notifier) checks each resolved address with [`allows_ip`](Self::allows_ip).
 ///
 /// ```
 /// use fhir_devices::subscription::EndpointRules;
@@ -23,28 +23,30 @@ pub struct EndpointRules {
     private: bool,
 }
 
-/// The longest address, in bytes.
+/// Maximum length of a URL, in bytes.
 const LONGEST: usize = 2 << 10;
 
 impl EndpointRules {
-    /// Plain `http` too. Whoever listens on the way hears the notifications, and the headers with their secrets.
+    /// Allows plain `http` too. Anyone on the network path can then read the notifications, and the headers with their
+    /// secrets.
     #[must_use]
     pub const fn allow_http(mut self) -> Self {
         self.http = true;
         self
     }
 
-    /// Hosts of this machine and of private networks too. Each client that may write a subscription reaches them then.
+    /// Allows hosts of this machine and of private networks too. Each client that may write a subscription can then
+    /// reach them.
     #[must_use]
     pub const fn allow_private(mut self) -> Self {
         self.private = true;
         self
     }
 
-    /// Reads an address that notifications may be sent to.
+    /// Parses an endpoint URL, and checks that notifications may be sent to it.
     ///
     /// # Errors
-    /// What is wrong with it, in words for the client.
+    /// The fault of the URL, in words for the client.
     pub fn check(&self, address: &str) -> Result<Url, String> {
         if address.len() > LONGEST {
             return Err(format!("the endpoint is longer than {LONGEST} bytes"));
@@ -71,21 +73,21 @@ impl EndpointRules {
         }
     }
 
-    /// Whether notifications may be sent to an address of the network.
+    /// Returns whether notifications may be sent to an IP address.
     #[must_use]
     pub fn allows_ip(&self, ip: IpAddr) -> bool {
         self.private || is_public(ip)
     }
 }
 
-/// Names that lead nowhere in the public network (RFC 6761, RFC 6762, RFC 8375).
+/// Returns whether a name does not exist in the public network (RFC 6761, RFC 6762, RFC 8375).
 fn is_local_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let ends = ["localhost", "local", "internal", "home.arpa", "lan", "intranet"];
     !name.contains('.') || ends.iter().any(|end| name == *end || name.ends_with(&format!(".{end}")))
 }
 
-/// Whether an address is one of the public network: none of those that IANA has registered for a special purpose.
+/// Returns whether an address is public: not one that IANA has registered for a special purpose.
 fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
@@ -103,7 +105,7 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
         || ip.is_documentation()
         || a == 0
         || a >= 240
-        // Of carriers, of protocols, of benchmarks, and the relays of 6to4.
+        // Carrier-grade NAT, protocol assignments, benchmarking, and 6to4 relays.
         || (a == 100 && (64..128).contains(&b))
         || (a, b, c) == (192, 0, 0)
         || (a, b, c) == (192, 88, 99)
@@ -116,12 +118,12 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
         return is_public_v4(inner);
     }
     let [first, second, ..] = ip.segments();
-    // Only 2000::/3 is given out for the public network.
+    // Only 2000::/3 is assigned for the public network.
     let is_special = (first == 0x2001 && (second < 0x0200 || second == 0x0db8)) || (first == 0x3fff && second < 0x1000);
     first & 0xe000 == 0x2000 && !is_special
 }
 
-/// The IPv4 address to which an IPv6 address leads: mapped, compatible, translated (NAT64) or 6to4.
+/// Returns the IPv4 address to which an IPv6 address leads: mapped, compatible, translated (NAT64) or 6to4.
 fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     let segments = ip.segments();
     let [first, second, third, ..] = segments;

@@ -1,9 +1,11 @@
-//! Subscriptions of STU3 with the channel `rest-hook`, without I/O: which endpoints may be called ([`EndpointRules`]), by what
-//! times ([`Pace`]), what is sent ([`Notification`]) and who sends it ([`Notifier`], which the caller implements).
+//! STU3 Subscriptions with the channel `rest-hook`, without I/O: the allowed endpoints ([`EndpointRules`]), the time
+//! limits ([`Pace`]), the request that is sent ([`Notification`]) and its sender ([`Notifier`], which the caller
+//! implements).
 //!
-//! They are kept in the ledger, each with a record of how far its notifications have come. [`rest::Server`](crate::rest::Server)
-//! reads and writes them, and [`SubscriptionService`](crate::service::SubscriptionService) sends the notifications. The chapter
-//! [`subscriptions`](crate::manual::subscriptions) of the manual says what a subscriber and an operator need to know.
+//! Subscriptions are stored in the ledger, each with a record of its delivery state.
+//! [`rest::Server`](crate::rest::Server) reads and writes them, and
+//! [`SubscriptionService`](crate::service::SubscriptionService) sends the notifications. The chapter
+//! [`subscriptions`](crate::manual::subscriptions) of the manual is for subscribers and operators.
 
 pub(crate) mod delivery;
 mod endpoint;

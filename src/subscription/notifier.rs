@@ -1,4 +1,4 @@
-//! What the caller implements: sending a notification.
+//! The interface that the caller implements: sending a notification.
 
 use crate::store::BoxFuture;
 use bytes::Bytes;
@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 use url::Url;
 
-/// An HTTP request that tells a subscriber of a change.
+/// An HTTP request that notifies a subscriber of a change.
 ///
 /// ```
 /// use fhir_devices::subscription::Notification;
@@ -19,23 +19,23 @@ use url::Url;
 pub struct Notification {
     /// `POST` without a resource, `PUT` with one.
     pub method: &'static str,
-    /// The address: the endpoint itself, or with a resource the endpoint and `/TYPE/ID`.
+    /// The URL: the endpoint itself, or with a resource the endpoint and `/TYPE/ID`.
     pub url: Url,
-    /// The headers, those of the subscription included. They may hold secrets.
+    /// The headers, including those of the subscription. They may contain secrets.
     pub headers: Vec<(String, String)>,
-    /// The resource, where the subscription wants it.
+    /// The resource, if the subscription requests it.
     pub body: Bytes,
 }
 
 impl Notification {
-    /// A notification without headers or a resource.
+    /// Creates a notification without headers and resource.
     #[must_use]
     pub const fn new(method: &'static str, url: Url) -> Self {
         Self { method, url, headers: Vec::new(), body: Bytes::new() }
     }
 }
 
-/// Neither the headers nor the query of the address are shown.
+/// Omits the headers and the query of the URL.
 impl fmt::Debug for Notification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
@@ -49,7 +49,7 @@ impl fmt::Debug for Notification {
     }
 }
 
-/// Why a notification was not taken.
+/// The error of a notification that was not accepted.
 ///
 /// ```
 /// use fhir_devices::subscription::NotifyError;
@@ -59,19 +59,19 @@ impl fmt::Debug for Notification {
 #[error("{reason}")]
 #[non_exhaustive]
 pub struct NotifyError {
-    /// What happened, in words that everyone may read who may read the subscription: without secrets.
+    /// The reason, in words for everyone who may read the subscription: without secrets.
     pub reason: String,
-    /// After how long the endpoint asks for the next try.
+    /// The time until the next try that the endpoint asks for.
     pub retry_after: Option<Duration>,
 }
 
 impl NotifyError {
-    /// A reason.
+    /// Creates an error with a reason.
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), retry_after: None }
     }
 
-    /// Sets the time after which the endpoint asks for the next attempt.
+    /// Sets the time until the next try that the endpoint asks for.
     #[must_use]
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
@@ -81,10 +81,11 @@ impl NotifyError {
 
 /// Sends notifications over HTTP.
 ///
-/// - A status of the class 2xx takes a notification. Anything else is a [`NotifyError`], and so is a redirect: it is not followed.
-/// - The call ends within [`Pace::send_timeout`](super::Pace::send_timeout): the driver has no clock to end it.
-/// - A host name may lead anywhere: each address is checked by [`EndpointRules::allows_ip`](super::EndpointRules::allows_ip)
-///   before a connection is made to it.
+/// - A status of class 2xx accepts a notification. Any other status is a [`NotifyError`], redirects included: they are
+///   not followed.
+/// - The call ends within [`Pace::send_timeout`](super::Pace::send_timeout): the driver has no timer to end it.
+/// - A host name may resolve to any address: each one is checked with
+///   [`EndpointRules::allows_ip`](super::EndpointRules::allows_ip) before a connection to it.
 ///
 /// ```
 /// use fhir_devices::store::BoxFuture;
@@ -104,6 +105,6 @@ pub trait Notifier: Send + Sync + 'static {
     /// Sends one notification.
     ///
     /// # Errors
-    /// It was not taken, or it is not known whether it was: it is sent again.
+    /// The notification was not accepted, or the outcome is unknown: it is sent again.
     fn send<'a>(&'a self, notification: &'a Notification) -> BoxFuture<'a, Result<(), NotifyError>>;
 }

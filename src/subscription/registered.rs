@@ -1,4 +1,4 @@
-//! Subscriptions as they are kept in the ledger.
+//! Subscriptions as stored in the ledger.
 
 use super::delivery::Delivery;
 use crate::code::SubscriptionStatus;
@@ -10,23 +10,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
-/// The folder of the subscriptions.
+/// The ledger folder of the subscriptions.
 pub(crate) const FOLDER: &str = "subscriptions/of";
 
-/// The folder that says how far their notifications have come.
+/// The ledger folder of their delivery states.
 const DELIVERIES: &str = "subscriptions/at";
 
-/// The largest subscription that is kept, in bytes.
+/// Maximum size of a subscription, in bytes.
 pub(crate) const MOST_BYTES: usize = 16 << 10;
 
-/// A subscription as it is kept: the resource has neither id nor version, and its headers are whole.
+/// A stored subscription: the resource has neither id nor version, and its headers are complete.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Registered {
     pub(crate) id: String,
     pub(crate) version: u64,
     pub(crate) changed: OffsetDateTime,
     pub(crate) resource: Subscription,
-    /// The revision of its record, where it was read from one.
+    /// The revision of the record it was read from, if any.
     pub(crate) revision: Option<Revision>,
 }
 
@@ -41,7 +41,7 @@ struct Record<'r> {
 }
 
 impl Registered {
-    /// The status.
+    /// Returns the status.
     pub(crate) fn status(&self) -> SubscriptionStatus {
         self.resource.status.value.unwrap_or(SubscriptionStatus::Off)
     }
@@ -59,7 +59,7 @@ impl Registered {
         Ok(Self { id, version: read.version, changed: read.changed, resource, revision })
     }
 
-    /// The change that writes it over what was read.
+    /// Returns the change that writes this subscription over the record that was read.
     fn change(&self) -> Result<Change> {
         let json = self.resource.to_json();
         let invalid = |error: serde_json::Error| StoreError::invalid(error.to_string());
@@ -77,7 +77,7 @@ fn key(folder: &str, id: &str) -> Result<LedgerKey, InvalidText> {
     LedgerKey::new(format!("{folder}/{id}"))
 }
 
-/// The subscriptions of one tenant.
+/// The stored subscriptions of one tenant.
 pub(crate) struct Register<L: ?Sized = dyn Ledger>(TenantLedger<L>);
 
 impl<L: ?Sized> Clone for Register<L> {
@@ -91,18 +91,18 @@ impl<L: Ledger + ?Sized> Register<L> {
         Self(ledger)
     }
 
-    /// One of them; nothing where there is none, also since no subscription has such an id.
+    /// Returns a subscription; `None` where it does not exist, or its id is invalid.
     pub(crate) async fn get(&self, id: &str) -> Result<Option<Registered>> {
         let Ok(key) = key(FOLDER, id) else { return Ok(None) };
         self.0.get(&key).await?.as_ref().map(Registered::from_record).transpose()
     }
 
-    /// All of them, in the order of their ids.
+    /// Returns all subscriptions, in the order of their ids.
     pub(crate) async fn all(&self) -> Result<Vec<Registered>> {
         self.0.all(&LedgerKey::new(FOLDER)?).await?.iter().map(Registered::from_record).collect()
     }
 
-    /// How far the notifications of one have come, and the revision of the record that says so.
+    /// Returns the delivery state of a subscription, and the revision of its record.
     pub(crate) async fn delivery(&self, id: &str) -> Result<Option<(Revision, Delivery)>> {
         let Some(record) = self.0.get(&key(DELIVERIES, id)?).await? else { return Ok(None) };
         let delivery = Delivery::from_json(&record.value);
@@ -110,21 +110,21 @@ impl<L: Ledger + ?Sized> Register<L> {
         Ok(Some((record.revision, delivery)))
     }
 
-    /// Writes a subscription, and how far its notifications have come where that changes, all or nothing.
+    /// Writes a subscription, and its delivery state where that changes, all or nothing.
     pub(crate) async fn write(&self, registered: &Registered, progress: Progress<'_>) -> Result<()> {
         let mut changes = vec![registered.change()?];
         changes.extend(progress.change(&registered.id)?);
         self.0.apply_resolved(changes).await.map(drop).map_err(|refused| refused.error)
     }
 
-    /// Writes how far the notifications of a subscription have come.
+    /// Writes the delivery state of a subscription.
     pub(crate) async fn write_delivery(&self, id: &str, over: &Revision, delivery: &Delivery) -> Result<Revision> {
         let change = Change::replace(key(DELIVERIES, id)?, over.clone(), delivery.to_json());
         let made = self.0.apply_resolved(vec![change]).await.map_err(|refused: CommitError| refused.error)?;
         made.into_iter().next().ok_or_else(|| StoreError::corrupt("a change gave no revision"))
     }
 
-    /// Deletes a subscription, and what is known of its notifications.
+    /// Deletes a subscription, and its delivery state.
     pub(crate) async fn delete(&self, registered: &Registered, progress: Progress<'_>) -> Result<()> {
         let Some(revision) = registered.revision.clone() else { return Ok(()) };
         let mut changes = vec![Change::delete(key(FOLDER, &registered.id)?, revision)];
@@ -133,7 +133,7 @@ impl<L: Ledger + ?Sized> Register<L> {
     }
 }
 
-/// What becomes of the record that says how far notifications have come.
+/// The change to the record of a delivery state.
 pub(crate) enum Progress<'d> {
     /// The record stays.
     Kept,
