@@ -1,5 +1,5 @@
-//! Admission of an upload by what its component accepted and reports: looked up before the bytes come, and again with the
-//! step that fixes the component.
+//! Admission of an upload by the sequence numbers that its component accepted and the versions that it reports: checked
+//! before the bytes arrive, and again in the step that fixes the component.
 
 use super::ReceiveError;
 use super::entries::{Entries, Seen};
@@ -13,13 +13,13 @@ use crate::update::ingest::{Effect, Intent, NotAcceptable, Standing, Transition,
 use crate::update::{Accepted, UpdateStatus, VersionClaim, available, reported_versions};
 use time::OffsetDateTime;
 
-/// What a component accepted and reports, as it was looked up for one upload.
+/// The accepted sequence numbers and reported versions of a component, read for one upload.
 pub(super) struct Found {
     /// The record of the accepted sequence numbers.
     pub(super) accepted: Seen<Accepted>,
-    /// What was accepted for an upload that failed and had the same number, for this one.
+    /// The acceptance of a failed upload with the same number, passed on to this one.
     pub(super) passed: Option<Acceptance>,
-    /// The record of the version; nothing where the upload has none.
+    /// The claim of the version; `None` where the upload has no version.
     pub(super) claim: Option<Seen<Option<VersionClaim>>>,
     upload: IngestId,
     before: Option<Acceptance>,
@@ -28,7 +28,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Looks for it, after the component was read.
+    /// Reads the ledger, after the component was read.
     pub(super) async fn look<L: Ledger + ?Sized>(
         session: &LedgerSession<'_, L>,
         component: &DeviceComponent,
@@ -38,7 +38,7 @@ impl Found {
     ) -> Result<Self, StoreError> {
         let accepted = session.accepted(id).await?;
         let before = accepted.value.before(intent).cloned();
-        // One that has no name yet stands for any but that which was accepted.
+        // An upload without an id yet stands for any but the accepted one.
         let upload = upload.unwrap_or(IngestId(before.as_ref().map_or(0, |before| !before.by.0)));
         let passed = session.passed_on(before.as_ref(), intent, upload).await?;
         let claim = match &intent.version {
@@ -54,17 +54,17 @@ impl Found {
         Ok(Self { accepted, passed, claim, upload, before, known, reported })
     }
 
-    /// Returns what was accepted before, for another upload that has the name of this one or for one before it.
+    /// Returns the acceptance before this upload: that of another upload, or one passed on to this upload.
     pub(super) const fn before(&self) -> Option<&Acceptance> {
         self.before.as_ref()
     }
 
-    /// Returns the same for an upload that has its name by now; nothing where something was passed on to one without.
+    /// Returns this for an upload that has its id now; `None` where an acceptance was passed on to one without an id.
     pub(super) fn of_upload(self, upload: IngestId) -> Option<Self> {
         self.passed.is_none().then_some(Self { upload, ..self })
     }
 
-    /// Writes what a component accepts by a step of an upload.
+    /// Adds the acceptance of a step of an upload to the entries.
     pub(super) fn accept(&mut self, entries: &mut Entries, to: &Transition) {
         let goes_on = matches!(to.effect, Some(Effect::WriteReference { .. }));
         if let Some(next) = to.accepted.clone().or(self.passed.clone().filter(|_| goes_on)) {
@@ -77,17 +77,17 @@ impl Found {
         }
     }
 
-    /// Returns all of it for the machine.
+    /// Returns the values for the state machine.
     pub(super) fn standing(&self) -> Standing<'_> {
         Standing { accepted: self.before.as_ref(), claim: self.known.as_ref(), reported: &self.reported }
     }
 
-    /// Returns the same, to be kept.
+    /// Returns owned values.
     pub(super) fn parts(&self) -> (Option<Acceptance>, Option<VersionClaim>, Vec<String>) {
         (self.before.clone(), self.known.clone(), self.reported.clone())
     }
 
-    /// Why an upload was refused for this reason, with what was found and what was wanted.
+    /// Returns the reason why an upload is refused, with the found and expected values.
     pub(super) fn why(
         &self,
         intent: &Intent,
@@ -99,8 +99,8 @@ impl Found {
     }
 }
 
-/// Returns what the version of an upload stands for by the component itself, where an update was attached before
-/// versions had records in the ledger.
+/// Returns the claim of an upload's version from the component itself, where an update was attached before versions had
+/// records in the ledger.
 async fn attached_before<L: Ledger + ?Sized>(
     session: &LedgerSession<'_, L>,
     component: &DeviceComponent,
@@ -120,7 +120,7 @@ async fn attached_before<L: Ledger + ?Sized>(
     Ok(None)
 }
 
-/// Returns whether what the sender says is such as can be taken at all.
+/// Checks that the sender's metadata are acceptable at all.
 pub(super) fn check_intent(intent: &Intent) -> Result<(), ReceiveError> {
     let reason = intent.lower.as_ref().map(|lower| lower.reason.as_str());
     let version = intent.version.as_ref().map(|version| version.as_str());
@@ -145,7 +145,7 @@ pub(super) fn check_intent(intent: &Intent) -> Result<(), ReceiveError> {
     }
 }
 
-/// Returns whether an upload was refused for what its component accepted or reports.
+/// Returns whether an upload was refused because of what its component accepted or reports.
 pub(super) const fn is_of_acceptance(reason: UploadFailure) -> bool {
     matches!(
         reason,

@@ -1,13 +1,13 @@
 //! An async mutex, independent of a runtime.
 //!
-//! Ours, since the default build has no runtime to take one from, and `async-lock` would bring `event-listener` and what that
-//! needs into it for these 60 lines.
+//! Written by hand: the default build has no runtime with a mutex, and `async-lock` would add `event-listener` and its
+//! dependencies for these 60 lines.
 
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// A value that one task at a time may have, across its waits.
+/// A mutex whose guard may be held across await points.
 #[derive(Debug)]
 pub(super) struct AsyncMutex<T>(Mutex<Place<T>>);
 
@@ -29,7 +29,7 @@ impl<T> AsyncMutex<T> {
         Self(Mutex::new(Place { value: Some(value), waiting: Vec::new() }))
     }
 
-    /// Waits until nobody has the value. To drop the future is to wait no more.
+    /// Waits for the lock. Dropping the future ends the wait.
     pub(super) async fn take(&self) -> Held<'_, T> {
         poll_fn(|cx| self.poll_take(cx)).await
     }
@@ -47,21 +47,21 @@ impl<T> AsyncMutex<T> {
         }
     }
 
-    /// Waits until nobody has the value, or there is no need of it any more: `None` then.
+    /// Waits for the lock, or until it is no longer needed: `None` then.
     pub(super) async fn take_unless(&self, is_needless: impl Fn() -> bool) -> Option<Held<'_, T>> {
         poll_fn(|cx| if is_needless() { Poll::Ready(None) } else { self.poll_take(cx).map(Some) }).await
     }
 
     fn place(&self) -> MutexGuard<'_, Place<T>> {
-        // Nothing panics while it is locked: what waits is woken afterwards.
+        // Nothing panics while the inner lock is held: waiting tasks are woken afterwards.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The value, until it is dropped.
+/// The guard: unlocks on drop.
 pub(super) struct Held<'t, T> {
     turn: &'t AsyncMutex<T>,
-    /// There until the drop.
+    /// `Some` until the drop.
     value: Option<T>,
 }
 
@@ -82,7 +82,7 @@ impl<T> Drop for Held<'_, T> {
             place.value = self.value.take();
             std::mem::take(&mut place.waiting)
         };
-        // All of them: one alone may have stopped waiting.
+        // Wake all of them: a single one may have stopped waiting.
         waiting.into_iter().for_each(Waker::wake);
     }
 }

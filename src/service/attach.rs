@@ -21,19 +21,20 @@ use crate::update::ingest::{self, Effect, Ingest, Input, State, Step};
 use crate::update::{AvailableUpdate, UpdateFile, UpdateStatus, available, detach};
 use std::collections::BTreeSet;
 
-/// The upload whose place another took when its reference was written.
+/// The current update that a new reference replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Replaced {
     /// No update was current.
     Nothing,
-    /// That of the one update that was current, which had been made current again so often.
+    /// The id of the one current update, and how often it had been made current again.
     One(IngestId, u32),
     /// Whether an update was current is unknown.
     Somebody,
 }
 
 impl Replaced {
-    /// `foreign` are the updates of the component that belong to no upload.
+    /// Returns the update that a write to the component replaces. `foreign` are the updates of the component that
+    /// belong to no upload.
     pub(super) fn by_writing_to(component: &DeviceComponent, foreign: &BTreeSet<Option<IngestId>>) -> Self {
         let (mut current, mut there) = (None, 0);
         for update in available(component) {
@@ -61,7 +62,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Makes the component refer to the bytes, unless it does.
+    /// Makes the component refer to the bytes, unless it does already.
     pub(super) async fn attach(
         &self,
         session: &LedgerSession<'_, L>,
@@ -69,7 +70,7 @@ where
         target: &Target<'_, R>,
         manifest: Option<&VerifiedManifest>,
     ) -> Result<Received, ReceiveError> {
-        // Each attempt may be lost to another writer, or to another call for the same upload.
+        // Each attempt may fail because of another writer, or of another call for the same upload.
         for _ in 0..self.max_attempts.saturating_mul(2) {
             match &seen.value.state {
                 State::Attached { component, .. }
@@ -96,7 +97,7 @@ where
                 }
                 State::Releasing { .. } | State::Withdrawn { .. } | State::Closed { .. } => {
                     let error = self.ended(&seen.value, None);
-                    // What is left is brought to its end by whoever resumes it.
+                    // A later resume completes the release if this fails.
                     let _ = self.release(session, seen).await;
                     return Err(error);
                 }
@@ -106,7 +107,7 @@ where
         Err(self.contended(&seen.value.intent.device))
     }
 
-    /// One look, and one write: nothing where it is to be tried again from the state that the upload is in by then.
+    /// Reads the device once and writes once; `None` where the caller must try again from the upload's new state.
     async fn try_attach(
         &self,
         session: &LedgerSession<'_, L>,
@@ -139,15 +140,15 @@ where
             }
         };
         let Some(component) = found.0.logical_id() else { return Ok(None) };
-        // The records after the component: a call that slept must not attach what was ended meanwhile.
+        // Records are read after the component: a delayed call must not attach an upload that was ended meanwhile.
         let subject = CheckSubject { device_members: &device_members, device: target.device, component };
         let read = self.target_read(session, seen, subject, &found, manifest).await?;
         let Some(effect) = read else { return Ok(None) };
         self.write_reference(session, seen, target, found, effect).await
     }
 
-    /// Writes the reference into a component whose record says that it is meant; nothing where it is to be tried again from the
-    /// state that the upload is in by then.
+    /// Writes the reference into a component that the record names as the target; `None` where the caller must try
+    /// again from the upload's new state.
     pub(super) async fn write_reference(
         &self,
         session: &LedgerSession<'_, L>,
@@ -193,8 +194,9 @@ where
         }
     }
 
-    /// Retires the oldest superseded updates of a component, where with the current one there are more than are kept. The
-    /// records say so before the component is written to without them. Gives those that may be left out of it.
+    /// Retires the oldest superseded updates of a component beyond the number kept, counting the current one. Their
+    /// records say so before the component is written without them. Returns the retired uploads, whose references may
+    /// be left out.
     async fn retire_surplus(
         &self,
         session: &LedgerSession<'_, L>,
@@ -207,7 +209,7 @@ where
         let mut retired = Vec::new();
         for update in available(component).flatten().filter(is_superseded).take(surplus) {
             let Some(mut seen) = session.ingest(update.id).await? else { continue };
-            // One whose record is behind its reference is marked by whoever took its place.
+            // An upload whose record is behind its reference is marked by the upload that replaced it.
             if matches!(seen.value.state, State::Superseded { .. }) {
                 session.step(&mut seen, &Input::Retired { by: None }).await?.ok();
             }
@@ -221,8 +223,8 @@ where
         Ok(retired)
     }
 
-    /// Gives up what retired updates held, now that the component was written to without them. What fails is gone on with by
-    /// a recovery.
+    /// Releases the holds of retired updates, after the component was written without them. A later recovery completes
+    /// what fails.
     async fn give_up_retired(
         &self,
         session: &LedgerSession<'_, L>,
@@ -240,8 +242,8 @@ where
         }
     }
 
-    /// Checks the update by the device as it was read, fixes the component and accepts the sequence number, in one write;
-    /// gives what is to be done then.
+    /// Checks the update against the device as read, fixes the component and accepts the sequence number, in one write;
+    /// returns the next effect.
     async fn target_read(
         &self,
         session: &LedgerSession<'_, L>,
@@ -250,7 +252,7 @@ where
         (read, version): &SeenComponent,
         manifest: Option<&VerifiedManifest>,
     ) -> Result<Option<Effect>, ReceiveError> {
-        // In this order: what was accepted is then at least as new as the record that is checked by it.
+        // In this order, the accepted numbers are at least as new as the record that is checked against them.
         *seen = session.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
         if !matches!(seen.value.state, State::Stored { .. }) {
             return Ok(None);
@@ -262,7 +264,7 @@ where
             Ok(reasons) => reasons,
             Err(error) => return self.turn_away(session, seen, error).await,
         };
-        // Of the sequence number, the machine tells what is merely late from what may not be.
+        // For the sequence number, the state machine distinguishes a late upload from a forbidden one.
         if reasons.iter().any(|reason| reason.code != AdmissionReasonCode::Sequence) {
             return self.turn_away(session, seen, ReceiveError::NotAdmitted { reasons }).await;
         }
@@ -292,7 +294,7 @@ where
         Ok(effect.filter(|_| written))
     }
 
-    /// Ends an upload that may not be attached; leaves it as it is where that is not known for certain.
+    /// Ends an upload that must not be attached; leaves it unchanged where that is not certain.
     async fn turn_away(
         &self,
         session: &LedgerSession<'_, L>,
@@ -312,9 +314,9 @@ where
         Err(error)
     }
 
-    /// The component has the reference, and the record is marked so: until it is, another call may give the upload up, which
-    /// looked before the reference was there. Only what is marked is acknowledged. A record that cannot be marked is marked
-    /// by whoever finds the reference.
+    /// Marks the record of an upload whose reference is in the component. Until then, another call may release the
+    /// upload, having looked before the reference was there; so only a marked upload is acknowledged. A record that
+    /// cannot be marked here is marked by the next call that finds the reference.
     async fn attached(
         &self,
         session: &LedgerSession<'_, L>,
@@ -332,7 +334,7 @@ where
                 _ => false,
             };
             if !marked {
-                // Once this upload is at rest, nobody comes by to mark those before it.
+                // Once this upload is at rest, no later call marks the ones before it.
                 self.mark(session, seen.value.id, target.resources, &found, replaced).await.map_err(unmarked)?;
             }
             if !marked && session.step(seen, &written).await.map_err(unmarked)?.is_err() {
@@ -345,15 +347,15 @@ where
             }
             _ => {
                 let error = self.ended(&seen.value, None);
-                // The reference is taken out again.
+                // Remove the reference again.
                 let _ = self.release(session, seen).await;
                 Err(error)
             }
         }
     }
 
-    /// Marks the upload whose place this one took by the write that was just made. Where that one is at rest, it has marked
-    /// those before it; else nobody may do so any more, and all of them are looked at.
+    /// Marks the upload that this one replaced by the last write. Where that one is at rest, it has marked those before
+    /// it; otherwise nothing else may do so any more, and all of them are checked.
     pub(super) async fn mark(
         &self,
         session: &LedgerSession<'_, L>,
@@ -377,8 +379,8 @@ where
         self.supersede(session, by, resources, found).await
     }
 
-    /// Marks the uploads whose place this one took. One whose reference is written and not marked yet is marked as attached
-    /// first. Those that are not known here are of somebody else.
+    /// Marks the uploads that this one replaced. One whose reference is written and not marked yet is marked as
+    /// attached first. Unknown ones belong to other writers.
     pub(super) async fn supersede(
         &self,
         session: &LedgerSession<'_, L>,
@@ -414,7 +416,7 @@ where
         let said = available(&component).flatten().find(|update| update.id == ingest.id);
         let update = match (said, ingest.state.held()) {
             (Some(update), _) => update,
-            // Only where the store no longer keeps the version that had it.
+            // Only where the store no longer keeps the version that had the reference.
             (None, Some((blob, generation))) => self.update(session, ingest, blob, generation).await?,
             (None, None) => return Err(ReceiveError::Ledger(StoreError::not_found())),
         };
@@ -454,8 +456,8 @@ where
         })
     }
 
-    /// Takes the reference out of the component, or marks it as withdrawn, and then gives up what the upload held. Does nothing for one that is not
-    /// being released.
+    /// Removes the reference from the component, or marks it as withdrawn, and then releases the holds of the upload.
+    /// Does nothing unless the upload is being released.
     pub(super) async fn release(
         &self,
         session: &LedgerSession<'_, L>,
@@ -495,10 +497,10 @@ where
     }
 }
 
-/// How many superseded updates one attachment retires at most.
+/// Maximum number of superseded updates that one attachment retires.
 const RETIRED_AT_ONCE: usize = 8;
 
-/// What became of an upload is not known whose reference is written, and whose record could not be marked.
+/// Returns the error for an upload with a written reference whose record could not be marked: the outcome is unknown.
 fn unmarked(why: impl std::error::Error + Send + Sync + 'static) -> ReceiveError {
     ReceiveError::Ledger(StoreError::indeterminate(Some(Box::new(why))))
 }

@@ -9,10 +9,10 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// How much is hashed at one time. After as much, other work of the same thread has its turn.
+/// Number of bytes hashed at one time, before other work of the thread gets a turn.
 const PIECE: usize = 256 << 10;
 
-/// A stream on its way to its end. No more than one chunk of it is held.
+/// A stream being read to its end, of which at most one chunk is held.
 pub(super) struct Passing {
     body: ByteStream,
     chunk: Bytes,
@@ -26,7 +26,7 @@ impl Passing {
         Self { body, chunk: Bytes::new(), hasher: BlobHasher::new(), limit, since: 0 }
     }
 
-    /// Hashes the next piece, and writes it where there is a writer; `false` at the end.
+    /// Hashes the next piece, and writes it if there is a writer; `false` at the end.
     pub(super) async fn next(&mut self, writer: Option<&mut Box<dyn BlobWriter>>) -> Result<bool, ReceiveError> {
         while self.chunk.is_empty() {
             match stream::next(&mut self.body).await {
@@ -70,11 +70,11 @@ pub(super) fn of_blobs(error: StoreError) -> ReceiveError {
     }
 }
 
-/// A body of which the beginning is read: the whole of it, where it is small.
+/// A body whose beginning is read ahead: all of it, if it is small.
 pub(super) struct Gathered {
     chunks: VecDeque<Bytes>,
     size: usize,
-    /// How it ended, where it did.
+    /// The end of the stream, once reached.
     end: Option<StoreResult<()>>,
     rest: ByteStream,
 }
@@ -84,7 +84,7 @@ impl Gathered {
         Self { chunks: VecDeque::new(), size: 0, end: None, rest: body }
     }
 
-    /// Reads on, until more than so many bytes are read. Returns digest and size where that was all.
+    /// Reads until more than `most` bytes are read. Returns digest and size where that was the whole body.
     pub(super) async fn whole(&mut self, most: usize) -> Option<BlobRef> {
         while self.end.is_none() && self.size <= most {
             match stream::next(&mut self.rest).await {
@@ -105,7 +105,7 @@ impl Gathered {
         Some(hasher.finish())
     }
 
-    /// Returns what was read.
+    /// Returns the chunks read.
     pub(super) fn into_chunks(self) -> impl Iterator<Item = Bytes> {
         self.chunks.into_iter()
     }

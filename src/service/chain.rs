@@ -12,11 +12,11 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Returns one page of the audit chain of a tenant, in its order: each record as the line whose digest the next one names. For
-    /// those who export a chain, or look for what they need of one that is long.
+    /// Returns one page of the audit chain of a tenant, in order: each record as the line whose digest is in the next
+    /// record. Use it to export a chain, or to search a long one.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] where a record is no text; as [`Ledger::scan`].
+    /// [`StoreError::Corrupt`] where a record is not text; as [`Ledger::scan`].
     pub async fn audit_lines(
         &self,
         tenant: &Tenant,
@@ -26,16 +26,16 @@ where
         self.session(tenant).chain(limit, after).await
     }
 
-    /// Returns one record of the audit chain, by its place from 0, as the line that it is.
+    /// Returns one record of the audit chain as a line, by its index from 0.
     #[cfg(feature = "server")]
     pub(crate) async fn audit_line(&self, tenant: &Tenant, index: u64) -> Result<Option<String>> {
         self.session(tenant).chain_record(index).await
     }
 
-    /// Returns every audit record of a tenant, in the order of the chain. Everything is held in memory.
+    /// Returns every audit record of a tenant, in the order of the chain. All records are held in memory.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] where a record cannot be read; the ledger's troubles.
+    /// [`StoreError::Corrupt`] where a record cannot be parsed; errors of the ledger.
     pub async fn audit_records(&self, tenant: &Tenant) -> Result<Vec<AuditRecord>> {
         let session = self.session(tenant);
         let (mut lines, mut after) = (String::new(), None);
@@ -54,20 +54,20 @@ where
         read_lines(&lines).map(|(_, record)| record.map_err(unreadable)).collect()
     }
 
-    /// Returns a checkpoint of the audit chain, to be signed from time to time.
+    /// Returns a checkpoint of the audit chain, to be signed at intervals.
     ///
     /// # Errors
-    /// The ledger's troubles.
+    /// Errors of the ledger.
     pub async fn audit_checkpoint(&self, tenant: &Tenant) -> Result<Checkpoint> {
         Ok(self.session(tenant).head().await?.0.checkpoint())
     }
 
-    /// Verifies the audit chain against the checkpoints; the error is the first break.
+    /// Verifies the audit chain against the checkpoints; the inner error is the first break.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] where a record cannot be read; the ledger's troubles.
+    /// [`StoreError::Corrupt`] where a record cannot be parsed; errors of the ledger.
     pub async fn verify_audit(&self, tenant: &Tenant, known: &[Checkpoint]) -> Result<Result<ChainHead, ChainBreak>> {
-        // The end first: records that are added meanwhile lie behind it.
+        // The end is read first: records added meanwhile are after it.
         let end = self.audit_checkpoint(tenant).await?;
         let records = self.audit_records(tenant).await?;
         let checkpoints: Vec<_> = known.iter().cloned().chain([end]).collect();

@@ -26,11 +26,11 @@ pub struct Collected {
     pub released: u64,
     /// The number of deleted blobs.
     pub deleted: u64,
-    /// The number of blobs that are needed, or were until a short time ago.
+    /// The number of blobs that are needed, or were needed until recently.
     pub kept: u64,
-    /// The number of blobs that have no holder in the ledger, but a component refers to: the ledger may be an older one.
+    /// The number of blobs without a holder in the ledger to which a component refers: the ledger may be an older copy.
     pub referenced: u64,
-    /// The number of entries removed from the ledger, of blobs that an earlier collection deleted.
+    /// The number of ledger entries removed for blobs that an earlier collection deleted.
     pub forgotten: u64,
     /// The blobs that could not be processed, and why. The next collection tries them again.
     pub failed: Vec<(BlobKey, StoreError)>,
@@ -54,7 +54,7 @@ pub struct Progress {
     pub damaged: u64,
 }
 
-/// A damaged blob: its download fails or gives other bytes.
+/// A damaged blob: its download fails or returns other bytes.
 ///
 /// Listed by [`UpdateService::scrub`].
 #[derive(Debug)]
@@ -64,11 +64,11 @@ pub struct Damage {
     pub key: BlobKey,
     /// Its holders.
     pub holders: Vec<Holder>,
-    /// The error: [`StoreError::NotFound`], [`StoreError::Corrupt`], or why it could not be read.
+    /// The fault: [`StoreError::NotFound`], [`StoreError::Corrupt`], or the error of the read.
     pub error: StoreError,
 }
 
-/// Returns whether two rules or cases are the same, until whenever.
+/// Returns whether two holders are the same retention rule or the same legal case, whatever their ends.
 fn is_pin_of(one: &Holder, other: &Holder) -> bool {
     match (one, other) {
         (Holder::Retention { pin: one, .. }, Holder::Retention { pin: other, .. }) => one == other,
@@ -76,7 +76,7 @@ fn is_pin_of(one: &Holder, other: &Holder) -> bool {
     }
 }
 
-/// How many of the uploads that hold the same bytes are asked what those are.
+/// Maximum number of uploads that are read for the media type of shared bytes.
 const ASKED: usize = 8;
 
 impl<R, B, L> UpdateService<R, B, L>
@@ -85,11 +85,11 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Pins bytes, so that they are kept without an upload: for a retention rule or a legal case. Where there are several copies of
-    /// them, it keeps the one that the rule or the case keeps already, or else the newest that is there.
+    /// Pins bytes, so that they are kept without an upload: for a retention rule or a legal case. Of several copies, it
+    /// pins the one that the rule or the case pins already, otherwise the newest copy that is stored.
     ///
     /// # Errors
-    /// [`LifecycleError::Bytes`] where there are no such bytes, or they are being deleted; [`LifecycleError::Store`].
+    /// [`LifecycleError::Bytes`] where the bytes do not exist, or are being deleted; [`LifecycleError::Store`].
     pub async fn pin(
         &self,
         tenant: &Tenant,
@@ -111,7 +111,7 @@ where
             if copy.is_present() && !known.is_present() {
                 continue;
             }
-            // Whether they will ever come is not known.
+            // Whether the bytes will ever arrive is not known.
             if matches!(known.state, blob::State::Live { present: false, .. }) {
                 return Err(refused(blob::Refusal::Absent));
             }
@@ -131,10 +131,10 @@ where
         }
     }
 
-    /// Removes a pin, from whichever copy of the bytes has it.
+    /// Removes a pin from the copy of the bytes that has it.
     ///
     /// # Errors
-    /// [`LifecycleError::Bytes`] for a retention that is not over; [`LifecycleError::Store`].
+    /// [`LifecycleError::Bytes`] for a retention that has not ended; [`LifecycleError::Store`].
     pub async fn unpin(
         &self,
         tenant: &Tenant,
@@ -150,11 +150,11 @@ where
         Ok(())
     }
 
-    /// Returns the media type of some bytes, by the uploads that hold them; `None` where there is none, or two say
-    /// different things. Of the many uploads that may hold the same bytes, the first few are asked.
+    /// Returns the media type of some bytes, from the uploads that hold them; `None` where none states one, or two
+    /// differ. Of many uploads with the same bytes, the first few are read.
     ///
     /// # Errors
-    /// The ledger's troubles.
+    /// Errors of the ledger.
     pub async fn media_type(&self, tenant: &Tenant, key: &BlobKey) -> Result<Option<Code>> {
         let session = self.session(tenant);
         let entry = session.entry(key).await?.value;
@@ -195,15 +195,15 @@ where
         }
     }
 
-    /// Deletes the bytes that have had no holder for as long as `grace`: condemned first, in the ledger, then deleted, then
-    /// marked as gone. Holds that were left behind by uploads that no longer need them are given up.
+    /// Deletes the bytes that have had no holder for at least `grace`: they are condemned in the ledger, then deleted,
+    /// then marked as gone. Holds left behind by uploads that no longer need them are released.
     ///
-    /// It is safe at any time, and while others collect. Bytes to which a component refers in a way that the ledger does not
-    /// know of stay: the ledger may be an older one.
+    /// It is safe at any time, and concurrently. Bytes to which a component refers without an upload that the ledger
+    /// knows are kept: the ledger may be an older copy.
     ///
     /// # Errors
-    /// [`MaintenanceError::Mismatch`] where the store of update files is not that of the ledger: nothing is deleted then. As
-    /// [`Ledger::scan`]. What goes wrong with one blob stands in the result.
+    /// [`MaintenanceError::Mismatch`] where the store of update files does not belong to the ledger: nothing is deleted
+    /// then. As [`Ledger::scan`]. An error with one blob is in the result.
     pub async fn collect(&self, tenant: &Tenant, grace: Duration) -> Result<Collected, MaintenanceError> {
         let session = self.session(tenant);
         self.check_pairing(&session).await?;
@@ -278,7 +278,7 @@ where
         }
     }
 
-    /// Deletes the bytes of a condemned entry, and says so in the books once the store does not have them.
+    /// Deletes the bytes of a condemned entry, and marks them as gone in the ledger once the store no longer has them.
     pub(super) async fn delete(&self, session: &LedgerSession<'_, L>, condemned: &Entry) -> Result<()> {
         let Some(blob::Effect::DeleteBytes { key }) = blob::resume(condemned) else { return Ok(()) };
         self.blobs.delete(session.tenant(), &key).await?;
@@ -291,7 +291,7 @@ where
             let seen = session.entry(&key).await?;
             let confirmed = Input::AbsenceConfirmed { generation: key.generation };
             match blob::step(seen.value.as_ref(), &confirmed, session.now()) {
-                // Another did it, and the bytes may even be back under another generation.
+                // Another call deleted them; the bytes may even be stored again under another generation.
                 Ok(Step::Unchanged) | Err(_) => return Ok(()),
                 Ok(Step::Transition(to)) => {
                     let mut entries = Entries::default();
@@ -304,9 +304,9 @@ where
         }
     }
 
-    /// Reads every held blob and checks its digest and size: finds what another program or a failing disk
-    /// has done. What is damaged is marked, and not given out by [`download`](Self::download) any more; what was and is whole
-    /// again is marked so. `progress` is told after each blob.
+    /// Reads every held blob and checks its digest and size: detects changes by other programs or a failing disk. A
+    /// damaged blob is marked, and no longer served by [`download`](Self::download); one that is intact again is marked
+    /// so. `progress` is called after each blob.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
@@ -314,8 +314,8 @@ where
         self.scrub_with(tenant, progress, |_| std::future::ready(())).await.map(|(damages, _)| damages)
     }
 
-    /// Returns the same, with a wait after each chunk that was read: `pace` is told how many bytes it had, so that a
-    /// scrub leaves the disk to others. Gives how much was read, too.
+    /// Scrubs as [`scrub`](Self::scrub) does, with a pause after each chunk: `pace` gets the number of bytes read, so
+    /// that a scrub leaves disk bandwidth to other work. Also returns how much was read.
     ///
     /// # Errors
     /// As [`scrub`](Self::scrub).
@@ -343,7 +343,7 @@ where
                     self.mark_whole(&session, &entry.key()).await?;
                 }
                 if let Err(error) = checked {
-                    // It may have been given up while it was read.
+                    // The blob may have been released while it was read.
                     let now = session.entry(&entry.key()).await?.value;
                     if now.is_some_and(|now| now.is_present()) {
                         done.damaged += 1;

@@ -1,8 +1,8 @@
-//! The audit chain of a tenant, and the writes that wait to be added to it: those that wait at the same time are one commit.
+//! The audit chain of a tenant, and the queue of writes to it: writes that wait at the same time share one commit.
 //!
-//! A write waits for the commit that is under way, and for its own: nobody waits for more writes to come. Each keeps its own
-//! audit records, in the order in which the writes came, and each is applied or refused by itself: one whose records are not as
-//! they were seen is left out, and the others are tried again.
+//! A write waits for the commit in progress and for its own, and never for further writes to come. Each keeps its own
+//! audit records, in the order of arrival, and each is applied or refused by itself: a write whose records have changed
+//! since they were read is left out, and the others are tried again.
 
 use super::async_mutex::AsyncMutex;
 use super::entries::{Entries, Kept, at};
@@ -13,10 +13,10 @@ use crate::support::with_causes;
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How often a write is tried against a chain that grows.
+/// Maximum number of tries of a write against a growing chain.
 const TRIES: u32 = 64;
 
-/// The most bytes of the writes of one commit, but for the first of them.
+/// Maximum size of the writes of one commit in bytes, except the first of them.
 const MAX_BYTES: usize = 1 << 20;
 
 /// The result of a write.
@@ -24,20 +24,20 @@ const MAX_BYTES: usize = 1 << 20;
 pub(super) enum Written {
     /// Written: the revisions, in the order of the changes.
     As(Vec<Revision>),
-    /// Written, and the answer was lost.
+    /// Written, but the answer was lost.
     CommittedReplyLost,
-    /// A record was not as it was seen.
+    /// A record had changed since it was read.
     Not,
 }
 
-/// The end of the chain of a tenant, and the writes that wait.
+/// The end of a tenant's chain, and the waiting writes.
 #[derive(Default)]
 pub(super) struct TenantChain {
     head: AsyncMutex<Head>,
     waiting: Mutex<VecDeque<Arc<Waiting>>>,
 }
 
-/// A write that waits for its commit.
+/// A write in the queue.
 struct Waiting {
     entries: Entries,
     progress: Mutex<Progress>,
@@ -45,23 +45,23 @@ struct Waiting {
 
 struct Progress {
     state: State,
-    /// Whether an earlier commit of it may have been applied, or may be yet.
+    /// Whether an earlier commit of this write may have been applied, or may still be.
     may_be_applied: bool,
 }
 
 enum State {
-    /// In no commit.
+    /// In the queue, in no commit.
     Queued,
-    /// In a commit that is being made: the place and the digest of its first audit record.
+    /// In a commit in progress: the index and digest of its first audit record.
     Submitted(Option<(u64, Sha256)>),
     Answered(Result<Written>),
-    /// Without a caller that waits for the answer.
+    /// No caller waits for the answer any more.
     Abandoned,
 }
 
 impl Waiting {
     fn progress(&self) -> MutexGuard<'_, Progress> {
-        // Nothing panics while it is locked.
+        // Nothing panics while the lock is held.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -77,7 +77,7 @@ impl Waiting {
         self.progress().may_be_applied
     }
 
-    /// Sets the state, unless nobody waits any more.
+    /// Sets the state, unless the write is abandoned.
     fn set(&self, state: State) {
         let mut progress = self.progress();
         if !matches!(progress.state, State::Abandoned) {
@@ -117,7 +117,7 @@ impl Waiting {
     }
 }
 
-/// Takes a write out of the queue when its caller has gone.
+/// Abandons a queued write when its caller is dropped.
 struct Withdrawal {
     own: Arc<Waiting>,
 }
@@ -143,12 +143,12 @@ impl TenantChain {
         Withdrawal { own }
     }
 
-    /// Forgets the writes that are answered, and those for whose answer nobody waits.
+    /// Removes answered and abandoned writes.
     fn clean(&self) {
         self.waiting().retain(|one| !matches!(one.progress().state, State::Answered(_) | State::Abandoned));
     }
 
-    /// Returns the writes of the next commit, in the order in which they came: as many as one commit takes, no two of which
+    /// Returns the writes of the next commit in the order of arrival: as many as fit into one commit, no two of which
     /// change the same record.
     fn group(&self, max_changes: usize) -> Vec<Arc<Waiting>> {
         let (mut group, mut keys) = (Vec::new(), HashSet::new());
@@ -161,7 +161,7 @@ impl TenantChain {
             if !group.is_empty() && (changes > max_changes || bytes > MAX_BYTES) {
                 break;
             }
-            // Of two that change one record only one can be as it was seen: the other is told so by a later commit.
+            // Of two writes to one record, only one can be up to date: the other is refused by a later commit.
             if one.entries.changes.iter().any(|change| keys.contains(&change.key)) {
                 break;
             }
@@ -172,23 +172,23 @@ impl TenantChain {
     }
 }
 
-/// The changes of a commit, those of the chain before the others.
+/// The changes of a commit, with those of the chain first.
 struct ChainPage {
     changes: Vec<Change>,
     records: Vec<AuditRecord>,
     head: ChainHead,
 }
 
-/// How a commit of some writes ended.
+/// The outcome of a commit of some writes.
 enum Round {
-    /// Every write of it is answered.
+    /// Every write is answered.
     Ended,
-    /// Somebody else has written to the chain.
+    /// Another process has written to the chain.
     ChainGrew,
 }
 
 impl<L: Ledger + ?Sized> LedgerSession<'_, L> {
-    /// Writes all of it together with its audit records, or nothing where a record was not as it was seen.
+    /// Writes the entries with their audit records, or nothing where a record had changed since it was read.
     pub(super) async fn write(&self, mut entries: Entries) -> Result<Written> {
         for (id, kept) in std::mem::take(&mut entries.kept) {
             let at = match kept {
@@ -196,7 +196,7 @@ impl<L: Ledger + ?Sized> LedgerSession<'_, L> {
                 Kept::Aborted => self.later(self.context.retention.aborted),
                 Kept::Ended => self.later(self.context.retention.ended),
             };
-            // What is kept for no time at all is due at the moment at which what it follows was.
+            // A retention of zero makes the removal due at the moment of the step itself.
             let seen = self.read(super::ledger_session::due_key(at, id)?).await?;
             entries.record(&seen, kept.as_str().into());
         }
@@ -225,13 +225,13 @@ impl<L: Ledger + ?Sized> LedgerSession<'_, L> {
         own.take_answer().unwrap_or_else(|| Err(tired()))
     }
 
-    /// Finds out what became of a write that is in the commit of somebody who has gone.
+    /// Finds out the fate of a write that is in the commit of a dropped call.
     async fn ask_after(&self, own: &Waiting) {
         let State::Submitted(first) = own.progress().state else { return };
         let Some((index, digest)) = first else { return own.answer(Err(StoreError::indeterminate(None))) };
         match self.is_recorded(index, digest).await {
             Ok(true) => own.answer(Ok(Written::CommittedReplyLost)),
-            // It may be applied yet. The next commit cannot be applied as well: both make the same records.
+            // The commit may still be applied. The next one cannot be applied as well: both create the same records.
             Ok(false) => own.queue_again(true),
             Err(lost) => own.answer(Err(StoreError::indeterminate(Some(Box::new(lost))))),
         }
@@ -242,7 +242,7 @@ impl<L: Ledger + ?Sized> LedgerSession<'_, L> {
         Ok(place.value.is_some_and(|value| Sha256::of(&value) == digest))
     }
 
-    /// Commits the writes that wait, as many as one commit takes, and answers each.
+    /// Commits the waiting writes, as many as fit into one commit, and answers each.
     async fn commit_group(&self, head: &mut super::async_mutex::Held<'_, Head>) -> Round {
         let mut group = self.chain.group(self.max_changes());
         while !group.is_empty() {
@@ -250,7 +250,7 @@ impl<L: Ledger + ?Sized> LedgerSession<'_, L> {
                 Some(known) => Ok(known),
                 None => self.head().await,
             };
-            // Until this try is known to have been applied, the end of the chain is not.
+            // Until this try is known to have been applied, the end of the chain is unknown.
             head.set(None);
             let page = known.and_then(|(chain, revision)| self.page(&group, chain, revision));
             let mut page = match page {
@@ -294,7 +294,8 @@ impl<L: Ledger + ?Sized> LedgerSession<'_, L> {
                             group.iter().for_each(|one| one.answer(Ok(Written::CommittedReplyLost)));
                             return Round::Ended;
                         }
-                        // It may be applied yet. The next commit cannot be applied as well: both make the same records.
+                        // The commit may still be applied. The next one cannot be applied as well: both create the same
+                        // records.
                         Ok(false) => {
                             group.iter().for_each(|one| one.queue_again(true));
                             return Round::ChainGrew;
@@ -306,7 +307,7 @@ impl<L: Ledger + ?Sized> LedgerSession<'_, L> {
                 }
                 Err(CommitError { error, index }) => {
                     group.iter().for_each(|one| one.queue_again(false));
-                    // What is the fault of one write is not that of the others.
+                    // A fault of one write does not fail the others.
                     match index.and_then(|index| owner(&group, index, page.records.len())) {
                         Some(at) => group.remove(at).answer(Err(error)),
                         None => return self.fail_all(&group, error),
@@ -328,7 +329,7 @@ impl<L: Ledger + ?Sized> LedgerSession<'_, L> {
         Round::Ended
     }
 
-    /// Returns which writes are refused because a record is not as it was seen; none where the chain is another.
+    /// Returns the writes whose records have changed since they were read; none where the chain itself has changed.
     async fn not_as_seen(&self, group: &[Arc<Waiting>], index: Option<usize>, records: usize) -> Result<Vec<usize>> {
         if let Some(index) = index {
             return Ok(owner(group, index, records).into_iter().collect());
@@ -345,7 +346,7 @@ impl<L: Ledger + ?Sized> LedgerSession<'_, L> {
         Ok(refused)
     }
 
-    /// Returns the changes with those of the chain before them.
+    /// Returns the changes, with those of the chain first.
     fn page(&self, group: &[Arc<Waiting>], head: ChainHead, revision: Option<Revision>) -> Result<ChainPage> {
         let mut page = ChainPage { changes: Vec::new(), records: Vec::new(), head };
         let mut lines = Vec::new();
@@ -369,7 +370,8 @@ impl<L: Ledger + ?Sized> LedgerSession<'_, L> {
     }
 }
 
-/// Returns which write has a change of a commit that begins with the end of the chain and so many records.
+/// Returns the write that a change of a commit belongs to. The commit begins with the end of the chain and `records`
+/// records.
 fn owner(group: &[Arc<Waiting>], index: usize, records: usize) -> Option<usize> {
     let mut left = index.checked_sub(records.saturating_add(1))?;
     for (at, one) in group.iter().enumerate() {
@@ -381,7 +383,7 @@ fn owner(group: &[Arc<Waiting>], index: usize, records: usize) -> Option<usize> 
     None
 }
 
-/// Returns an error of a write, of which an earlier try may have been applied, or may be yet.
+/// Returns the error of a write, as indeterminate where an earlier try may have been applied, or may still be.
 fn honest(error: StoreError, unknown: bool) -> StoreError {
     if unknown && error.applied() == Applied::No {
         return StoreError::indeterminate(Some(Box::new(error)));
@@ -389,7 +391,7 @@ fn honest(error: StoreError, unknown: bool) -> StoreError {
     error
 }
 
-/// Returns an error for each of those that were in one commit.
+/// Returns a copy of an error for each write of a commit.
 fn like(error: &StoreError) -> StoreError {
     let said = || with_causes(error).into();
     match error {
@@ -401,7 +403,7 @@ fn like(error: &StoreError) -> StoreError {
     }
 }
 
-/// Returns the place of a record of the chain; keys are in the order of the places.
+/// Returns the key of a record of the chain; keys sort by index.
 pub(super) fn record_key(index: u64) -> Result<LedgerKey> {
     at("audit", &format!("{index:016x}"))
 }

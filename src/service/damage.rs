@@ -31,7 +31,7 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KnownDamage {
-    /// When it was found.
+    /// When the damage was found.
     pub since: OffsetDateTime,
     /// The damage.
     pub what: String,
@@ -50,7 +50,7 @@ pub struct Repaired {
     pub moved: u64,
     /// The number of damaged files that are no longer needed.
     pub cleared: u64,
-    /// The number of damaged files whose bytes must be sent again.
+    /// The number of damaged files whose bytes must be uploaded again.
     pub waiting: u64,
 }
 
@@ -63,14 +63,14 @@ struct Damaged {
     #[serde(with = "moment")]
     since: OffsetDateTime,
     what: String,
-    /// Uploads that have another copy by the ledger, and whose components may not say so yet.
+    /// Uploads that the ledger has moved to another copy, and whose components may not refer to it yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     moved: Vec<IngestId>,
 }
 
 const FORMAT: u32 = 1;
 
-/// The folder of these records.
+/// The ledger folder of these records.
 const FOLDER: &str = "damaged";
 
 impl Damaged {
@@ -100,11 +100,12 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Returns the metadata of a file by the ledger and the store, if it may be served: its length is that
-    /// of the ledger, and no damage to it is known.
+    /// Returns the size and digest of a file from the ledger and the store, if it may be served: its length matches the
+    /// ledger, and no damage is known.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] for a damaged file, which is marked as one; [`StoreError::NotFound`]; the stores' troubles.
+    /// [`StoreError::Corrupt`] for a damaged file, which is marked as damaged; [`StoreError::NotFound`]; errors of the
+    /// stores.
     pub async fn inspect(&self, tenant: &Tenant, key: &BlobKey) -> Result<BlobRef> {
         let session = self.session(tenant);
         let entry = self.undamaged(&session, key).await?;
@@ -119,13 +120,13 @@ where
     /// Reads a file, or a range of it.
     ///
     /// # Guarantees
-    /// The length is that of the ledger. Where the whole is read, it is checked against its digest on the way, and the last chunk
-    /// comes only when all of it was right: a reader of a damaged file gets an error in place of the end, never as many
-    /// bytes as [`BlobRead::range`] says. What is found is recorded in the ledger and the audit chain before the error is
-    /// given.
+    /// The length is that of the ledger. A read of the whole file is checked against its digest, and the last chunk is
+    /// returned only after all of it was correct: a reader of a damaged file gets an error instead of the end, never as
+    /// many bytes as [`BlobRead::range`] says. Damage is recorded in the ledger and the audit chain before the error is
+    /// returned.
     ///
     /// # Assumptions
-    /// A part of a file cannot be held against the digest of the whole: whoever puts parts together does so itself.
+    /// A range cannot be checked against the digest of the whole: a caller that assembles ranges checks the whole.
     ///
     /// # Errors
     /// As [`inspect`](Self::inspect); those of [`BlobStore::get`] for the range.
@@ -144,7 +145,7 @@ where
         let tell = Box::new(move |error: &StoreError| {
             let what = error.to_string();
             let told = async move {
-                // The reader is told in any case.
+                // The reader gets the error in any case.
                 let _ = service.mark_damaged(&service.session(&tenant), &key, what).await;
             };
             Box::pin(told) as crate::store::BoxFuture<'static, ()>
@@ -153,10 +154,10 @@ where
         Ok(BlobRead { blob, range, body: verified(body, blob, Some(tell)) })
     }
 
-    /// Returns the damage of a file, where some is known.
+    /// Returns the damage of a file, if any is known.
     ///
     /// # Errors
-    /// The ledger's troubles.
+    /// Errors of the ledger.
     pub async fn known_damage(&self, tenant: &Tenant, key: &BlobKey) -> Result<Option<KnownDamage>> {
         let damaged = self.damaged(&self.session(tenant), key).await?.value;
         Ok(damaged.map(|Damaged { since, what, .. }| KnownDamage { since, what }))
@@ -180,11 +181,11 @@ where
         Ok(Page { items: page.items.into_iter().map(known).collect::<Result<_>>()?, next: page.next })
     }
 
-    /// Moves the uploads of damaged files to intact copies of their bytes, where there are any: the ledger first,
-    /// then the address in the component. It is safe at any time, and goes on with what broke off.
+    /// Moves the uploads of damaged files to intact copies of their bytes, where there are any: first in the ledger,
+    /// then the URL in the component. It is safe at any time, and continues interrupted work.
     ///
     /// # Errors
-    /// The stores' troubles.
+    /// Errors of the stores.
     pub async fn repair(&self, tenant: &Tenant) -> Result<Repaired> {
         let session = self.session(tenant);
         let (mut repaired, mut after) = (Repaired::default(), None);
@@ -212,8 +213,8 @@ where
         Ok(self.damaged(session, key).await?.value.is_some())
     }
 
-    /// Returns whether a copy may be shared: no damage to it is known, and the store has it. An older ledger may have
-    /// as present what a newer one had given up; that is marked then.
+    /// Returns whether a copy may be shared: no damage is known, and the store has it. An older copy of the ledger may
+    /// list as present what a newer one had released; that is corrected then.
     pub(super) async fn is_whole(&self, session: &LedgerSession<'_, L>, copy: &Entry) -> Result<bool, ReceiveError> {
         let key = copy.key();
         if self.is_damaged(session, &key).await.map_err(ReceiveError::Ledger)? {
@@ -233,7 +234,7 @@ where
         }
     }
 
-    /// Returns the entry of a file that the ledger has as present.
+    /// Returns the entry of a file that the ledger lists as present and undamaged.
     async fn undamaged(&self, session: &LedgerSession<'_, L>, key: &BlobKey) -> Result<Option<Entry>> {
         if let Some(damaged) = self.damaged(session, key).await?.value {
             let what = format!("the file `{key}`: {}: the same bytes, sent again, replace it", damaged.what);
@@ -261,7 +262,7 @@ where
         Err(error)
     }
 
-    /// Notes that a file is damaged, unless that is known, or the ledger does not have it as present.
+    /// Marks a file as damaged, unless that is known, or the ledger does not list it as present.
     pub(super) async fn mark_damaged(&self, session: &LedgerSession<'_, L>, key: &BlobKey, what: String) -> Result<()> {
         loop {
             let seen = self.damaged(session, key).await?;
@@ -279,7 +280,7 @@ where
         }
     }
 
-    /// Notes that a file is whole, where it was known to be damaged.
+    /// Marks a file as intact, where it was known to be damaged.
     pub(super) async fn mark_whole(&self, session: &LedgerSession<'_, L>, key: &BlobKey) -> Result<bool> {
         let seen = self.damaged(session, key).await?;
         let Some(damaged) = &seen.value else { return Ok(false) };
@@ -332,7 +333,7 @@ where
         Ok(())
     }
 
-    /// Moves an upload that is at rest from a damaged copy to a whole one, holds and all, in one write.
+    /// Moves an upload at rest from a damaged copy to an intact one, holds included, in one write.
     async fn move_upload(
         &self,
         session: &LedgerSession<'_, L>,
@@ -352,7 +353,7 @@ where
             let (old, new) = (session.entry(from).await?, session.entry(whole).await?);
             let (Some(entry), record) = (&new.value, self.damaged(session, from).await?) else { return Ok(false) };
             let by = Holder::Ingest(id);
-            // A copy that is full takes one more: the damaged one cannot keep it.
+            // A full copy takes one more upload: the damaged one cannot keep it.
             let held = blob::Input::Held {
                 blob: entry.blob,
                 by: by.clone(),
@@ -382,7 +383,7 @@ where
         Err(StoreError::throttled(None))
     }
 
-    /// Makes the component refer to the copy that the upload has by the ledger.
+    /// Makes the component refer to the copy that the ledger names.
     async fn move_reference(&self, session: &LedgerSession<'_, L>, id: IngestId) -> Result<()> {
         let Some(Seen { value: ingest, .. }) = session.ingest(id).await? else { return Ok(()) };
         let (State::Attached { component, .. } | State::Superseded { component, .. }) = &ingest.state else {
@@ -411,7 +412,7 @@ where
         Err(StoreError::throttled(None))
     }
 
-    /// Takes the bytes of an upload again whose copy is damaged, into a copy of their own.
+    /// Receives the bytes of an upload again whose copy is damaged, into a copy of their own.
     pub(super) async fn take_again(
         &self,
         session: &LedgerSession<'_, L>,
@@ -421,7 +422,7 @@ where
         let Some((blob, _)) = ingest.state.held() else { return Ok(()) };
         let mut writer = self.blobs.begin(session.tenant()).await.map_err(ReceiveError::Blobs)?;
         if let Err(error) = self.compare(ingest, body, Some(&mut writer)).await {
-            // What failed first is what the caller wants to know.
+            // The caller needs the first error.
             let _ = writer.abort().await;
             return Err(error);
         }
@@ -441,7 +442,7 @@ where
         Ok(())
     }
 
-    /// Begins a copy of its own for bytes whose newest copy is damaged; nothing where a whole one has come meanwhile.
+    /// Begins a new copy of bytes whose newest copy is damaged; `None` where an intact one has arrived meanwhile.
     async fn hold_again(
         &self,
         session: &LedgerSession<'_, L>,

@@ -8,7 +8,7 @@ use crate::update::{Accepted, VersionClaim, blob};
 use bytes::Bytes;
 use time::OffsetDateTime;
 
-/// A record as it was read, or the place where there is none.
+/// A record as it was read, or the key of a missing one.
 #[derive(Clone, Debug)]
 pub(super) struct Seen<T> {
     pub(super) key: LedgerKey,
@@ -16,18 +16,18 @@ pub(super) struct Seen<T> {
     pub(super) value: T,
 }
 
-/// What the driver knows of a step of an upload, and the machine does not.
+/// Details of a step of an upload that the driver knows and the state machine does not.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct StepContext {
-    /// The versions of the component before and after a write that the step itself does not tell of.
+    /// The versions of the component before and after a write that the step itself does not name.
     pub(super) wrote: Option<(VersionId, VersionId)>,
-    /// The version of the component that says that the update is current again.
+    /// The version of the component in which the update is current again.
     pub(super) current_in: Option<VersionId>,
     /// Whether signatures were refused.
     pub(super) refused: bool,
 }
 
-/// What is recorded of one step.
+/// The audit record of one step, with its details.
 #[derive(Debug)]
 pub(super) struct Noted {
     draft: AuditDraft,
@@ -45,14 +45,14 @@ impl Noted {
     fn of(ingest: &Ingest, draft: AuditDraft, step_context: StepContext) -> Self {
         let found = match draft.action {
             Action::Failed if step_context.refused => Some((Verdict::Refused, Vec::new())),
-            // Where an upload begins, where it is checked, and where devices see it.
+            // The verification is recorded where an upload begins, where it is checked, and where devices see it.
             Action::Opened | Action::Targeted | Action::Attached => Some(match &ingest.signed {
                 Some(signed) => (Verdict::Verified, signed.keys.clone()),
                 None => (Verdict::Unsigned, Vec::new()),
             }),
             _ => None,
         };
-        // A reference is written on the condition that the version before it is the newest.
+        // A reference is written on the condition that the previous version is the newest.
         let attached =
             draft.component_version.filter(|_| matches!(draft.action, Action::Attached | Action::Reattached));
         let before = attached.and_then(|version| VersionId::new(version.get().saturating_sub(1)));
@@ -77,30 +77,30 @@ impl Noted {
     }
 }
 
-/// What is written in one step.
+/// The changes and audit records of one step.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     pub(super) changes: Vec<Change>,
     pub(super) records: Vec<Noted>,
-    /// The upload that takes a step, as it is then, and which of the changes says so.
+    /// The upload after the step, and the index of its change.
     pub(super) next: Option<(usize, Ingest)>,
-    /// The uploads of which something is to be removed after a time.
+    /// The uploads with something to be removed later.
     pub(super) kept: Vec<(IngestId, Kept)>,
 }
 
-/// What is kept for a time, and then removed.
+/// Data that is removed after a retention period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
-    /// The reference of an update that was withdrawn.
+    /// The reference of a withdrawn update.
     Withdrawn { until: OffsetDateTime },
-    /// The record of an upload that failed before its bytes came.
+    /// The record of an upload that failed before its bytes arrived.
     Aborted,
     /// The record of an upload that ended later.
     Ended,
 }
 
 impl Kept {
-    /// Returns what is to be removed at last, after a step from one state to another.
+    /// Returns what must be removed later, after a step from one state to another.
     fn after(from: &State, to: &State) -> Option<Self> {
         match (from, to) {
             (_, State::Withdrawn { until, released: true, .. }) => Some(Self::Withdrawn { until: *until }),
@@ -110,7 +110,7 @@ impl Kept {
         }
     }
 
-    /// How it stands in the ledger: what is to be removed is asked of the state of the upload then.
+    /// Returns the form in the ledger: the state of the upload at that time decides what is removed.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Withdrawn { .. } => "withdrawn",
@@ -118,12 +118,12 @@ impl Kept {
         }
     }
 
-    /// That it is the record which is to be removed.
+    /// The form of a record that is to be removed.
     pub(super) const CLOSED: &str = "closed";
 }
 
 impl Entries {
-    /// Returns a new upload. Gives the place where it will be.
+    /// Adds a new upload, and returns its record.
     pub(super) fn open(&mut self, ingest: Ingest, said: AuditDraft) -> Result<Seen<Ingest>> {
         let key = at(OPEN, &ingest.id.to_string())?;
         self.opened(&ingest, said);
@@ -137,8 +137,7 @@ impl Entries {
         self.records.push(Noted::of(ingest, said, StepContext::default()));
     }
 
-    /// Returns the next state of an upload. One that has come to rest is kept apart from those that are to be gone on
-    /// with.
+    /// Adds the next state of an upload. An upload at rest is stored apart from those with outstanding work.
     pub(super) fn ingest(
         &mut self,
         seen: &Seen<Ingest>,
@@ -149,8 +148,8 @@ impl Entries {
         self.ingest_as(seen, next)
     }
 
-    /// Adds the audit record of a step of an upload, and returns the upload after it. The last of several steps is written by
-    /// [`ingest_as`](Self::ingest_as).
+    /// Adds the audit record of a step of an upload, and returns the upload after it. After several steps,
+    /// [`ingest_as`](Self::ingest_as) writes the last state.
     pub(super) fn stepped(&mut self, ingest: &Ingest, to: ingest::Transition, step_context: StepContext) -> Ingest {
         let next = ingest.after(&to, step_context.current_in);
         self.kept.extend(Kept::after(&ingest.state, &next.state).map(|kept| (next.id, kept)));
@@ -158,7 +157,7 @@ impl Entries {
         next
     }
 
-    /// Writes an upload as it is after its steps.
+    /// Adds the state of an upload after its steps.
     pub(super) fn ingest_as(&mut self, seen: &Seen<Ingest>, next: Ingest) -> Result<()> {
         let key = at(shelf(&next), &next.id.to_string())?;
         let value = next.to_bytes();
@@ -174,13 +173,13 @@ impl Entries {
         Ok(())
     }
 
-    /// The next state of some bytes.
+    /// Adds the next state of some bytes.
     pub(super) fn blob(&mut self, seen: &Seen<Option<blob::Entry>>, to: &blob::Transition) {
         self.put(seen, to.entry.to_bytes());
         self.records.push(Noted::of_bytes(to.audit.clone()));
     }
 
-    /// Another copy of some bytes, in the place of one that is full, which is put aside as it is.
+    /// Adds another copy of some bytes, and moves the full one aside unchanged.
     pub(super) fn further(&mut self, full: &Seen<Option<blob::Entry>>, to: &blob::Transition) -> Result<()> {
         if let Some(entry) = &full.value {
             self.changes.push(Change::create(older_copy(&entry.key())?, entry.to_bytes()));
@@ -189,54 +188,54 @@ impl Entries {
         Ok(())
     }
 
-    /// A record of the chain that is no step of an upload.
+    /// Adds an audit record that is not a step of an upload.
     pub(super) fn said(&mut self, said: AuditDraft) {
         self.records.push(Noted::of_bytes(said));
     }
 
-    /// What a component accepted.
+    /// Adds the accepted sequence numbers of a component.
     pub(super) fn accepted(&mut self, seen: &Seen<Accepted>, next: &Accepted) {
         self.put(seen, next.to_bytes());
     }
 
-    /// What a version of a component stands for.
+    /// Adds the claim of a component's version.
     pub(super) fn claim(&mut self, seen: &Seen<Option<VersionClaim>>, next: &VersionClaim) {
         self.put(seen, next.to_bytes());
     }
 
-    /// What a component accepted, lowered at the wish of somebody.
+    /// Adds lowered accepted sequence numbers of a component, with an audit record.
     pub(super) fn lowered(&mut self, seen: &Seen<Accepted>, next: &Accepted, said: AuditDraft) {
         self.accepted(seen, next);
         self.records.push(Noted::of_bytes(said));
     }
 
-    /// Which upload a key of a sender stands for.
+    /// Adds the upload that an idempotency key stands for.
     pub(super) fn pointer(&mut self, seen: &Seen<Option<IngestId>>, id: IngestId) {
         self.put(seen, id.to_string().into_bytes());
     }
 
-    /// The next value of a record that is none of the above.
+    /// Adds the next value of any other record.
     pub(super) fn record<T>(&mut self, seen: &Seen<T>, value: Vec<u8>) {
         self.put(seen, value);
     }
 
-    /// Takes a record away; nothing where there is none.
+    /// Removes a record; does nothing where there is none.
     pub(super) fn remove<T>(&mut self, seen: &Seen<T>) {
         self.changes.extend(seen.revision.clone().map(|revision| Change::delete(seen.key.clone(), revision)));
     }
 
-    /// An audit record that belongs to no step of an upload or of some bytes.
+    /// Adds an audit record that belongs to no step of an upload or of some bytes.
     pub(super) fn note(&mut self, draft: AuditDraft) {
         self.records.push(Noted::of_bytes(draft));
     }
 
-    /// Removes the record of something that ended, and says so.
+    /// Removes the record of something that ended, with an audit record.
     pub(super) fn forget<T>(&mut self, seen: &Seen<T>, said: AuditDraft) {
         self.remove(seen);
         self.records.push(Noted::of_bytes(said));
     }
 
-    /// A record that stays as it is.
+    /// Adds a record that never changes.
     pub(super) fn keep(&mut self, key: LedgerKey, value: impl Into<Bytes>) {
         self.changes.push(Change::create(key, value));
     }
@@ -246,14 +245,14 @@ impl Entries {
     }
 }
 
-/// Uploads that are to be gone on with, and those that rest.
+/// Uploads with outstanding work, and uploads at rest.
 pub(super) const OPEN: &str = "ingest/open";
 pub(super) const REST: &str = "ingest/rest";
 
 /// Releases.
 pub(super) const RELEASES: &str = "release";
 
-/// What is to be removed, in the order of the times at which that is due.
+/// Data to be removed, in the order of the due times.
 pub(super) const DUE: &str = "due";
 
 fn shelf(ingest: &Ingest) -> &'static str {
@@ -264,12 +263,12 @@ pub(super) fn at(folder: &str, name: &str) -> Result<LedgerKey> {
     Ok(LedgerKey::new(format!("{folder}/{name}"))?)
 }
 
-/// Returns where a copy of some bytes is kept that is not the newest.
+/// Returns the key of a copy of some bytes that is not the newest.
 pub(super) fn older_copy(copy: &BlobKey) -> Result<LedgerKey> {
     at("blob", &copy.to_string())
 }
 
-/// Names that may hold any text are kept by their digest.
+/// Returns the digest under which a name with arbitrary characters is stored.
 pub(super) fn digest_of(text: &str) -> String {
     Sha256::of(text.as_bytes()).to_string()
 }

@@ -1,4 +1,4 @@
-//! Why an update was not received.
+//! The error of receiving an update.
 
 use super::StoreMismatch;
 use crate::audit::UploadFailure;
@@ -28,9 +28,9 @@ pub enum NoAddresses {
     Signed,
 }
 
-/// Why an update was not received, by what the caller does about it.
+/// The error of receiving an update, grouped by the caller's reaction.
 ///
-/// [`applied`](Self::applied) says whether the component may have changed all the same.
+/// [`applied`](Self::applied) tells whether the component may have changed nevertheless.
 ///
 /// ```
 /// use fhir_devices::service::ReceiveError;
@@ -42,7 +42,7 @@ pub enum NoAddresses {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiveError {
-    /// The update was attached, and its component was deleted since.
+    /// The update was attached, but its component has been deleted since.
     #[error("the component `{component}` was deleted since the update `{upload}` was attached to it")]
     ComponentDeleted {
         /// The component.
@@ -53,7 +53,7 @@ pub enum ReceiveError {
     /// The tenant has no such device: it never existed, was deleted, or belongs to another tenant.
     #[error("there is no device `{device}`")]
     NoSuchDevice {
-        /// The id that was asked for.
+        /// The requested id.
         device: Id,
     },
     /// No component matches, or several do.
@@ -65,17 +65,17 @@ pub enum ReceiveError {
     /// The digest of the bytes differs from the declared one.
     #[error("the digest of the file is `{found}`, wanted `{declared}`")]
     DigestMismatch {
-        /// What was declared.
+        /// The declared digest.
         declared: Sha256,
-        /// What the bytes have.
+        /// The digest of the bytes.
         found: Sha256,
     },
     /// The size of the bytes differs from the manifest.
     #[error("{}", sizes(*.declared, *.found))]
     SizeMismatch {
-        /// How many it says.
+        /// The size in the manifest.
         declared: u64,
-        /// How many came; nothing where there were more, which nobody counted.
+        /// The number of bytes received; `None` where there were more, which were not counted.
         found: Option<u64>,
     },
     /// The manifest is refused.
@@ -93,24 +93,24 @@ pub enum ReceiveError {
     /// The manifest has no such file, or has several and none was named.
     #[error("{}", no_artifact(.wanted.as_ref(), .found))]
     NoSuchArtifact {
-        /// The file that was named.
+        /// The requested file.
         wanted: Option<ArtifactName>,
-        /// The files that it has.
+        /// The files in the manifest.
         found: Vec<ArtifactName>,
     },
     /// The update is not admissible for this component.
     #[error("the update is not admitted: {}", listed(.reasons))]
     NotAdmitted {
-        /// All that does, in the order of the members of the manifest.
+        /// All reasons, in the order of the members of the manifest.
         reasons: Vec<manifest::AdmissionReason>,
     },
     /// The file exceeds the limit.
     #[error("the file has more than {limit} bytes")]
     TooLarge {
-        /// The most that are taken.
+        /// The maximum size.
         limit: u64,
     },
-    /// Its sequence number, version or bytes are not acceptable after what the component accepted and reports.
+    /// The sequence number, version or bytes conflict with what the component accepted and reports.
     #[error(transparent)]
     NotAcceptable(#[from] NotAcceptable),
     /// The sequence number is above the maximum.
@@ -118,7 +118,7 @@ pub enum ReceiveError {
     SequenceTooHigh {
         /// The number.
         sequence: u64,
-        /// The highest that is taken.
+        /// The highest accepted number.
         highest: u64,
     },
     /// The version does not follow the declared scheme.
@@ -129,10 +129,10 @@ pub enum ReceiveError {
         /// The scheme.
         scheme: VersionScheme,
     },
-    /// A text for people has an invisible character.
+    /// A displayed text contains an invisible character.
     #[error("{what} has the character U+{:04X}, wanted none that cannot be seen or turns the direction", u32::from(*.found))]
     HiddenCharacter {
-        /// Which text, as in "the name of the file".
+        /// The text, as in "the name of the file".
         what: &'static str,
         /// The first such character.
         found: char,
@@ -145,7 +145,7 @@ pub enum ReceiveError {
     MediaType {
         /// The media type.
         found: Code,
-        /// Those that are taken.
+        /// The accepted media types.
         allowed: Arc<[Code]>,
     },
     /// The idempotency key belongs to an upload with other metadata or other bytes.
@@ -154,7 +154,7 @@ pub enum ReceiveError {
         /// The upload that it was used for.
         upload: IngestId,
     },
-    /// Other writers changed the component at each attempt. The same key begins the upload anew.
+    /// Other writers changed the component at each attempt. A retry with the same key starts the upload again.
     #[error("the component of the device `{device}` changed during each of {attempts} attempts")]
     Contended {
         /// The device.
@@ -162,8 +162,8 @@ pub enum ReceiveError {
         /// The number of attempts.
         attempts: u32,
     },
-    /// The upload failed for another reason: its sequence number is not higher than what the component accepted, a
-    /// later update took its place, it was withdrawn, or its time was over.
+    /// The upload failed for another reason: its sequence number is not higher than the accepted one, a later update
+    /// replaced it, it was withdrawn, or its time ran out.
     #[error("the upload `{upload}` ended without an update, `{reason}`: {}", reason.explanation())]
     Ended {
         /// The upload.
@@ -189,9 +189,9 @@ pub enum ReceiveError {
 }
 
 impl ReceiveError {
-    /// Returns whether the component may refer to the update. A store of resources that does not know what became of a
-    /// write leaves that open, and a ledger that fails when the reference is written; the same key, sent again, finds
-    /// out.
+    /// Returns whether the component may refer to the update. That is unknown after a write with an unknown outcome in
+    /// the resource store, and after a ledger error once the reference is written; sending the same key again resolves
+    /// it.
     #[must_use]
     pub fn applied(&self) -> Applied {
         match self {
@@ -256,7 +256,7 @@ fn listed(reasons: &[manifest::AdmissionReason]) -> String {
     reasons.join("; ")
 }
 
-/// Codes for a message: the first dozen.
+/// Lists media types for a message: the first dozen.
 fn media_types(codes: &[Code]) -> String {
     let shown: Vec<_> = codes.iter().take(12).map(|code| format!("`{code}`")).collect();
     let more = if codes.len() > shown.len() { ", .." } else { "" };

@@ -29,11 +29,11 @@ pub struct Expired {
     pub failed: Vec<(IngestId, StoreError)>,
 }
 
-/// A record that is to be removed, and what says so.
+/// A record to be removed, and the entry that schedules the removal.
 type Ended = (Seen<Ingest>, Seen<Bytes>);
 
-/// How many records are removed in one write: of the changes that every ledger takes, one is the end of the audit chain, and
-/// each upload needs five.
+/// Number of records removed in one write: of the changes that every ledger accepts, one is the end of the audit chain,
+/// and each upload needs five.
 const AT_ONCE: usize = (LEDGER_MAX_CHANGES - 1) / 5;
 
 impl<R, B, L> UpdateService<R, B, L>
@@ -42,14 +42,15 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Removes what has outlived its retention: the references of [withdrawn](Self::with_withdrawn_retention) updates, and the
-    /// records of uploads that [ended](Self::with_ended_retention) or were [aborted](Self::with_aborted_retention), with
-    /// their idempotency keys. It reads nothing of what is not due, and is safe at any time and while others do it.
+    /// Removes data whose retention has ended: the references of [withdrawn](Self::with_withdrawn_retention) updates,
+    /// and the records of uploads that [ended](Self::with_ended_retention) or were
+    /// [aborted](Self::with_aborted_retention), with their idempotency keys. It reads only data that is due, and is
+    /// safe at any time and concurrently.
     ///
-    /// The audit chain keeps its records, and gets one for each removal.
+    /// The audit chain keeps its records, and gets a record for each removal.
     ///
     /// # Errors
-    /// As [`Ledger::scan`]. What goes wrong with one upload stands in the result.
+    /// As [`Ledger::scan`]. An error with one upload is in the result.
     pub async fn expire(&self, tenant: &Tenant) -> Result<Expired> {
         let session = self.session(tenant);
         let (mut expired, mut ended, mut after) = (Expired::default(), Vec::new(), None);
@@ -74,7 +75,7 @@ where
         Ok(expired)
     }
 
-    /// Removes the reference of a withdrawn update; gives a record that is to be removed.
+    /// Removes the reference of a withdrawn update; returns a record that is to be removed.
     async fn expire_one(
         &self,
         session: &LedgerSession<'_, L>,
@@ -97,14 +98,14 @@ where
                 expired.references += u64::from(there);
             }
         }
-        // Whatever it was for is done.
+        // The reason for the entry is gone.
         let mut entries = Entries::default();
         entries.remove(&due);
         session.write(entries).await?;
         Ok(None)
     }
 
-    /// Removes records in one write; one by one where that does not go well.
+    /// Removes records in one write; one by one where that fails.
     async fn forget(&self, session: &LedgerSession<'_, L>, ended: Vec<Ended>, expired: &mut Expired) {
         if ended.is_empty() {
             return;
@@ -135,7 +136,7 @@ where
             entries.remove(due);
             if let Some(key) = &seen.value.key {
                 let pointer = session.pointer_at(key).await?;
-                // It may stand for a later upload by now.
+                // The key may stand for a later upload by now.
                 if pointer.value == Some(seen.value.id) {
                     entries.remove(&pointer);
                 }
@@ -147,14 +148,16 @@ where
         Ok(session.write(entries).await? != Written::Not)
     }
 
-    /// Removes the manifests that no upload and no release refers to any more: their uploads [expired](Self::expire), and their
-    /// releases were withdrawn. It reads every upload and release that is known, where there is any manifest, and is safe at any time; gives how many were removed.
+    /// Removes the manifests to which no upload and no release refers any more: their uploads [expired](Self::expire),
+    /// and their releases were withdrawn. It reads every upload and release if there is any manifest, and is safe at
+    /// any time. Returns the number removed.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
     pub async fn collect_manifests(&self, tenant: &Tenant) -> Result<u64> {
         let session = self.session(tenant);
-        // The manifests first: an upload that comes with one later writes it again, and its revision is another one then.
+        // Manifests are read first: an upload that arrives later with one of them writes it again, with another
+        // revision.
         let (mut manifests, mut after) = (BTreeMap::new(), None);
         loop {
             let page = session.records(signed::MANIFESTS, PAGE, after.as_ref()).await?;
@@ -167,7 +170,7 @@ where
                 None => break,
             }
         }
-        // An upload may be gone on with, or come to rest, while the others are read.
+        // An upload may resume or come to rest while the others are read.
         for shelf in [OPEN, REST, OPEN] {
             let mut after = None;
             while !manifests.is_empty() {
@@ -183,7 +186,7 @@ where
                 }
             }
         }
-        // After the uploads: a release is made of one that is there.
+        // Releases are read after the uploads: a release is made from an existing upload.
         let mut after = None;
         while !manifests.is_empty() {
             let page = session.records(RELEASES, PAGE, after.as_ref()).await?;

@@ -7,10 +7,10 @@ use crate::store::{Result, random_number};
 ///
 /// # Contract
 ///
-/// No name comes twice: not from two processes, not after a restart, not after a ledger was restored from a
-/// backup, not in two tenants that share a store. They name the writings of bytes as well as uploads, and a deletion that
-/// is late would hit the bytes of another upload that has the same name. A counter of its own in each process is none;
-/// 128 bits at random, or a time and enough of them, are.
+/// No id is returned twice: not by two processes, not after a restart, not after a ledger was restored from a backup,
+/// not in two tenants that share a store. Ids identify writes of bytes as well as uploads, and a late deletion would
+/// hit the bytes of another upload with the same id. A counter in each process does not suffice; 128 random bits do, or
+/// a time with enough of them.
 ///
 /// ```
 /// use fhir_devices::service::{IdSource, IngestId, RandomIds};
@@ -28,11 +28,11 @@ use crate::store::{Result, random_number};
 /// # Ok::<(), fhir_devices::store::StoreError>(())
 /// ```
 pub trait IdSource: Send + Sync + 'static {
-    /// Returns a new name.
+    /// Returns a new id.
     ///
     /// # Errors
-    /// Where there is none to be had: [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). The call that
-    /// needs it then fails.
+    /// Where none is available: [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). The call that needs
+    /// it then fails.
     fn next_id(&self) -> Result<IngestId>;
 }
 

@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 
-/// Returns what all of them come to, in their order.
+/// Returns the outputs of all futures, in order.
 pub(super) async fn all_of<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut each: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
     poll_fn(|cx| {

@@ -12,11 +12,11 @@ use crate::update::ingest::{self, Effect, Ingest, State};
 use crate::update::{AvailableUpdate, UpdateStatus};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many records are looked up at a time.
+/// Number of records looked up at a time.
 const AT_ONCE: usize = 16;
 
-/// How far an upload has come with a component; nothing where it is none of it. Of one that failed that is told by what
-/// it was meant for.
+/// Returns the stage of an upload at a component; `None` where it is not an update of that component. A failed upload
+/// is matched by its intended target.
 fn stage(ingest: &Ingest, component: &Id) -> Option<UpdateStage> {
     let (known, stage) = match &ingest.state {
         State::Open { .. } | State::Acquired { .. } | State::Stored { target: None, .. } => return None,
@@ -43,7 +43,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// What is known of an upload as an update of a component.
+    /// Returns the known facts of an upload as an update of a component.
     pub(super) async fn known_update(
         &self,
         session: &LedgerSession<'_, L>,
@@ -66,7 +66,7 @@ where
                 let damaged = self.is_damaged(session, &blob.key(generation)).await?;
                 match self.update(session, ingest, blob, generation).await {
                     Ok(update) => Some(AvailableUpdate { status, restored, damaged, ..update }),
-                    // Its file may be gone by now.
+                    // The file may be deleted by now.
                     Err(_) if stage == UpdateStage::Withdrawn => None,
                     Err(error) => return Err(super::references::store_error(error)),
                 }

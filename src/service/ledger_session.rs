@@ -1,5 +1,5 @@
-//! A session on the ledger of a tenant: uploads, blobs, accepted sequence numbers, and the chain of its audit
-//! records. What belongs together is written in one step.
+//! A session on the ledger of a tenant: uploads, blobs, accepted sequence numbers, and the audit chain. Related records
+//! are written in one commit.
 
 use super::AuditSink;
 use super::commit_queue::TenantChain;
@@ -24,10 +24,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// The end of the chain of a tenant, as this process knows it; nothing where that has to be looked up.
+/// The end of a tenant's chain as known to this process; `None` where it must be looked up.
 pub(super) type Head = Option<(ChainHead, Option<Revision>)>;
 
-/// What a session needs of the service.
+/// The parts of the service that a session needs.
 #[derive(Clone)]
 pub(super) struct ServiceContext {
     pub(super) clock: Arc<dyn Clock>,
@@ -37,31 +37,31 @@ pub(super) struct ServiceContext {
     pub(super) sleep: Option<Arc<Sleep>>,
 }
 
-/// Waits for a time, by a timer of the caller's runtime.
+/// A timer of the caller's runtime.
 pub(super) type Sleep = dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync;
 
-/// The longest pause after the first try, which doubles with every further one, and the longest of all.
+/// The maximum pause after the first try, which doubles with each further one, and the maximum of all pauses.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 impl ServiceContext {
-    /// Waits before what others were faster with is tried again: for a random part of a time that grows with the tries, so that
-    /// those who wait do not meet again. Without a timer, others have their turn once.
+    /// Waits before a contended write is retried: a random part of a time that grows with the tries, so that the
+    /// waiting calls do not collide again. Without a timer, it yields once.
     pub(super) async fn pause(&self, attempt: u32) {
         let Some(sleep) = &self.sleep else { return yield_now().await };
         let longest = FIRST_PAUSE.saturating_mul(1 << attempt.min(16)).min(LONGEST_PAUSE);
-        // Where there are no random bytes, the middle is as good as any.
+        // Without random bytes, take the middle.
         let part = random_bytes::<1>().map_or(128, |[byte]| u32::from(byte));
         sleep(longest.saturating_mul(part) / 256).await;
     }
 }
 
-/// For how long what has ended is kept.
+/// Retention periods of finished data.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retention {
-    /// The reference of an update that was withdrawn.
+    /// The reference of a withdrawn update.
     pub(super) withdrawn: Duration,
-    /// The record of an upload that failed before its bytes came, and its idempotency key.
+    /// The record of an upload that failed before its bytes arrived, and its idempotency key.
     pub(super) aborted: Duration,
     /// The record of an upload that ended later, and its idempotency key.
     pub(super) ended: Duration,
@@ -103,7 +103,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         self.context.clock.now()
     }
 
-    /// The time that is so much later than now.
+    /// Returns the current time plus a duration.
     pub(super) fn later(&self, by: Duration) -> OffsetDateTime {
         self.now().saturating_add(time::Duration::try_from(by).unwrap_or(time::Duration::MAX))
     }
@@ -116,20 +116,20 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         })
     }
 
-    /// Writes a record that has no audit record of its own; `false` where it was not as it was seen.
+    /// Writes a record without an audit record; `false` where it had changed since it was read.
     pub(super) async fn write_plain(&self, seen: &Seen<Option<Bytes>>, value: Option<Vec<u8>>) -> Result<bool> {
         let value = value.map(Bytes::from);
         let change = Change { key: seen.key.clone(), expected: seen.revision.clone(), value };
         match self.ledger.apply(vec![change]).await {
             Ok(_) => Ok(true),
             Err(CommitError { error: StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }, .. }) => Ok(false),
-            // Whoever reads it next sees what became of it.
+            // The next reader of the record sees the outcome.
             Err(CommitError { error, .. }) if error.applied() == Applied::Unknown => Ok(false),
             Err(CommitError { error, .. }) => Err(error),
         }
     }
 
-    /// One page of the records of a folder.
+    /// Returns one page of the records of a folder.
     pub(super) async fn records(
         &self,
         folder: &str,
@@ -141,13 +141,13 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Page { items: items.into_iter().map(seen).collect(), next })
     }
 
-    /// Returns an upload, wherever it stands.
+    /// Returns an upload in any state.
     pub(super) async fn ingest(&self, id: IngestId) -> Result<Option<Seen<Ingest>>> {
         self.ingest_on([OPEN, REST, OPEN, REST], id).await
     }
 
     async fn ingest_on(&self, shelves: [&'static str; 4], id: IngestId) -> Result<Option<Seen<Ingest>>> {
-        // It may move from one shelf to the other between two looks, and back.
+        // The upload may move from one folder to the other between two reads, and back.
         for shelf in shelves {
             let found = self.read(at(shelf, &id.to_string())?).await?;
             if let Seen { key, revision, value: Some(value) } = found {
@@ -158,24 +158,24 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(None)
     }
 
-    /// Returns the same, for one that most likely is at rest.
+    /// Returns an upload that most likely is at rest.
     pub(super) async fn ingest_at_rest(&self, id: IngestId) -> Result<Option<Seen<Ingest>>> {
         self.ingest_on([REST, OPEN, REST, OPEN], id).await
     }
 
-    /// An upload that must be there.
+    /// Returns an upload that must exist.
     pub(super) async fn known(&self, id: IngestId) -> Result<Seen<Ingest>> {
         self.ingest(id).await?.ok_or(StoreError::not_found())
     }
 
-    /// Returns what is known of the newest copy of some bytes.
+    /// Returns the entry of the newest copy of some bytes.
     pub(super) async fn newest(&self, digest: &Sha256) -> Result<Seen<Option<blob::Entry>>> {
         self.entry_at(at("blob", &digest.to_string())?).await
     }
 
-    /// Returns what is known of one copy of some bytes, if anything is.
+    /// Returns the entry of one copy of some bytes, if there is one.
     pub(super) async fn entry(&self, of: &BlobKey) -> Result<Seen<Option<blob::Entry>>> {
-        // In this order: a copy is put aside when there is a newer one, and stays there.
+        // In this order: a copy is moved aside when there is a newer one, and stays there.
         let newest = self.newest(&of.digest).await?;
         if newest.value.as_ref().is_some_and(|entry| entry.generation == of.generation) {
             return Ok(newest);
@@ -183,7 +183,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         self.entry_at(older_copy(of)?).await
     }
 
-    /// Returns what is known of every copy of some bytes, the newest first.
+    /// Returns the entries of all copies of some bytes, newest first.
     pub(super) async fn copies(&self, digest: &Sha256) -> Result<Vec<blob::Entry>> {
         let newest = self.newest(digest).await?;
         let (folder, mut copies, mut after) = (newest.key.clone(), Vec::new(), None);
@@ -207,7 +207,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Seen { key, revision, value })
     }
 
-    /// Returns what a component accepted.
+    /// Returns the accepted sequence numbers of a component.
     pub(super) async fn accepted(&self, component: &Id) -> Result<Seen<Accepted>> {
         let found = self.read(at("accepted", &digest_of(component.as_str()))?).await?;
         let Seen { key, revision, value } = found;
@@ -218,14 +218,14 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Seen { key, revision, value })
     }
 
-    /// Returns what a version of a component stands for.
+    /// Returns the claim of a component's version.
     pub(super) async fn claim(
         &self,
         component: &Id,
         provider: Option<&Text>,
         version: &Text,
     ) -> Result<Seen<Option<VersionClaim>>> {
-        // Three texts of any characters, each told from the next by its length.
+        // Three arbitrary texts, each preceded by its length, which makes them unambiguous.
         let parts = [component.as_str(), provider.map_or("", Text::as_str), version.as_str()];
         let name: String = parts.iter().map(|part| format!("{}:{part};", part.len())).collect();
         let Seen { key, revision, value } = self.read(at("version", &digest_of(&name))?).await?;
@@ -234,7 +234,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Seen { key, revision, value })
     }
 
-    /// Returns what was accepted for an upload that failed, passed on to one of the same number.
+    /// Returns the acceptance of a failed upload, passed on to one with the same number.
     pub(super) async fn passed_on(
         &self,
         accepted: Option<&Acceptance>,
@@ -247,12 +247,12 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(earlier.and_then(|earlier| accepted.passed_on(&earlier.value, intent, to)))
     }
 
-    /// Returns the upload that a key of a sender stands for.
+    /// Returns the upload that an idempotency key stands for.
     pub(super) async fn pointer(&self, of: &IdempotencyKey) -> Result<Seen<Option<IngestId>>> {
         self.pointer_at(&Sha256::of(of.as_str().as_bytes())).await
     }
 
-    /// Returns the upload that a key of this digest stands for.
+    /// Returns the upload that an idempotency key with this digest stands for.
     pub(super) async fn pointer_at(&self, of: &Sha256) -> Result<Seen<Option<IngestId>>> {
         let Seen { key, revision, value } = self.read(at("ingest/key", &of.to_string())?).await?;
         let id = |value: Bytes| std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
@@ -263,13 +263,13 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Seen { key, revision, value })
     }
 
-    /// One page of the uploads that are to be gone on with.
+    /// Returns one page of the ids of uploads with outstanding work.
     pub(super) async fn unfinished(&self, limit: NonZeroU32, after: Option<&PageToken>) -> Result<Page<IngestId>> {
         let Page { items, next } = self.unfinished_records(limit, after).await?;
         Ok(Page { items: items.into_iter().map(|(id, _)| id).collect(), next })
     }
 
-    /// One page of the same, each as it stands.
+    /// Returns one page of the uploads with outstanding work.
     pub(super) async fn unfinished_records(
         &self,
         limit: NonZeroU32,
@@ -278,7 +278,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         self.records_in(OPEN, limit, after).await
     }
 
-    /// One page of the uploads that rest, each as it stands.
+    /// Returns one page of the uploads at rest.
     pub(super) async fn resting_records(
         &self,
         limit: NonZeroU32,
@@ -287,7 +287,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         self.records_in(REST, limit, after).await
     }
 
-    /// One page of the uploads of a folder, each as it stands.
+    /// Returns one page of the uploads of a folder.
     pub(super) async fn records_in(
         &self,
         shelf: &str,
@@ -306,8 +306,8 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Page { items: page.items.into_iter().filter_map(read).collect(), next: page.next })
     }
 
-    /// One page of what is to be removed, of which the time has come: the upload of each, and the record that says so. A page
-    /// that ends with what is not due has none after it.
+    /// Returns one page of the due removals: the upload of each, and the entry that schedules it. A page that ends with
+    /// an entry that is not due has no next page.
     pub(super) async fn due(
         &self,
         limit: NonZeroU32,
@@ -329,7 +329,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Page { items: due, next })
     }
 
-    /// One page of what is known of bytes.
+    /// Returns one page of the entries of bytes.
     pub(super) async fn entries(&self, limit: NonZeroU32, after: Option<&PageToken>) -> Result<Page<blob::Entry>> {
         let Page { items, next } = self.ledger.scan(&LedgerKey::new("blob")?, limit, after).await?;
         let entry = |record: LedgerRecord| {
@@ -338,7 +338,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Page { items: items.into_iter().map(entry).collect::<Result<_>>()?, next })
     }
 
-    /// One page of the records of the chain, as the texts that they are.
+    /// Returns one page of the records of the chain, as text.
     pub(super) async fn chain(&self, limit: NonZeroU32, after: Option<&PageToken>) -> Result<Page<String>> {
         let Page { items, next } = self.ledger.scan(&LedgerKey::new("audit")?, limit, after).await?;
         let line = |record: LedgerRecord| {
@@ -347,7 +347,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok(Page { items: items.into_iter().map(line).collect::<Result<_>>()?, next })
     }
 
-    /// Returns one record of the chain, as the text that it is.
+    /// Returns one record of the chain, as text.
     #[cfg(feature = "server")]
     pub(super) async fn chain_record(&self, index: u64) -> Result<Option<String>> {
         let Seen { key, value, .. } = self.read(record_key(index)?).await?;
@@ -364,7 +364,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         Ok((head, revision))
     }
 
-    /// Steps an upload from whatever state it is in by now, until a step is written or there is none to write.
+    /// Steps an upload from its current state, until a step is written or none is needed.
     pub(super) async fn step(
         &self,
         seen: &mut Seen<Ingest>,
@@ -373,7 +373,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         self.step_with_context(seen, input, StepContext::default()).await
     }
 
-    /// Returns the same, with what the driver knows of the step.
+    /// Steps an upload as [`step`](Self::step) does, with the driver's details of the step.
     pub(super) async fn step_with_context(
         &self,
         seen: &mut Seen<Ingest>,
@@ -396,13 +396,14 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
         }
     }
 
-    /// Writes a step of an upload, and looks at the upload again where it may be another by then. `false` where a record was
-    /// not as it was seen.
+    /// Writes a step of an upload, and reads the upload again where it may have changed. `false` where a record had
+    /// changed since it was read.
     pub(super) async fn write_step(&self, seen: &mut Seen<Ingest>, entries: Entries) -> Result<bool> {
         Ok(self.write_step_made(seen, entries).await?.is_some())
     }
 
-    /// The same. Gives the revisions of what was written, in the order of the changes; none where the answer was lost.
+    /// Writes a step as [`write_step`](Self::write_step) does. Returns the revisions in the order of the changes; none
+    /// where the answer was lost.
     pub(super) async fn write_step_made(
         &self,
         seen: &mut Seen<Ingest>,
@@ -421,7 +422,7 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
             }
         };
         match next.zip(key).and_then(|((at, next), key)| Some((made.get(at)?.clone(), next, key))) {
-            // It is what was written until somebody else writes, who is noticed by the revision.
+            // The written value is current until another process writes, which the revision reveals.
             Some((revision, value, key)) => *seen = Seen { key, revision: Some(revision), value },
             None => *seen = self.known(seen.value.id).await?,
         }
@@ -429,13 +430,13 @@ impl<'s, L: Ledger + ?Sized> LedgerSession<'s, L> {
     }
 }
 
-/// Returns the place of what is to be removed at a time; keys are in the order of the times.
+/// Returns the key of a removal due at a time; keys sort by time.
 pub(super) fn due_key(at: OffsetDateTime, id: IngestId) -> Result<LedgerKey> {
     let seconds = u64::try_from(at.unix_timestamp()).unwrap_or_default();
     super::entries::at(DUE, &format!("{seconds:016x}-{id}"))
 }
 
-/// What a step came to.
+/// The outcome of a step.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stepped {
     To,

@@ -22,12 +22,12 @@ use crate::update::ingest::{self, Effect, Ingest, Input, Refusal, State};
 use crate::update::{available, detach, make_current_beside, update_id, withdraw};
 use std::num::NonZeroU32;
 
-/// What becomes of a reference that is not current any more.
+/// The fate of a reference that is no longer current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     /// The reference is removed.
     Dropped,
-    /// The reference stays, and says that the update is withdrawn.
+    /// The reference stays, marked as withdrawn.
     Withdrawn,
 }
 
@@ -47,9 +47,9 @@ pub enum LifecycleError {
     /// The tenant has no such upload: it never existed, or belongs to another tenant.
     #[error("the tenant `{tenant}` has no upload `{upload}`")]
     NoSuchUpload {
-        /// The tenant that was asked.
+        /// The requested tenant.
         tenant: Tenant,
-        /// The upload that was asked for.
+        /// The requested upload.
         upload: IngestId,
     },
     /// The state of the upload does not allow it.
@@ -59,7 +59,7 @@ pub enum LifecycleError {
         tenant: Tenant,
         /// The upload.
         upload: IngestId,
-        /// What speaks against it.
+        /// The refusal.
         #[source]
         source: Refusal,
     },
@@ -70,7 +70,7 @@ pub enum LifecycleError {
         tenant: Tenant,
         /// The digest of the bytes.
         sha256: Sha256,
-        /// What speaks against it.
+        /// The refusal.
         #[source]
         source: blob::Refusal,
     },
@@ -101,7 +101,7 @@ impl LifecycleError {
         }
     }
 
-    /// Returns whether something may have been changed all the same.
+    /// Returns whether something may have been changed nevertheless.
     #[must_use]
     pub fn applied(&self) -> Applied {
         match self {
@@ -109,7 +109,7 @@ impl LifecycleError {
                 Applied::No
             }
             Self::Attach(error) => error.applied(),
-            // An earlier step may be done already: whoever goes on finds out.
+            // An earlier step may be done already: the next resume finds out.
             Self::Store(_) => Applied::Unknown,
         }
     }
@@ -124,11 +124,11 @@ impl LifecycleError {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Recovered {
-    /// The number of uploads that were finished: attached, superseded or closed.
+    /// The number of finished uploads: attached, superseded or closed.
     pub ended: u64,
     /// The number of uploads that wait for their bytes, within their lease.
     pub waiting: u64,
-    /// The uploads that could not be resumed, and why. The next recovery tries them again.
+    /// The uploads that could not be resumed, and why. The next recovery retries them.
     pub failed: Vec<(IngestId, LifecycleError)>,
 }
 
@@ -150,18 +150,18 @@ where
     /// Withdraws an update for good: it is never attached again.
     ///
     /// # Flow
-    /// 1. The record says that the update is withdrawn, by whom and why.
-    /// 2. The component says `withdrawn` of it, so that a device that has the file sees the recall. No other update takes its
-    ///    place; [`make_current`](Self::make_current) brings a predecessor back.
-    /// 3. The hold on the bytes is released, in this order: a file that must not be installed is not given out any longer than
-    ///    until the next collection. Whoever needs it as evidence [pins](Self::pin) it first.
+    /// 1. The record states that the update is withdrawn, by whom and why.
+    /// 2. The component shows it as `withdrawn`, so that a device that has the file sees the recall. No other update
+    ///   replaces it; [`make_current`](Self::make_current) brings a predecessor back.
+    /// 3. The hold on the bytes is released, in this order: a file that must not be installed is served no longer than
+    ///   until the next collection. To keep it as evidence, [pin](Self::pin) it first.
     /// 4. The reference is removed after [a time](Self::with_withdrawn_retention), by [`expire`](Self::expire).
     ///
-    /// An update that no component refers to yet leaves no reference, and one whose component is gone ends all the same.
+    /// An update without a reference in a component leaves none, and one whose component is gone ends all the same.
     ///
     /// # Errors
     /// [`LifecycleError::NoSuchUpload`]; [`LifecycleError::Refused`] for one that failed for another reason;
-    /// [`LifecycleError::Store`], upon which [`resume`](Self::resume) goes on.
+    /// [`LifecycleError::Store`], after which [`resume`](Self::resume) continues.
     pub async fn withdraw(
         &self,
         tenant: &Tenant,
@@ -175,24 +175,24 @@ where
     /// Retires a superseded update: its reference is removed, and its bytes may be deleted.
     ///
     /// # Errors
-    /// As [`withdraw`](Self::withdraw); [`LifecycleError::Refused`] for one that is not superseded.
+    /// As [`withdraw`](Self::withdraw); [`LifecycleError::Refused`] for an update that is not superseded.
     pub async fn retire(&self, tenant: &Tenant, id: IngestId, by: Option<ActorId>) -> Result<Ingest, LifecycleError> {
         self.end(tenant, id, &Input::Retired { by }).await
     }
 
-    /// Makes an update current again that another one superseded; the one that is current now becomes superseded. It is a
-    /// downgrade by somebody's decision, and recorded as such, with the actor and the reason. What the component accepted
-    /// stays as it is: a later upload needs a sequence number above all that were ever accepted.
+    /// Makes a superseded update current again; the current one becomes superseded. It is a downgrade by decision of a
+    /// person, and recorded as such, with the actor and the reason. The accepted sequence numbers of the component do
+    /// not change: a later upload needs a number above all that were ever accepted.
     ///
     /// # Guarantees
-    /// The decision is in the record before the component is written to, and is carried out once: a call that breaks off is
-    /// gone on with by [`resume`](Self::resume) and [`recover`](Self::recover). An update that is current already stays so,
-    /// and there is no second record of it. One that is attached after this call takes its place.
+    /// The decision is recorded before the component is written, and is carried out once: an interrupted call is
+    /// continued by [`resume`](Self::resume) and [`recover`](Self::recover). An update that is current already stays
+    /// so, without a second record. One that is attached after this call replaces it.
     ///
     /// # Errors
-    /// [`LifecycleError::NoSuchUpload`]; [`LifecycleError::Refused`] for one that is not attached, was withdrawn or retired;
-    /// [`LifecycleError::NoReference`] where the component does not have it any more; [`LifecycleError::Store`], upon which
-    /// [`resume`](Self::resume) goes on.
+    /// [`LifecycleError::NoSuchUpload`]; [`LifecycleError::Refused`] for one that is not attached, was withdrawn or
+    /// retired; [`LifecycleError::NoReference`] where the component no longer has it; [`LifecycleError::Store`], after
+    /// which [`resume`](Self::resume) continues.
     pub async fn make_current(
         &self,
         tenant: &Tenant,
@@ -213,7 +213,8 @@ where
         }
     }
 
-    /// Writes to the component of an upload that is to be current again, unless that was done; does nothing for another one.
+    /// Writes the component of an upload that is to be current again, unless that is done; does nothing for other
+    /// uploads.
     async fn restore(&self, session: &LedgerSession<'_, L>, seen: &mut Seen<Ingest>) -> Result<(), LifecycleError> {
         let (id, mut conflict) = (seen.value.id, None);
         let resources = self.resources(session.tenant());
@@ -227,7 +228,8 @@ where
                 Err(StoreError::NotFound { .. } | StoreError::Gone { .. }) => None,
                 Err(error) => return Err(error.into()),
             };
-            // The record after the component: a call that slept must not bring back what was withdrawn meanwhile.
+            // The record is read after the component: a delayed call must not bring back an update that was withdrawn
+            // meanwhile.
             *seen = session.known(id).await?;
             if ingest::resume(&seen.value.state)
                 != Some(Effect::RestoreReference { component: component.clone(), restored })
@@ -239,10 +241,10 @@ where
                 session.step(seen, &Input::RestoreFailed).await?.ok();
                 return Err(LifecycleError::NoReference { component, upload: id });
             };
-            // The reference says whether this was done, even where another update has taken its place since.
+            // The reference shows whether this is done, even where another update has replaced it since.
             let (mut replaced, mut step_context) = (None, StepContext::default());
             if own.restored < restored {
-                // What somebody else wrote there takes nobody's place, and nobody takes its.
+                // A reference of another writer replaces no upload, and no upload replaces it.
                 let foreign = self.foreign(session, &found.0).await?;
                 replaced = Some(Replaced::by_writing_to(&found.0, &foreign));
                 let is_foreign = |extension: &Extension| foreign.contains(&update_id(extension));
@@ -282,8 +284,7 @@ where
         Ok(seen.value)
     }
 
-    /// Returns one page of the unfinished uploads: for callers that resume them in an order and number of
-    /// their own.
+    /// Returns one page of the unfinished uploads: for callers that resume them in their own order and number.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
@@ -296,15 +297,15 @@ where
         self.session(tenant).unfinished(limit, after).await
     }
 
-    /// Resumes an upload from its state in the ledger, as after a crash. A caller that is still working on it is
-    /// not disturbed, and does not disturb.
+    /// Resumes an upload from its state in the ledger, as after a crash. It does not disturb a call that is still
+    /// working on it.
     ///
     /// # Guarantees
-    /// Bytes that were committed and not marked are found; a reference that was written and not marked is found, and no
-    /// second one is written; bytes that never came are given up once their time is over; what was taken back is released.
+    /// Committed but unmarked bytes are found; a written but unmarked reference is found, and no second one is written;
+    /// bytes that never arrived are given up after their time; withdrawn uploads are released.
     ///
     /// # Errors
-    /// [`LifecycleError::NoSuchUpload`]; [`LifecycleError::Attach`] where the component is no longer the only one that is meant;
+    /// [`LifecycleError::NoSuchUpload`]; [`LifecycleError::Attach`] where the component is no longer the only match;
     /// [`LifecycleError::Store`].
     pub async fn resume(&self, tenant: &Tenant, id: IngestId) -> Result<Ingest, LifecycleError> {
         let session = self.session(tenant);
@@ -312,7 +313,7 @@ where
         self.go_on(&session, seen).await
     }
 
-    /// The same for one that was read.
+    /// Resumes an upload that was read.
     async fn go_on(&self, session: &LedgerSession<'_, L>, mut seen: Seen<Ingest>) -> Result<Ingest, LifecycleError> {
         let tenant = session.tenant();
         if let State::Open { .. } | State::Acquired { .. } = &seen.value.state {
@@ -324,7 +325,7 @@ where
             let whole = intent.manifest.is_some();
             let target = Target { resources: &resources, device: &intent.device, selector: &intent.target, whole };
             let attached = self.attach(session, &mut seen, &target, None).await;
-            // An upload that failed is at its end too.
+            // A failed upload has come to its end too.
             if let (Err(error), false) = (attached, matches!(seen.value.state, State::Closed { .. })) {
                 return Err(error.into());
             }
@@ -334,11 +335,11 @@ where
         Ok(seen.value)
     }
 
-    /// Resumes every unfinished upload of a tenant, one after the other. Those that only remain to be released,
-    /// since their bytes never came, are closed several at a time.
+    /// Resumes every unfinished upload of a tenant, one after the other. Uploads that only remain to be released, since
+    /// their bytes never arrived, are closed several at a time.
     ///
     /// # Errors
-    /// As [`Ledger::scan`]. What goes wrong with one upload stands in the result, and keeps none of the others.
+    /// As [`Ledger::scan`]. An error with one upload is in the result, and stops none of the others.
     pub async fn recover(&self, tenant: &Tenant) -> Result<Recovered, StoreError> {
         let session = self.session(tenant);
         let (mut recovered, mut lost, mut after) = (Recovered::default(), Vec::new(), None);
@@ -382,7 +383,7 @@ where
         }
     }
 
-    /// Closes uploads whose bytes never came, in one write; one by one where that does not go well.
+    /// Closes uploads whose bytes never arrived, in one write; one by one where that fails.
     async fn give_up(&self, session: &LedgerSession<'_, L>, lost: &mut Vec<Lost>, recovered: &mut Recovered) {
         let (mut entries, mut each) = (Entries::default(), Vec::with_capacity(lost.len()));
         for (seen, to) in lost.drain(..) {
@@ -396,7 +397,7 @@ where
         }
         match session.write(entries).await {
             Ok(Written::As(_) | Written::CommittedReplyLost) => recovered.ended += each.len() as u64,
-            // Somebody is at one of them, or the ledger fails: each tells for itself.
+            // Another call works on one of them, or the ledger fails: try each by itself.
             Ok(Written::Not) | Err(_) => {
                 for seen in each {
                     self.recover_one(session, seen, recovered).await;
@@ -405,7 +406,7 @@ where
         }
     }
 
-    /// Returns whether bytes that are held were committed; and whether there is still time for those that were not.
+    /// Returns whether held bytes were committed; if not, whether there is still time for them.
     async fn look_for_bytes(
         &self,
         session: &LedgerSession<'_, L>,
@@ -424,9 +425,9 @@ where
         }
     }
 
-    /// Takes the reference of an upload out of a component, or marks it as withdrawn. The component is written to even where
-    /// it has none, so that one who read it before can no longer write the reference. Gives whether there was one, and the
-    /// version before and the one that was written.
+    /// Removes the reference of an upload from a component, or marks it as withdrawn. The component is written even
+    /// without a reference, so that a writer that read it before can no longer write the reference. Returns whether
+    /// there was one, and the versions before and after the write.
     pub(super) async fn end_reference(
         &self,
         session: &LedgerSession<'_, L>,
@@ -446,7 +447,7 @@ where
             let mut found = (DeviceComponent::from_version(&version)?, version);
             let there = refers(&found.0, id);
             if there {
-                // What it took the place of can be seen here for the last time.
+                // This is the last time that the update it replaced can be seen here.
                 self.supersede(session, id, &resources, &found).await.map_err(store_error)?;
             }
             match ending {
@@ -464,7 +465,7 @@ where
         Err(conflict.unwrap_or(StoreError::throttled(None)))
     }
 
-    /// Gives up the hold of an upload on its bytes, and closes it, in one write.
+    /// Releases the hold of an upload on its bytes, and closes it, in one write.
     pub(super) async fn release_bytes(
         &self,
         session: &LedgerSession<'_, L>,
@@ -505,12 +506,12 @@ fn refused(tenant: &Tenant, upload: IngestId, source: Refusal) -> LifecycleError
     LifecycleError::Refused { tenant: tenant.clone(), upload, source }
 }
 
-/// An upload that is to be closed, and the step that closes it.
+/// An upload to be closed, and the step that closes it.
 type Lost = (Seen<Ingest>, ingest::Transition);
 
-/// How many uploads are closed in one write: of the changes that every ledger takes, one is the end of the audit chain, and
-/// each upload needs four.
+/// Number of uploads closed in one write: of the changes that every ledger accepts, one is the end of the audit chain,
+/// and each upload needs four.
 const AT_ONCE: usize = (LEDGER_MAX_CHANGES - 1) / 4;
 
-/// How many records are read at a time.
+/// Number of records read at a time.
 pub(super) const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);

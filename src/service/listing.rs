@@ -1,4 +1,4 @@
-//! The uploads of a tenant, the newest first.
+//! The uploads of a tenant, newest first.
 
 use super::entries::{OPEN, REST};
 use super::lifecycle::PAGE;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use time::OffsetDateTime;
 
-/// Where an upload stands among those of its tenant, the newest first.
+/// The position of an upload in the list of its tenant, newest first.
 pub(crate) type UploadPlace = (OffsetDateTime, IngestId);
 
 fn place(ingest: &Ingest) -> UploadPlace {
@@ -25,11 +25,11 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Returns the uploads of a tenant, the newest first: those behind a place, and the place behind which there are
-    /// more. Every record is read for each page, and no more than a page is held.
+    /// Returns the uploads of a tenant after a position, newest first, and the position after which there are more.
+    /// Every record is read for each page, but no more than a page is held in memory.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`](crate::store::StoreError::Corrupt) where a record cannot be read; as [`Ledger::scan`].
+    /// [`StoreError::Corrupt`](crate::store::StoreError::Corrupt) where a record cannot be parsed; as [`Ledger::scan`].
     pub(crate) async fn uploads(
         &self,
         tenant: &Tenant,
@@ -39,7 +39,7 @@ where
         self.uploads_where(tenant, limit, after, |_| true).await
     }
 
-    /// Returns the same, of those that are wanted.
+    /// Returns the uploads that match a filter, as [`uploads`](Self::uploads) does.
     ///
     /// # Errors
     /// As [`uploads`](Self::uploads).

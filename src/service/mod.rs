@@ -1,21 +1,22 @@
 //! Thin drivers of the [`update`](crate::update) logic over the caller's stores.
 //!
-//! [`UpdateService`] receives an update: it finds the one component that is meant, takes the bytes once and in constant
-//! memory, checks them, stores them under their digest, and makes the component refer to them. What breaks off is gone on
-//! with ([`recover`](UpdateService::recover)), what nobody needs is deleted ([`collect`](UpdateService::collect),
-//! [`sweep`](UpdateService::sweep)), and every step leaves a record in the audit chain of the tenant. It needs no runtime.
+//! [`UpdateService`] receives an update: it finds the one matching component, reads the bytes once and in constant
+//! memory, checks them, stores them under their digest, and makes the component refer to them. Interrupted work is
+//! continued ([`recover`](UpdateService::recover)), unneeded files are deleted ([`collect`](UpdateService::collect),
+//! [`sweep`](UpdateService::sweep)), and every step leaves a record in the audit chain of the tenant. It needs no
+//! runtime.
 //!
-//! An update that comes with a signed manifest is [received](UpdateService::receive_signed) only where its signatures are
-//! good, its manifest admits the device as it is, and its bytes are those of the manifest.
+//! An update with a signed manifest is [received](UpdateService::receive_signed) only where its signatures are valid,
+//! its manifest admits the device as it is, and its bytes are those of the manifest.
 //!
-//! # Calls that stand still
+//! # Stalled calls
 //!
-//! The records of a tenant form one chain, so that its commits to the ledger go one after the other. One of the calls that wait
-//! to write commits what all of them have to write, as far as the ledger takes it in one commit, in the service and its
-//! clones. A future that is neither polled nor dropped while it commits holds up every other call for the tenant: poll each
-//! to its end, spawn it on a runtime that does, or give it a time limit that drops it. Do not hold a call in a `select!` loop
-//! whose other branches await calls for the same tenant. To drop a call is safe at any point, and lets the others go on at
-//! once. Other processes are not held up.
+//! The records of a tenant form one chain, so its commits to the ledger run one after the other. One of the waiting
+//! calls commits the writes of all of them, as far as the ledger takes them in one commit, in the service and its
+//! clones. A future that is neither polled nor dropped while it commits blocks every other call for the tenant: poll
+//! each to its end, spawn it on a runtime that does, or give it a time limit that drops it. Do not hold a call in a
+//! `select!` loop whose other branches await calls for the same tenant. Dropping a call is safe at any point, and lets
+//! the others continue at once. Other processes are not blocked.
 
 mod admission;
 mod async_mutex;

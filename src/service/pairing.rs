@@ -28,7 +28,7 @@ use std::sync::{Arc, PoisonError};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreMismatch {
-    /// The ledger knows nothing, and the store has files: the ledger was lost, or is another one.
+    /// The ledger is empty but the store has files: the ledger was lost, or is another one.
     #[error(
         "the ledger of `{tenant}` is empty, and the store of update files has files of it{}: restore the ledger from its \
          backup, or adopt the store, after which the files that the ledger does not know go into quarantine",
@@ -37,7 +37,7 @@ pub enum StoreMismatch {
     EmptyLedger {
         /// The tenant.
         tenant: Tenant,
-        /// The id in the store, where it has one.
+        /// The id in the store, if it has one.
         store: Option<StoreId>,
     },
     /// The store has the id of another ledger.
@@ -53,7 +53,7 @@ pub enum StoreMismatch {
         /// The id in the store.
         store: StoreId,
     },
-    /// The store has no id, and the ledger has one: the files were lost, or the store is another one.
+    /// The store has no id but the ledger has one: the files were lost, or the store is another one.
     #[error(
         "the ledger of `{tenant}` has the store id `{ledger}`, and the store of update files has none: give the service the \
          store that belongs to the ledger, or restore the files, or adopt the store as it is"
@@ -74,7 +74,7 @@ pub enum StoreMismatch {
         tenant: Tenant,
         /// The id in the ledger.
         ledger: StoreId,
-        /// The other one.
+        /// The other id.
         other: StoreId,
     },
 }
@@ -83,7 +83,7 @@ fn marked(id: Option<&StoreId>) -> String {
     id.map_or_else(String::new, |id| format!(" (its id is `{id}`)"))
 }
 
-/// Why maintenance of files failed.
+/// The error of maintaining files.
 ///
 /// ```
 /// use fhir_devices::service::MaintenanceError;
@@ -122,7 +122,7 @@ pub struct Adopted {
     pub replaced: Vec<StoreId>,
 }
 
-/// The record of the ledger: its id, and whether the store was seen to have it.
+/// The ledger's record: its id, and whether the store was seen to have it.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Pairing {
     format: u32,
@@ -148,16 +148,16 @@ impl Pairing {
     }
 }
 
-/// What a store of update files has at the beginning of its list.
+/// The markers at the beginning of a blob store's list.
 struct Marked {
     ids: Vec<StoreId>,
     has_files: bool,
 }
 
-/// How often the pairing is looked at anew where others write to it.
+/// Number of tries of a pairing that others write to.
 const TRIES: usize = 16;
 
-/// How many tenants are remembered to be paired.
+/// Maximum number of tenants remembered as paired.
 const REMEMBERED: usize = 4_096;
 
 impl<R, B, L> UpdateService<R, B, L>
@@ -166,30 +166,31 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Checks that the store of update files and the ledger of a tenant belong together; gives them a common id where neither
-    /// has one. Call it at the start of a service for each tenant that is known; [`receive`](Self::receive),
-    /// [`collect`](Self::collect) and [`sweep`](Self::sweep) do so themselves, and refuse where it fails.
+    /// Checks that the blob store and the ledger of a tenant belong together; gives them a common id where neither has
+    /// one. Call it at the start of a service for each known tenant; [`receive`](Self::receive),
+    /// [`collect`](Self::collect) and [`sweep`](Self::sweep) call it themselves, and refuse where it fails.
     ///
     /// # Flow
-    /// The ledger gets its id first, by a conditional write, so that every process over the same ledger has the same one. Then
-    /// the store is marked with it, and the ledger notes that it was. A call that breaks off between the two is gone on with
-    /// by the next. Of two ledgers over one store, the second finds the marker of the first, and takes back its own.
+    /// The ledger gets its id first, by a conditional write, so that every process over the same ledger has the same
+    /// one. Then the store is marked with it, and the ledger records that. A call interrupted between the two is
+    /// completed by the next. Of two ledgers over one store, the second finds the marker of the first, and removes its
+    /// own.
     ///
     /// # Errors
-    /// [`MaintenanceError::Mismatch`] where they do not belong together; the stores' troubles.
+    /// [`MaintenanceError::Mismatch`] where they do not belong together; errors of the stores.
     pub async fn check_store(&self, tenant: &Tenant) -> Result<StoreId, MaintenanceError> {
         let session = self.session(tenant);
         self.check_pairing(&session).await
     }
 
-    /// Pairs the blob store of a tenant with this ledger, whatever id either has: after a restore of the ledger
-    /// or the files, or where another service gave the store up. Who did it and why stands in the audit chain.
+    /// Pairs the blob store of a tenant with this ledger, whatever id either has: after a restore of the ledger or the
+    /// files, or where another service gave the store up. The audit chain records the actor and the reason.
     ///
-    /// Services over another ledger are refused from then on. Files that this ledger does not know go into
+    /// Services over another ledger are refused from then on. Files unknown to this ledger go into
     /// [quarantine](Self::quarantine), and are deleted after it unless a component refers to them.
     ///
     /// # Errors
-    /// The stores' troubles. What broke off is done by calling it again.
+    /// Errors of the stores. Calling it again completes an interrupted adoption.
     pub async fn adopt_store(&self, tenant: &Tenant, actor: ActorId, why: Text) -> Result<Adopted> {
         let session = self.session(tenant);
         let id = StoreId(RandomIds.next_id()?.0);
@@ -215,7 +216,7 @@ where
         Ok(Adopted { id, replaced })
     }
 
-    /// The same as [`check_store`](Self::check_store), looked up at most once for each tenant and service.
+    /// Checks the pairing as [`check_store`](Self::check_store) does, at most once for each tenant and service.
     pub(super) async fn check_pairing_once(&self, session: &LedgerSession<'_, L>) -> Result<(), MaintenanceError> {
         if self.paired.lock().unwrap_or_else(PoisonError::into_inner).contains(session.tenant()) {
             return Ok(());
@@ -247,7 +248,7 @@ where
             let seen = session.read(pairing_key()?).await?;
             let known = Pairing::read(&seen)?;
             let marked = self.marked(tenant).await?;
-            // Another process over the same ledger may have marked the store between the two looks.
+            // Another process over the same ledger may have marked the store between the two reads.
             if session.read(pairing_key()?).await?.revision != seen.revision {
                 continue;
             }
@@ -271,7 +272,7 @@ where
                     return Ok(id);
                 }
                 (true, Some(other)) => {
-                    // A ledger that never had the store gives way.
+                    // A ledger that never had the store removes its marker.
                     if !pairing.confirmed {
                         self.blobs.delete(tenant, &id.marker()).await?;
                     }
@@ -289,7 +290,7 @@ where
         Err(StoreError::throttled(None).into())
     }
 
-    /// Notes that the store was seen to have the id, unless another has done so.
+    /// Records that the store was seen to have the id, unless another call has done so.
     async fn confirm(&self, session: &LedgerSession<'_, L>, id: StoreId) -> Result<()> {
         for _ in 0..TRIES {
             let seen = session.read(pairing_key()?).await?;
@@ -318,7 +319,7 @@ where
                     None => marked.has_files = true,
                 }
             }
-            // Keys come in their order.
+            // Keys are listed in order.
             let passed = items.last().is_some_and(|last| last.key.digest > StoreId::DIGEST);
             match next.filter(|_| !passed) {
                 Some(next) => after = Some(next),

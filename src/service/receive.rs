@@ -1,4 +1,4 @@
-//! Receiving one update.
+//! Receiving an update.
 
 use super::admission::check_intent;
 use super::bytes::{Gathered, Passing};
@@ -32,25 +32,25 @@ where
     /// memory, and [`stream::from_reader`](crate::store::stream::from_reader) for a file.
     ///
     /// # Flow
-    /// 1. Exactly one component of the device is meant, or the call ends here.
-    /// 2. The intent is written to the ledger, under the idempotency key where there is one.
-    /// 3. The bytes pass once: they are hashed, counted and written where nobody sees them. When they are whole and have the
-    ///    digest that was declared, the ledger holds them for the upload, and then they are committed under their digest and a
-    ///    generation of their own; where the tenant has the same bytes already, those are held, unless
-    ///    as many uploads hold them as [may share a copy](Self::with_uploads_per_copy). [Small](Self::with_small_size)
-    ///    ones are read before the intent is written, and held in the same commit.
-    /// 4. The component is read and the target resolved again, the record is looked at again, the sequence number is
-    ///    accepted, and the reference is written if the component is still as it was read. When others write to it, this is
-    ///    repeated.
+    /// 1. The selector matches exactly one component of the device, or the call ends here.
+    /// 2. The intent is written to the ledger, under the idempotency key if there is one.
+    /// 3. The bytes are read once: hashed, counted and written where they are not visible. When they are complete and
+    ///   have the declared digest, the ledger holds them for the upload, and then they are committed under their digest
+    ///   and a generation of their own; where the tenant has the same bytes already, those are held, unless as many
+    ///   uploads hold them as [may share a copy](Self::with_uploads_per_copy). [Small](Self::with_small_size) files are
+    ///   read before the intent is written, and held in the same commit.
+    /// 4. The component is read and the target resolved again, the record is read again, the sequence number is
+    ///   accepted, and the reference is written if the component is unchanged since it was read. If others write to it,
+    ///   this is repeated.
     /// 5. The record is marked with the version of the component.
     ///
     /// # Guarantees
-    /// An upload that is refused, or breaks off, leaves nothing that a device could see. Dropping the future leaves the
-    /// component without the reference or with the whole of it, and [`resume`](Self::resume) brings what is left to its end.
-    /// Under an idempotency key an upload is attached once, however often it is sent: the first call that comes to its end
-    /// has the answer, and later ones get the component as it is now; where somebody else took the
-    /// reference out of it, what [the rule](Self::with_missing_references) says is done first. What is in the component and not ours is kept. Every step leaves a
-    /// record in the audit chain of the tenant, in the same write.
+    /// An upload that is refused or interrupted leaves nothing that a device could see. Dropping the future leaves the
+    /// component without the reference or with all of it, and [`resume`](Self::resume) completes the rest. Under an
+    /// idempotency key an upload is attached once, however often it is sent: the first call that completes has the
+    /// answer, and later ones get the component as it is now; if another writer removed the reference, [the
+    /// rule](Self::with_missing_references) is applied first. Other content of the component is kept. Every step leaves
+    /// a record in the audit chain of the tenant, in the same write.
     ///
     /// # Assumptions
     /// The stores keep their contracts.
@@ -69,27 +69,28 @@ where
         self.take_in(tenant, submission.intent(), submission.idempotency_key.as_ref(), None, body).await
     }
 
-    /// Receives an update that comes with a signed manifest, as [`receive`](Self::receive) does one without.
+    /// Receives an update with a signed manifest, as [`receive`](Self::receive) does one without.
     ///
     /// # Flow
-    /// 1. The signatures are checked by the [verifier](Self::with_verifier), and only then is the manifest read. It says what
-    ///    the upload is for: the component, the version, the sequence number, the size and the digest of the file.
-    /// 2. The device is read, all of it, and held against the manifest, with what the component accepted before, as
-    ///    [`explain`](crate::manifest::explain) does. Where something speaks against the update, the call ends here.
-    /// 3. The manifest and its signatures are written to the ledger with the intent, and stay there.
-    /// 4. As soon as more bytes come than the manifest says, or when they have another digest, the upload is closed, and they
-    ///    are not kept.
-    /// 5. Before the reference is written, the device is read and checked again. Whoever goes on with an upload that broke off
-    ///    verifies its signatures again too.
+    /// 1. The signatures are checked by the [verifier](Self::with_verifier), and only then is the manifest parsed. It
+    ///   states the component, the version, the sequence number, and the size and digest of the file.
+    /// 2. The whole device is read and checked against the manifest, with the accepted sequence numbers of the
+    ///   component, as [`explain`](crate::manifest::explain) does. If anything speaks against the update, the call ends
+    ///   here.
+    /// 3. The manifest and its signatures are written to the ledger with the intent, and are kept.
+    /// 4. If more bytes arrive than the manifest states, or they have another digest, the upload is closed, and they
+    ///   are not kept.
+    /// 5. Before the reference is written, the device is read and checked again. A resumed upload has its signatures
+    ///   verified again too.
     ///
     /// # Guarantees
-    /// Those of [`receive`](Self::receive), and: no component refers to bytes that no good signature is over, or that its
-    /// manifest does not admit by what the device reported when the component was last read. The audit records say whose
-    /// signatures were good.
+    /// Those of [`receive`](Self::receive), and: no component refers to bytes without a valid signature, or to bytes
+    /// that their manifest does not admit by what the device reported when the component was last read. The audit
+    /// records name the valid signatures' keys.
     ///
     /// # Assumptions
-    /// Those of [`receive`](Self::receive). What other components report may change after they were read: whoever installs
-    /// the update asks again.
+    /// Those of [`receive`](Self::receive). The reports of other components may change after they were read: the
+    /// installer of the update checks again.
     ///
     /// # Errors
     /// The conditions of [`ReceiveError`].
@@ -155,7 +156,7 @@ where
             }
         }
         let received = self.attach(&session, &mut seen, &target, manifest).await?;
-        // A recovery may have overtaken this call, and is no call before it.
+        // A recovery may have overtaken this call, and is not an earlier call.
         Ok(Received { replayed: received.replayed && !new, ..received })
     }
 
@@ -169,10 +170,10 @@ where
         }
     }
 
-    /// Returns the upload, and whether it is new: the one that the key stands for, else another.
+    /// Returns the upload, and whether it is new: the one that the key stands for, or a new one.
     ///
-    /// The key of an upload that failed may be used again for the same intent, unless it was withdrawn or a later
-    /// one took its place: then it says so each time.
+    /// The key of a failed upload may be used again for the same intent, unless the upload was withdrawn or superseded:
+    /// then that error is returned each time.
     async fn intend(
         &self,
         session: &LedgerSession<'_, L>,
@@ -188,7 +189,7 @@ where
                 None => None,
             };
             if let Some(id) = pointer.as_ref().and_then(|pointer| pointer.value) {
-                // The record of an upload that ended is removed at its time; then its key stands for nothing.
+                // The record of an ended upload is removed after its retention; then its key is unused.
                 let Some(known) = session.ingest(id).await.map_err(ReceiveError::Ledger)? else {
                     match self.begin(session, pointer, key, intent, target, manifest, body).await? {
                         Some((seen, begun)) => return Ok((seen, true, begun)),
@@ -209,7 +210,7 @@ where
                     | State::Restoring { .. } => {
                         return Ok((known, false, None));
                     }
-                    // Whoever sends it again may not know that it was taken back, or that a later one is there.
+                    // The sender may not know that the update was withdrawn, or that a later one replaced it.
                     State::Withdrawn { .. }
                     | State::Releasing { reason: UploadFailure::Withdrawn | UploadFailure::Superseded, .. }
                     | State::Closed { reason: UploadFailure::Withdrawn | UploadFailure::Superseded } => {
@@ -225,8 +226,8 @@ where
         Err(self.contended(&intent.device))
     }
 
-    /// Writes the record of a new upload; nothing where its key stood for another one by then. Of a small one, it says as well
-    /// that the bytes are held.
+    /// Writes the record of a new upload; `None` where its key stands for another one by then. For a small upload, the
+    /// record also holds the bytes.
     #[allow(clippy::too_many_arguments, reason = "all of a call, and there is one caller")]
     async fn begin(
         &self,
@@ -266,7 +267,7 @@ where
         self.max_size.min(self.blobs.capabilities().max_size)
     }
 
-    /// Returns whether the bytes are those that are known already. They are written where there is a writer.
+    /// Returns whether the bytes equal the known ones. They are written if there is a writer.
     pub(super) async fn compare(
         &self,
         ingest: &Ingest,
@@ -299,7 +300,7 @@ where
         }
     }
 
-    /// Takes the bytes into the store of blobs, and records that.
+    /// Takes the bytes into the blob store, and records that.
     async fn take(
         &self,
         session: &LedgerSession<'_, L>,
@@ -325,7 +326,7 @@ where
         match held {
             Ok(Some((blob, generation, false))) => self.commit(session, seen, writer, blob, generation).await,
             Ok(Some((_, generation, true))) => {
-                // The tenant has the bytes: those that came now are not needed.
+                // The tenant has the bytes already: the received ones are not needed.
                 let _ = writer.abort().await;
                 self.committed(session, seen, generation).await
             }
@@ -334,14 +335,14 @@ where
                 Ok(())
             }
             Err(error) => {
-                // What failed first is what the caller wants to know; the abort is a matter of tidiness.
+                // The caller needs the first error; the abort only tidies up.
                 let _ = writer.abort().await;
                 Err(error)
             }
         }
     }
 
-    /// Lets the bytes pass to where nobody sees them. An upload that takes long is given more time.
+    /// Writes the bytes where they are not visible. A long upload has its lease renewed.
     async fn pass(
         &self,
         session: &LedgerSession<'_, L>,
@@ -375,8 +376,8 @@ where
         Ok(passing.finish())
     }
 
-    /// Holds the bytes for the upload: gives their generation and whether the tenant has them already; nothing where another
-    /// call brought them to the store meanwhile.
+    /// Holds the bytes for the upload: returns their generation and whether the tenant has them already; `None` where
+    /// another call brought them to the store meanwhile.
     async fn hold(
         &self,
         session: &LedgerSession<'_, L>,
@@ -403,7 +404,7 @@ where
             let held = blob::Input::Held { blob, by, fresh, max_holders, actor: None };
             let mut entries = Entries::default();
             let shared = match &entry.value {
-                // A damaged copy is not shared: the bytes that came are another.
+                // A damaged copy is not shared: the received bytes become another copy.
                 Some(known) if known.is_present() => match self.is_whole(session, known).await? {
                     false => Err(blob::Refusal::Full),
                     true => blob::step(entry.value.as_ref(), &held, session.now()),
@@ -427,7 +428,7 @@ where
                     Ok(blob::Step::Unchanged) | Err(_) => continue,
                 },
                 Err(blob::Refusal::Condemned) => {
-                    // They are on their way out. Once they are gone, there is a new generation.
+                    // The stored bytes are being deleted. Once they are gone, there is a new generation.
                     if let Some(condemned) = &entry.value {
                         self.delete(session, condemned).await.map_err(ReceiveError::Blobs)?;
                     }
@@ -455,7 +456,7 @@ where
         Err(self.contended(&seen.value.intent.device))
     }
 
-    /// Makes the bytes visible under their name.
+    /// Makes the bytes visible under their key.
     async fn commit(
         &self,
         session: &LedgerSession<'_, L>,
@@ -489,7 +490,7 @@ where
             match blob::step(entry.value.as_ref(), &blob::Input::Committed { generation }, session.now()) {
                 Ok(blob::Step::Transition(to)) => entries.blob(&entry, &to),
                 Ok(blob::Step::Unchanged) => {}
-                // Only one who is late comes here: the upload was released meanwhile.
+                // Only a delayed call gets here: the upload was released meanwhile.
                 Err(_) => {
                     *seen = session.known(seen.value.id).await.map_err(ReceiveError::Ledger)?;
                     continue;
@@ -502,19 +503,19 @@ where
         Err(self.contended(&seen.value.intent.device))
     }
 
-    /// Ends an upload whose bytes are at fault.
+    /// Ends an upload with faulty bytes.
     async fn fail(
         &self,
         session: &LedgerSession<'_, L>,
         seen: &mut Seen<Ingest>,
         reason: UploadFailure,
     ) -> Result<(), StoreError> {
-        // An upload that stays open is ended when its time is over.
+        // An upload that stays open ends when its lease expires.
         session.step(seen, &Input::CheckFailed { reason }).await?.ok();
         self.release(session, seen).await
     }
 
-    /// Why a call cannot go on, by what the machine said to it.
+    /// Returns the error of a call that the state machine refuses.
     fn refused(&self, refusal: Refusal, ingest: &Ingest) -> ReceiveError {
         match refusal {
             Refusal::Releasing | Refusal::Closed => self.ended(ingest, None),
@@ -522,12 +523,12 @@ where
         }
     }
 
-    /// Others wrote to a component of the device each time.
+    /// Returns the error for a device whose components others changed at each attempt.
     pub(super) fn contended(&self, device: &Id) -> ReceiveError {
         ReceiveError::Contended { device: device.clone(), attempts: self.max_attempts }
     }
 
-    /// Why an upload failed.
+    /// Returns the error of a failed upload.
     pub(super) fn ended(&self, ingest: &Ingest, found: Option<BlobRef>) -> ReceiveError {
         let reason = match ingest.state {
             State::Releasing { reason, .. } | State::Closed { reason } => reason,

@@ -1,5 +1,4 @@
-//! Reconciling the ledger with the components: for writers that come through neither this service nor
-//! [`rest`](crate::rest).
+//! Reconciling the ledger with the components: for writers that use neither this service nor [`rest`](crate::rest).
 
 use super::entries::{Entries, Seen};
 use super::ledger_session::LedgerSession;
@@ -34,11 +33,11 @@ use std::num::NonZeroU32;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnknownReferences {
-    /// Remove it from the component. Where one page has more than 16 of which there is no record at all, none is: the
-    /// ledger may be an older one.
+    /// Remove the reference from the component. Where one page has more than 16 references without any record, none is
+    /// removed: the ledger may be an older copy.
     #[default]
     Remove,
-    /// Leave it, and report it each time. The reference of an ended upload is removed all the same.
+    /// Keep the reference, and report it each time. The reference of an ended upload is removed all the same.
     Leave,
 }
 
@@ -90,29 +89,29 @@ pub struct Reconciled {
     pub reattached: Vec<IngestId>,
     /// The uploads that were given up as lost.
     pub lost: Vec<IngestId>,
-    /// The uploads whose component is deleted, and which wait for it.
+    /// The uploads whose component is deleted, which wait for its return.
     pub component_deleted: Vec<IngestId>,
     /// The references that belong to no upload.
     pub unknown: Vec<UnknownReference>,
-    /// Whether there were so many of them that none was removed.
+    /// Whether there were so many unknown references that none was removed.
     pub stopped: bool,
-    /// The updates that could not be compared or repaired, and why. The next call tries it again.
+    /// The updates that could not be compared or repaired, and why. The next call retries them.
     pub failed: Vec<(String, StoreError)>,
     /// The next position; `None` at the end.
     pub next: Option<ReconcilePosition>,
 }
 
-/// What the look at one upload came to.
+/// The outcome of checking one upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The component refers to it, or does not have to.
+    /// The component refers to the upload, or need not.
     Settled,
     Reattached,
     Lost,
     ComponentDeleted,
 }
 
-/// How many references without any record are removed in a page.
+/// Maximum number of references without any record that are removed in a page.
 const MAX_REMOVED: usize = 16;
 
 impl<R, B, L> UpdateService<R, B, L>
@@ -121,20 +120,20 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Compares one page of the uploads that are at rest with their components, or one page of the components with the
-    /// ledger, and mends what differs by the [rule for missing references](Self::with_missing_references) and
-    /// [that for unknown ones](Self::with_unknown_references).
+    /// Compares one page of the uploads at rest with their components, or one page of the components with the ledger,
+    /// and repairs differences by the [rule for missing references](Self::with_missing_references) and [that for
+    /// unknown ones](Self::with_unknown_references).
     ///
     /// # Guarantees
-    /// A component is read before the record of the upload, and written to on the condition that it is as it was read: what
-    /// was withdrawn meanwhile is not attached again, and nothing that others write is lost. The audit chain says what is
-    /// done before it is done. It is safe at any time, and while others do it.
+    /// A component is read before the record of the upload, and written on the condition that it is unchanged: an
+    /// update that was withdrawn meanwhile is not attached again, and no write of others is lost. The audit chain
+    /// records each repair before it is made. It is safe at any time, and concurrently.
     ///
     /// # Assumptions
-    /// All processes over one ledger give the same addresses to files: a reference with another address is a changed one.
+    /// All processes over one ledger use the same URLs for files: a reference with another URL counts as changed.
     ///
     /// # Errors
-    /// As [`Ledger::scan`] and [`ResourceStore::search`]. What goes wrong with one upload or component stands in the result.
+    /// As [`Ledger::scan`] and [`ResourceStore::search`]. An error with one upload or component is in the result.
     pub async fn reconcile(&self, tenant: &Tenant, limit: NonZeroU32, from: ReconcilePosition) -> Result<Reconciled> {
         let session = self.session(tenant);
         let mut reconciled = Reconciled::default();
@@ -170,7 +169,7 @@ where
         Ok(reconciled)
     }
 
-    /// Sees to it that the component of an upload that is at rest refers to it as the record says.
+    /// Makes the component of an upload at rest refer to it as the record says.
     pub(super) async fn reconcile_upload(
         &self,
         session: &LedgerSession<'_, L>,
@@ -182,7 +181,7 @@ where
                 return Ok(Outcome::Settled);
             };
             let found = self.component_or_deletion(session.tenant(), &component).await?;
-            // The record after the component: what was withdrawn meanwhile is not attached again.
+            // The record is read after the component: an update that was withdrawn meanwhile is not attached again.
             *seen = session.known(id).await?;
             if component_to_refer(&seen.value.state, session.now()) != Some(&component) {
                 continue;
@@ -217,7 +216,7 @@ where
                 Decision::Settled => return Ok(Outcome::Settled),
                 Decision::AwaitComponent => return Ok(Outcome::ComponentDeleted),
                 Decision::Lose => {
-                    // A deletion has a version too: what is created and referred to after it is not lost.
+                    // A deletion has a version too: a reference in a component created after it is not lost.
                     let version = found.map_or_else(|deletion| deletion, |((_, version), _)| Some(version.version));
                     return self.lose(session, seen, &component, version).await;
                 }
@@ -256,7 +255,7 @@ where
             }
             put_back(&mut found, &wanted, &self.canonical);
             if self.write_component(session.tenant(), &found, &version).await? {
-                // The component first: whoever is about to write it as the current one finds it changed.
+                // The component is written first: a call that is about to write it as the current one finds it changed.
                 if let Some(superseded) = superseded {
                     session.step(seen, &superseded).await?.ok();
                 }
@@ -268,7 +267,7 @@ where
         Err(StoreError::conflict(None))
     }
 
-    /// Records that a recall is to be shown again. The upload stays as it is.
+    /// Records that a recall is to be shown again. The upload does not change.
     async fn say_recall(&self, session: &LedgerSession<'_, L>, id: IngestId, component: &Id) -> Result<()> {
         let mut said = AuditDraft::new(session.now(), Action::Reattached, None, StateName::Withdrawn);
         said.component = Some(component.clone());
@@ -278,7 +277,7 @@ where
         session.write(entries).await.map(drop)
     }
 
-    /// Gives an upload up whose reference is gone.
+    /// Gives up an upload whose reference is gone.
     async fn lose(
         &self,
         session: &LedgerSession<'_, L>,
@@ -295,8 +294,8 @@ where
         Ok(Outcome::Lost)
     }
 
-    /// Looks at the other current updates of a component before one is put back into it that is to be current: those that are
-    /// superseded by their records are made so.
+    /// Checks the other current updates of a component before a current one is put back: those that are superseded by
+    /// their records are marked so.
     async fn others_of(
         &self,
         session: &LedgerSession<'_, L>,
@@ -324,7 +323,7 @@ where
         Ok(Others::None)
     }
 
-    /// Writes a component that was read, if it is still so; says whether it was.
+    /// Writes a component, if it is unchanged since it was read; returns whether it was written.
     async fn write_component(&self, tenant: &Tenant, component: &DeviceComponent, read: &Version) -> Result<bool> {
         let write = ValidWrite::over(read, component)?.with_id(WriteId(self.ids.next_id()?.0));
         match self.resources(tenant).write_resolved(write).await {
@@ -334,7 +333,7 @@ where
         }
     }
 
-    /// Looks for references that belong to no upload.
+    /// Searches for references that belong to no upload.
     async fn reconcile_components(
         &self,
         session: &LedgerSession<'_, L>,
@@ -389,7 +388,7 @@ where
         Ok(unknown)
     }
 
-    /// Takes references out of a component that still belong to no upload of it.
+    /// Removes references from a component that still belong to no upload of it.
     async fn remove_unknown(
         &self,
         session: &LedgerSession<'_, L>,
@@ -400,7 +399,7 @@ where
             let Some((mut found, version)) = self.component(session.tenant(), component).await? else {
                 return Ok(true);
             };
-            // The ledger after the component: what is attached meanwhile makes the write fail.
+            // The ledger is read after the component: an update attached meanwhile makes the write fail.
             let foreign = self.foreign(session, &found).await?;
             let before = found.extension.len();
             let is_foreign = |id: &Option<IngestId>| foreign.contains(id) && ids.contains(id);
@@ -431,7 +430,7 @@ where
 
 /// The other current updates of a component.
 enum Others {
-    /// None that would speak against it.
+    /// None that prevents it.
     None,
     /// One is being attached or made current again.
     Unsettled,
@@ -442,7 +441,7 @@ enum Others {
 /// A reference that belongs to no upload of its component.
 struct Foreign {
     id: Option<IngestId>,
-    /// Whether the upload is known: it ended, or is another component's.
+    /// Whether the upload is known: it ended, or belongs to another component.
     ended: bool,
 }
 

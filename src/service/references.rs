@@ -56,7 +56,7 @@ pub(super) fn store_error(error: ReceiveError) -> StoreError {
     }
 }
 
-/// An address without its query and fragment.
+/// Returns a URL without its query and fragment.
 fn without_query(url: &Uri) -> &str {
     url.as_str().split(['?', '#']).next().unwrap_or_default()
 }
@@ -67,7 +67,8 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// What the component of an upload says of it now; none for an upload that no component is known to refer to.
+    /// Returns the current state of an upload's reference; `None` for an upload to which no component is known to
+    /// refer.
     ///
     /// # Errors
     /// [`LifecycleError::Store`].
@@ -94,8 +95,8 @@ where
         Ok(Some(if is_true { Reference::Present } else { Reference::Changed }))
     }
 
-    /// The updates to which a component refers and which the ledger knows, as the ledger knows them. What somebody else wrote
-    /// into the component is not among them.
+    /// Returns the updates to which a component refers and which the ledger knows, with the ledger's data. References
+    /// of other writers are not included.
     ///
     /// # Errors
     /// [`LifecycleError::Store`].
@@ -109,8 +110,8 @@ where
         Ok(available(&shown).flatten().collect())
     }
 
-    /// Sets the updates of a component to those that the ledger knows, as
-    /// [`rest::Server`](crate::rest::Server) shows it. It is for the newest version of a component; nothing is stored.
+    /// Sets the updates of a component to those that the ledger knows, as [`rest::Server`](crate::rest::Server) shows
+    /// it. The component must be in its newest version; nothing is stored.
     ///
     /// # Errors
     /// [`LifecycleError::Store`].
@@ -130,7 +131,8 @@ where
         Ok(())
     }
 
-    /// What the component has to say of an upload; nothing where its bytes are given up, or it says nothing yet.
+    /// Returns the reference that a component should have for an upload; `None` where its bytes are released, or it has
+    /// none yet.
     pub(super) async fn truth(
         &self,
         session: &LedgerSession<'_, L>,
@@ -142,8 +144,8 @@ where
         Ok(Some(AvailableUpdate { status, restored, ..update }))
     }
 
-    /// Whether a reference says what it has to. Its time is left out, and of an address that is signed anew each time the query,
-    /// which has the signature. Damage is left out too: it is shown, and not written.
+    /// Returns whether a reference equals the expected one. The time is ignored, and so is the query of a URL that is
+    /// signed anew each time. Damage is ignored too: it is shown, and not written.
     pub(super) fn is_same(&self, there: &AvailableUpdate, wanted: &AvailableUpdate) -> bool {
         let mut there = there.clone();
         there.file.creation.clone_from(&wanted.file.creation);
@@ -155,12 +157,12 @@ where
         there == *wanted
     }
 
-    /// A component as it is now; nothing where there is none.
+    /// Returns the current version of a component; `None` where it does not exist.
     pub(super) async fn component(&self, tenant: &Tenant, id: &Id) -> Result<Option<(DeviceComponent, Version)>> {
         Ok(self.component_or_deletion(tenant, id).await?.ok())
     }
 
-    /// A component as it is now, or the version that its deletion has, where there was one.
+    /// Returns the current version of a component, or the version of its deletion, if it was deleted.
     pub(super) async fn component_or_deletion(
         &self,
         tenant: &Tenant,
@@ -175,7 +177,7 @@ where
         }
     }
 
-    /// The updates of a component that belong to no upload of it; nothing stands for one that has no id.
+    /// Returns the updates of a component that belong to no upload of it; `None` stands for a reference without an id.
     pub(super) async fn foreign(
         &self,
         session: &LedgerSession<'_, L>,

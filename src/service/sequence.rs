@@ -11,7 +11,7 @@ use crate::store::{BlobStore, Ledger, ResourceStore, StoreError, Tenant};
 use crate::update::ingest::State;
 use crate::update::{Accepted, NotLowered, lower};
 
-/// Why the highest accepted sequence number of a component was not lowered.
+/// The error of lowering the highest accepted sequence number of a component.
 ///
 /// ```
 /// use fhir_devices::service::SequenceError;
@@ -22,10 +22,10 @@ use crate::update::{Accepted, NotLowered, lower};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SequenceError {
-    /// The number is not lower than the one that was accepted.
+    /// The number is not lower than the accepted one.
     #[error(transparent)]
     NotLowered(#[from] NotLowered),
-    /// An upload whose number was accepted is on its way to the component, and would come after the way back.
+    /// An upload with an accepted number is on its way to the component, and would arrive after the lowering.
     #[error(
         "the upload `{upload}` is on its way to the component `{component}`, wanted it attached or withdrawn first"
     )]
@@ -35,7 +35,7 @@ pub enum SequenceError {
         /// The upload.
         upload: IngestId,
     },
-    /// Others changed what was accepted each time.
+    /// Other writers changed the accepted numbers at each attempt.
     #[error("what the component `{component}` accepted changed during each of {attempts} attempts")]
     Contended {
         /// The component.
@@ -62,11 +62,11 @@ where
         Ok(self.session(tenant).accepted(component).await?.value)
     }
 
-    /// Lowers the highest sequence number that a component accepted from a provider, so that numbers above `to` are accepted
-    /// again: the way back from one that nobody meant, and after which none would ever be high enough. `None` stands for all
-    /// updates without a provider, as those without a manifest are.
+    /// Lowers the highest sequence number that a component accepted from a provider, so that numbers above `to` are
+    /// accepted again: the correction of a number that was too high by mistake. `None` stands for all updates without a
+    /// provider, which includes those without a manifest.
     ///
-    /// What is attached stays attached. The audit chain says who did it and why, in the same write.
+    /// Attached updates stay attached. The audit chain records the actor and the reason, in the same write.
     ///
     /// # Errors
     /// The conditions of [`SequenceError`].
@@ -91,7 +91,7 @@ where
     ) -> Result<Accepted, SequenceError> {
         let session = self.session(tenant);
         for _ in 0..self.max_attempts {
-            // In this order: an upload that is accepted after this changes the record, and the write fails.
+            // In this order: an upload accepted after this changes the record, and the write fails.
             let seen = session.accepted(component).await?;
             let now = session.now();
             let (next, leave) = lower(seen.value.of(provider), to, &by, &why, now)?;

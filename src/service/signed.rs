@@ -26,7 +26,7 @@ use time::OffsetDateTime;
 
 /// A signed update and its target device.
 ///
-/// What the update is for, its version and sequence number, and the digest and size of its file are those of the manifest.
+/// The target, the version and sequence number, and the digest and size of the file are those of the manifest.
 ///
 /// ```
 /// use fhir_devices::service::SignedSubmission;
@@ -47,7 +47,7 @@ pub struct SignedSubmission {
     pub provider: ProviderId,
     /// The manifest, and the signatures over it.
     pub manifest: SignedManifest,
-    /// Which of its files comes; none where it has only one.
+    /// The file of the manifest; `None` where it has only one.
     pub artifact: Option<ArtifactName>,
     /// Whether other bytes are permitted under a version that the component has had.
     pub replace: bool,
@@ -58,13 +58,13 @@ pub struct SignedSubmission {
 }
 
 impl SignedSubmission {
-    /// Returns the only file of an update.
+    /// Creates a submission of the only file of a manifest.
     #[must_use]
     pub const fn new(device: Id, provider: ProviderId, manifest: SignedManifest) -> Self {
         Self { device, provider, manifest, artifact: None, replace: false, sender: None, idempotency_key: None }
     }
 
-    /// Sets which of its files comes.
+    /// Sets the file of the manifest.
     #[must_use]
     pub fn with_artifact(self, artifact: ArtifactName) -> Self {
         Self { artifact: Some(artifact), ..self }
@@ -95,11 +95,11 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Everything that speaks for an update of a device, and against it, as [`receive_signed`](Self::receive_signed) would
-    /// check it now. Nothing is written.
+    /// Returns everything that speaks for and against an update of a device, as
+    /// [`receive_signed`](Self::receive_signed) would check it now. Nothing is written.
     ///
     /// # Errors
-    /// The conditions of [`ReceiveError`] that can be found out before the bytes come, except
+    /// The conditions of [`ReceiveError`] that can be checked before the bytes arrive, except
     /// [`ReceiveError::NotAdmitted`].
     pub async fn explain(
         &self,
@@ -115,7 +115,7 @@ where
         self.reasons(&self.session(tenant), subject, &verified, &intent, None).await
     }
 
-    /// Returns the manifest that an upload came with, and its signatures, verbatim; none where it came without one.
+    /// Returns the manifest of an upload, and its signatures, verbatim; `None` for an upload without a manifest.
     ///
     /// # Errors
     /// [`LifecycleError::NoSuchUpload`], [`LifecycleError::Store`].
@@ -141,7 +141,7 @@ where
         manifest.verify(verifier, SignatureContext::new(tenant, provider)).map_err(ReceiveError::Manifest)
     }
 
-    /// Before the bytes come: whether exactly one component is meant, and nothing speaks against the update of it.
+    /// Checks before the bytes arrive that exactly one component matches, and nothing speaks against its update.
     pub(super) async fn may_begin(
         &self,
         session: &LedgerSession<'_, L>,
@@ -162,8 +162,8 @@ where
         Ok(Admitted { members, component, found })
     }
 
-    /// Returns whether the one component that is meant may take the upload, by what it accepted and reports. Of a
-    /// manifest, that is but a part of the check: its sequence number is explained with all the rest.
+    /// Returns whether the one matching component may take the upload, by what it accepted and reports. With a
+    /// manifest, that is only a part of the check: its sequence number is explained with all the rest.
     async fn acceptable(
         &self,
         session: &LedgerSession<'_, L>,
@@ -192,15 +192,15 @@ where
     ) -> Result<Vec<AdmissionReason>, ReceiveError> {
         let accepted = session.accepted(subject.component).await.map_err(ReceiveError::Ledger)?.value;
         let accepted = accepted.of(intent.provider.as_ref());
-        // One that has no name yet stands for any but that which was accepted.
+        // An upload without an id yet stands for any but the accepted one.
         let other = accepted.map_or(0, |accepted| !accepted.by.0);
         let by = known.unwrap_or(IngestId(other));
         let passed = session.passed_on(accepted, intent, by).await.map_err(ReceiveError::Ledger)?;
         subject.explain(verified.manifest(), passed.as_ref().or(accepted), Some(by), session.now())
     }
 
-    /// Returns what speaks against attaching an upload to a component that was read, where it came with a manifest.
-    /// One that came in another call is verified again: keys may have been revoked meanwhile.
+    /// Returns the reasons against attaching an upload with a manifest to a component as read. A manifest of an earlier
+    /// call is verified again: keys may have been revoked meanwhile.
     pub(super) async fn check_manifest(
         &self,
         session: &LedgerSession<'_, L>,
@@ -240,7 +240,7 @@ fn against(mut reasons: Vec<AdmissionReason>) -> Vec<AdmissionReason> {
     reasons
 }
 
-/// Why an upload that was taken fails, in the words of its audit record; nothing where it may yet be attached.
+/// Returns why an accepted upload fails, in the words of its audit record; `None` where it may still be attached.
 pub(super) fn turned_away(error: &ReceiveError) -> Option<Option<Text>> {
     let words = match error {
         ReceiveError::NotAdmitted { .. } | ReceiveError::Unsigned { .. } => error.to_string(),
@@ -252,14 +252,14 @@ pub(super) fn turned_away(error: &ReceiveError) -> Option<Option<Text>> {
     Some(Note::about(&words).and_then(|note| Text::new(note.as_str()).ok()))
 }
 
-/// What was read to admit an upload: the device, the component that is meant, and what that accepted and reports.
+/// The data read to admit an upload: the device, the matching component, and its accepted and reported versions.
 pub(super) struct Admitted {
     pub(super) members: DeviceMembers,
     pub(super) component: Id,
     pub(super) found: Option<Found>,
 }
 
-/// A component of a device, to be checked with all that the device has.
+/// A component of a device, to be checked with all components of the device.
 #[derive(Clone, Copy)]
 pub(super) struct CheckSubject<'k> {
     pub(super) device_members: &'k DeviceMembers,
@@ -287,7 +287,7 @@ impl CheckSubject<'_> {
     }
 }
 
-/// The file that comes.
+/// Returns the file of a manifest.
 pub(super) fn artifact<'m>(
     verified: &'m VerifiedManifest,
     wanted: Option<&ArtifactName>,
@@ -304,7 +304,7 @@ pub(super) fn artifact<'m>(
     })
 }
 
-/// Returns what an upload of a file of a manifest to a device is for.
+/// Returns the intent of an upload of a manifest's file to a device.
 pub(super) fn intent(
     verified: &VerifiedManifest,
     device: &Id,
@@ -320,7 +320,7 @@ pub(super) fn signed(verified: &VerifiedManifest) -> Signed {
     Signed { update: verified.manifest().identity.name.clone(), keys: verified.keys().to_vec() }
 }
 
-/// How signatures are kept. Fields are added, and never changed; a change gets another number.
+/// The format of stored signatures. Fields are added, and never changed; a change gets another number.
 const FORMAT: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -336,33 +336,33 @@ struct OneSignature {
     bytes: String,
 }
 
-/// The folder of the manifests.
+/// The ledger folder of the manifests.
 pub(super) const MANIFESTS: &str = "manifest";
 
-/// Returns where the bytes of a manifest are kept, for all uploads that come with it.
+/// Returns the key of a manifest's bytes, for all uploads with it.
 fn place(of: &VerifiedManifest) -> StoreResult<LedgerKey> {
     at(MANIFESTS, &of.id().to_string())
 }
 
-/// Returns where the signatures that an upload came with are kept.
+/// Returns the key of an upload's signatures.
 pub(super) fn signatures_place(ingest: IngestId) -> StoreResult<LedgerKey> {
     at("signatures", &ingest.to_string())
 }
 
-/// Keeps a manifest and its signatures with the upload that comes with it.
+/// Stores a manifest and its signatures with their upload.
 pub(super) async fn keep<L: Ledger + ?Sized>(
     session: &LedgerSession<'_, L>,
     entries: &mut Entries,
     ingest: IngestId,
     verified: &VerifiedManifest,
 ) -> StoreResult<()> {
-    // Where it is kept already it is written all the same: whoever collects it at this moment is refused by the revision.
+    // A stored manifest is written again: a concurrent collection of it then fails on the revision.
     let seen = session.read(place(verified)?).await?;
     entries.record(&seen, verified.signed().bytes().to_vec());
     let one =
         |signature: &Signature| OneSignature { key: signature.key.clone(), bytes: STANDARD.encode(&signature.bytes) };
     let signatures = verified.signed().signatures().iter().map(one).collect();
-    // Texts and a number under fixed names: there is nothing in it that JSON cannot say.
+    // Texts and a number under fixed names always serialize.
     let value = serde_json::to_vec(&Signatures { format: FORMAT, signatures }).unwrap_or_default();
     entries.keep(signatures_place(ingest)?, value);
     Ok(())
@@ -372,7 +372,7 @@ fn lost(ingest: &Ingest, what: &str) -> StoreError {
     StoreError::corrupt(format!("the manifest of the upload `{}`: {what}", ingest.id))
 }
 
-/// Returns the bytes of the manifest of this digest, where they are kept.
+/// Returns the stored bytes of the manifest with this digest.
 pub(super) async fn kept_bytes<L: Ledger + ?Sized>(
     session: &LedgerSession<'_, L>,
     wanted: Sha256,
@@ -384,7 +384,7 @@ pub(super) async fn kept_bytes<L: Ledger + ?Sized>(
     }
 }
 
-/// Returns the manifest that an upload came with.
+/// Returns the manifest of an upload.
 async fn kept<L: Ledger + ?Sized>(session: &LedgerSession<'_, L>, ingest: &Ingest) -> StoreResult<SignedManifest> {
     let wanted = ingest.intent.manifest.ok_or_else(|| lost(ingest, "it came without one"))?;
     let bytes = kept_bytes(session, wanted).await?.ok_or_else(|| lost(ingest, "it is not there"))?;

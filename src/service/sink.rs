@@ -2,10 +2,10 @@
 
 use crate::audit::AuditRecord;
 
-/// Receives every audit record once it is written. Closures implement it.
+/// Receives every audit record after it is written. Closures implement it.
 ///
-/// The records are in the ledger whatever becomes of the call, which has nothing to answer and should not take long. After a
-/// crash the last records may not have been told: [`audit_records`](super::UpdateService::audit_records) has them all.
+/// The records are in the ledger whatever this call does; it returns nothing and should not take long. After a crash
+/// the last records may not have been passed on: [`audit_records`](super::UpdateService::audit_records) has them all.
 ///
 /// ```
 /// use fhir_devices::service::AuditSink;
@@ -17,7 +17,7 @@ use crate::audit::AuditRecord;
 /// takes(print);
 /// ```
 pub trait AuditSink: Send + Sync + 'static {
-    /// A record was written.
+    /// Called with a written record.
     fn recorded(&self, record: &AuditRecord);
 }
 

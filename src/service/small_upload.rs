@@ -1,8 +1,8 @@
-//! Small updates: received in three commits, with what was read once.
+//! Small updates: received in three commits, with data that is read once.
 //!
-//! The steps are those of every other upload, in the same order. What makes the difference is that the whole of the bytes is at
-//! hand before the first commit: so the upload is opened and holds its bytes in one commit, and what was read to admit it is
-//! still what is known of the device when they are stored. Whatever is not as it was seen is left to the way of all uploads.
+//! The steps are those of every other upload, in the same order. All bytes are available before the first commit, so
+//! the upload is opened and holds its bytes in one commit, and the data read to admit it is still used when they are
+//! stored. If anything has changed since it was read, the path of all uploads takes over.
 
 use super::admission::Found;
 use super::bytes::Gathered;
@@ -19,7 +19,7 @@ use crate::store::{BlobRef, BlobStore, Generation, Ledger, ResourceStore, StoreE
 use crate::update::blob;
 use crate::update::ingest::{self, Effect, Ingest, Input, Step};
 
-/// What is known of a small update after its first commit.
+/// The state of a small update after its first commit.
 pub(super) struct Begun {
     members: DeviceMembers,
     component: Id,
@@ -27,7 +27,7 @@ pub(super) struct Begun {
     blob: BlobRef,
     generation: Generation,
     is_present: bool,
-    /// The record of the bytes as it was written.
+    /// The record of the bytes as written.
     entry: Seen<Option<blob::Entry>>,
 }
 
@@ -43,8 +43,8 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Writes the record of a new upload that holds its bytes already. Nothing where that cannot be done in one commit, or a
-    /// record was not as it was seen.
+    /// Writes the record of a new upload that holds its bytes already. `None` where that does not fit into one commit,
+    /// or a record had changed since it was read.
     pub(super) async fn begin_small(
         &self,
         session: &LedgerSession<'_, L>,
@@ -91,7 +91,7 @@ where
         let Some(made) = session.write_step_made(&mut seen, entries).await.map_err(ReceiveError::Ledger)? else {
             return Ok(None);
         };
-        // Where the answer was lost, it is not known as what it was written.
+        // Where the answer was lost, the written revision is not known.
         let begun = made.get(place).cloned().zip(admitted.take()).and_then(|(revision, admitted)| {
             let Admitted { members, component, found } = admitted;
             let entry = Seen { key: entry.key, revision: Some(revision), value: Some(to.entry) };
@@ -101,8 +101,8 @@ where
         Ok(Some((seen, begun)))
     }
 
-    /// Stores the bytes of a small update, and makes the component refer to them. Nothing where something was not as it was
-    /// seen: the upload is gone on with from the state in which it is then.
+    /// Stores the bytes of a small update, and makes the component refer to them. `None` where something had changed
+    /// since it was read: the upload is continued from its current state.
     pub(super) async fn finish_small(
         &self,
         session: &LedgerSession<'_, L>,
@@ -116,7 +116,7 @@ where
             let mut writer = self.blobs.begin(session.tenant()).await.map_err(ReceiveError::Blobs)?;
             for chunk in body.into_chunks() {
                 if let Err(error) = writer.write(chunk).await {
-                    // What failed first is what the caller wants to know; the abort is a matter of tidiness.
+                    // The caller needs the first error; the abort only tidies up.
                     let _ = writer.abort().await;
                     return Err(super::bytes::of_blobs(error));
                 }
@@ -164,7 +164,7 @@ where
         self.write_reference(session, seen, target, read, effect).await
     }
 
-    /// Makes bytes visible under their name.
+    /// Makes bytes visible under their key.
     pub(super) async fn commit_bytes(
         &self,
         session: &LedgerSession<'_, L>,
@@ -184,8 +184,8 @@ where
         }
     }
 
-    /// Marks an upload as attached, and the one whose place it took as superseded, in one commit. `false` where that cannot be
-    /// done.
+    /// Marks an upload as attached, and the one that it replaced as superseded, in one commit. `false` where that is
+    /// not possible.
     pub(super) async fn attach_marked(
         &self,
         session: &LedgerSession<'_, L>,

@@ -25,9 +25,9 @@ use time::OffsetDateTime;
 pub struct Submission {
     /// The device that the update is for.
     pub device: Id,
-    /// Which of its components.
+    /// The selector of its component.
     pub target: Selector,
-    /// The version, as its manufacturer names it.
+    /// The version, as the manufacturer names it.
     pub version: Option<Text>,
     /// The expected digest of the bytes.
     pub sha256: Option<Sha256>,
@@ -35,10 +35,10 @@ pub struct Submission {
     pub sequence: Option<u64>,
     /// The version scheme; inferred if `None`. `Opaque` leaves the version unchecked.
     pub scheme: Option<VersionScheme>,
-    /// Which of the versions of the component it changes; `None` for that of the software, or of the firmware where none of
-    /// the software is reported.
+    /// The version of the component that the update changes; `None` for the software revision, or the firmware revision
+    /// where no software revision is reported.
     pub reported_as: Option<ProductionSpec>,
-    /// The permission for a version that is lower than the one that the component reports.
+    /// The permission for a version lower than the reported one.
     pub downgrade: Option<VersionDowngrade>,
     /// Whether other bytes are permitted under a version that the component has had.
     pub replace: bool,
@@ -48,12 +48,12 @@ pub struct Submission {
     pub idempotency_key: Option<IdempotencyKey>,
     /// The name of the file. It is data, and never used as a path.
     pub file_name: Text,
-    /// Its media type.
+    /// The media type of the file.
     pub content_type: Code,
 }
 
 impl Submission {
-    /// Returns an update for the only component of a device.
+    /// Creates a submission for the only component of a device.
     #[must_use]
     pub fn new(device: Id, file_name: Text, content_type: Code) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl Submission {
         Self { target, ..self }
     }
 
-    /// Sets the version, as its manufacturer names it.
+    /// Sets the version, as the manufacturer names it.
     #[must_use]
     pub fn with_version(self, version: Text) -> Self {
         Self { version: Some(version), ..self }
@@ -103,13 +103,13 @@ impl Submission {
         Self { sequence: Some(sequence), ..self }
     }
 
-    /// Sets which of the versions that the component reports it changes.
+    /// Sets which of the reported versions of the component the update changes.
     #[must_use]
     pub fn with_reported_as(self, reported_as: ProductionSpec) -> Self {
         Self { reported_as: Some(reported_as), ..self }
     }
 
-    /// Permits a version that is lower than the one that the component reports.
+    /// Permits a version lower than the reported one.
     #[must_use]
     pub fn with_downgrade(self, downgrade: VersionDowngrade) -> Self {
         Self { downgrade: Some(downgrade), ..self }
@@ -155,15 +155,15 @@ impl Submission {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Received {
-    /// The component in the version that was the first to refer to the update, or as it is now where an earlier call had done
-    /// all of it; its `meta` included.
+    /// The component in the first version that refers to the update, or in its current version where an earlier call
+    /// had completed the upload; its `meta` included.
     pub component: DeviceComponent,
-    /// That version.
+    /// The version of that component.
     pub version: VersionId,
-    /// When it was written.
+    /// The time of that version.
     pub last_updated: OffsetDateTime,
-    /// The update, as the component says it.
+    /// The update, as the component states it.
     pub update: AvailableUpdate,
-    /// Whether an earlier call had done all of it.
+    /// Whether an earlier call had completed the upload.
     pub replayed: bool,
 }

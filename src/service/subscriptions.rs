@@ -16,19 +16,19 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use url::Url;
 
-/// How many changes are read at a time.
+/// Number of changes read at a time.
 const PAGE: u32 = 50;
 
-/// The most changes that one look at a subscription goes through.
+/// Maximum number of changes that one pass over a subscription reads.
 const MOST_CHANGES: usize = 2_000;
 
-/// After how many notifications it is noted how far they have come. A service that is killed sends so many again.
+/// Number of notifications after which the delivery state is saved. A service that is killed sends as many again.
 const NOTED_EVERY: usize = 20;
 
-/// After how long it is noted how far a subscription has come of which nothing was sent.
+/// Time after which the delivery state of a subscription without notifications is saved.
 const QUIET: Duration = Duration::from_secs(300);
 
-/// How often a write is tried that others overtake.
+/// Number of tries of a contended write.
 const TRIES: usize = 8;
 
 /// The result of one pass over the subscriptions.
@@ -40,11 +40,11 @@ const TRIES: usize = 8;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Notified {
-    /// Notifications that were taken.
+    /// The number of notifications that were accepted.
     pub sent: u64,
-    /// The notifications that failed, and are tried again.
+    /// The number of notifications that failed, and will be retried.
     pub failed: u64,
-    /// Subscriptions that were turned off, since their time is over or notifications have failed for too long.
+    /// The number of subscriptions that were turned off, because they ended or notifications have failed for too long.
     pub turned_off: u64,
     /// Whether there is more to do at once.
     pub more: bool,
@@ -62,17 +62,17 @@ impl Notified {
 /// Sends the notifications of the subscriptions that [`rest::Server`] keeps.
 ///
 /// # Guarantees
-/// - Each version that meets the criteria when it is looked at is sent at least once, in the order of the store's history, which
-///   for one resource is that of its versions. What comes behind one that was not taken waits for it.
-/// - Where the service is killed, up to 20 notifications are sent again. Nothing is lost: how far a subscription has come is in the
-///   ledger, and history is gone through from there.
-/// - Of several services over one ledger, one sends for a subscription at a time; another one takes over when the lease of
-///   [`Pace`] is over.
+/// - Each version that meets the criteria when it is processed is sent at least once, in the order of the store's
+///   history, which for one resource is that of its versions. Versions after one that was not accepted wait for it.
+/// - If the service is killed, up to 20 notifications are sent again. Nothing is lost: the delivery state of a
+///   subscription is in the ledger, and the history is read from there.
+/// - Of several services over one ledger, one sends for a subscription at a time; another one takes over when the lease
+///   of [`Pace`] has expired.
 ///
 /// # Assumptions
-/// The clocks of the services and of the store differ by less than [`Pace::overlap`] and a third of [`Pace::lease`]; a version is
-/// seen in the history within the overlap; the versions that were not sent yet are not forgotten by the store. A deletion
-/// meets no criteria.
+/// The clocks of the services and of the store differ by less than [`Pace::overlap`] and a third of [`Pace::lease`]; a
+/// version is visible in the history within the overlap; the store does not forget versions that are not sent yet. A
+/// deletion meets no criteria.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -108,32 +108,32 @@ pub struct SubscriptionService {
     rest: Box<dyn Fn(&Tenant) -> rest::Server + Send + Sync>,
     notifier: Arc<dyn Notifier>,
     clock: Arc<dyn Clock>,
-    /// Tells this service from others.
+    /// A random id that distinguishes this service from others.
     holder: u128,
-    /// How far subscriptions have come of which nothing was sent since the record of that revision.
+    /// The unsaved positions of subscriptions without notifications since the record of that revision.
     positions: Mutex<BTreeMap<(Tenant, String), (Revision, OffsetDateTime)>>,
 }
 
-/// A subscription that is looked at.
+/// A subscription being processed.
 struct Look {
     server: rest::Server,
     register: Register,
     pace: Pace,
     registered: Registered,
     delivery: Delivery,
-    /// The revision of the record that says how far it has come.
+    /// The revision of the delivery record.
     revision: Revision,
-    /// How far it has come by that record.
+    /// The position in that record.
     recorded: OffsetDateTime,
-    /// Whether this service sends for it now.
+    /// Whether this service holds the lease.
     holds: bool,
-    /// What was sent since the record was written.
+    /// The number of notifications sent since the record was written.
     unsaved: usize,
     done: Notified,
 }
 
 impl SubscriptionService {
-    /// A service over the FHIR API of each tenant, which has the subscriptions.
+    /// Creates a service over the FHIR API of each tenant, which has the subscriptions.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] where the operating system gives no random number.
@@ -157,10 +157,10 @@ impl SubscriptionService {
         self
     }
 
-    /// The ids of the subscriptions of a tenant that are not turned off.
+    /// Returns the ids of the subscriptions of a tenant that are not turned off.
     ///
     /// # Errors
-    /// Those of the ledger.
+    /// Errors of the ledger.
     pub async fn active(&self, tenant: &Tenant) -> Result<Vec<String>> {
         let server = (self.rest)(tenant);
         let Some(own) = server.subscriptions() else { return Ok(Vec::new()) };
@@ -168,10 +168,10 @@ impl SubscriptionService {
         Ok(all.filter(|one| one.status() != SubscriptionStatus::Off).map(|one| one.id).collect())
     }
 
-    /// Looks at every subscription of a tenant, one after the other.
+    /// Processes every subscription of a tenant, one after the other.
     ///
     /// # Errors
-    /// Those of the stores. What was sent until then is noted at the next look, or sent again.
+    /// Errors of the stores. Notifications sent until then are recorded by the next pass, or sent again.
     pub async fn run_once(&self, tenant: &Tenant) -> Result<Notified> {
         let mut all = Notified::default();
         for id in self.active(tenant).await? {
@@ -180,8 +180,8 @@ impl SubscriptionService {
         Ok(all)
     }
 
-    /// Looks at one subscription, and sends what it is to be told of. An endpoint that is slow holds up nothing but its own
-    /// subscription, where each is looked at by a task of its own.
+    /// Processes one subscription, and sends its notifications. A slow endpoint delays only its own subscription, if
+    /// each is processed in a task of its own.
     ///
     /// # Errors
     /// As [`run_once`](Self::run_once).
@@ -196,7 +196,7 @@ impl SubscriptionService {
             }
         };
         match done {
-            // Another service or a client has written, and what it wrote counts.
+            // Another service or a client has written, and that write counts.
             Err(StoreError::Conflict { .. }) => Ok(look.done),
             Err(error) => Err(error),
             Ok(()) => {
@@ -206,7 +206,7 @@ impl SubscriptionService {
         }
     }
 
-    /// What is to be looked at of a subscription; nothing where there is nothing to do now.
+    /// Returns the work on a subscription; `None` where there is nothing to do now.
     async fn begin(&self, tenant: &Tenant, id: &str) -> Result<Option<Look>> {
         let server = (self.rest)(tenant);
         let Some(own) = server.subscriptions() else { return Ok(None) };
@@ -221,7 +221,7 @@ impl SubscriptionService {
         let end = registered.resource.end.as_ref().and_then(|end| end.value.as_ref());
         let has_ended = end.and_then(Instant::to_offset_date_time).is_some_and(|end| end <= now);
         let Some((revision, mut delivery)) = stored else {
-            // Its record is gone, so that nobody can tell what it was told of: it begins anew.
+            // The delivery record is gone, so its notifications are unknown: it starts again.
             let fresh = Delivery::starting(now - pace.overlap, []);
             register.write(&registered, Progress::New(&fresh)).await?;
             return Ok(None);
@@ -255,7 +255,7 @@ impl SubscriptionService {
         Ok(Some(look).filter(|look| due && look.registered.status() != SubscriptionStatus::Off))
     }
 
-    /// Goes through what has changed.
+    /// Processes the changes.
     async fn go_through(&self, look: &mut Look, criteria: &Criteria) -> Result<()> {
         let from = look.delivery.looks_from(self.clock.now(), &look.pace);
         let mut changes = Changes::new().of_type(criteria.resource_type()).since(from).oldest_first().limit(PAGE);
@@ -300,7 +300,7 @@ impl SubscriptionService {
             }
             self.write_delivery(look).await?;
             look.holds = true;
-            // Its client may have changed it, or taken it back.
+            // The client may have changed or deleted it.
             let current = look.register.get(&look.registered.id).await?;
             if current.and_then(|current| current.revision) != look.registered.revision {
                 look.done.more = true;
@@ -325,7 +325,7 @@ impl SubscriptionService {
         }
     }
 
-    /// Notes that a notification was not taken.
+    /// Records that a notification was not accepted.
     async fn failed(&self, look: &mut Look, error: &NotifyError) -> Result<()> {
         look.done.failed += 1;
         let after = look.delivery.has_failed(self.clock.now(), error.retry_after, &look.pace);
@@ -342,9 +342,9 @@ impl SubscriptionService {
         self.note(look, event, Some(&error.reason)).await
     }
 
-    /// Notes how far a subscription has come, where that is worth it, and gives it back.
+    /// Saves the delivery state of a subscription, where that is worth a write, and releases the lease.
     async fn save(&self, look: &mut Look) -> Result<()> {
-        // A start goes through what was made since the record was written.
+        // After a restart, changes since this record are read again.
         let is_old = look.delivery.settled - look.recorded > QUIET;
         if look.holds || (is_old && look.delivery.take(self.holder, self.clock.now(), &look.pace)) {
             look.delivery.release();
@@ -360,7 +360,7 @@ impl SubscriptionService {
         Ok(())
     }
 
-    /// Remembers how far a subscription has come, until its record is written again.
+    /// Remembers the position of a subscription, until its record is written again.
     fn remember(&self, tenant: &Tenant, look: &Look) {
         let position = (look.revision.clone(), look.delivery.settled);
         self.positions().insert((tenant.clone(), look.registered.id.clone()), position);
@@ -370,7 +370,7 @@ impl SubscriptionService {
         self.positions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what happened to a subscription in its resource.
+    /// Records an event of a subscription in its resource.
     async fn note(&self, look: &mut Look, event: Event, error: Option<&str>) -> Result<()> {
         for _ in 0..TRIES {
             let Some(mut current) = look.register.get(&look.registered.id).await? else {
@@ -409,7 +409,7 @@ impl SubscriptionService {
     }
 }
 
-/// The request that tells of a version; nothing where the resource is gone by now.
+/// Returns the notification of a version; `None` where the resource is gone by now.
 async fn notification(look: &Look, version: &Version) -> Result<Option<Notification>> {
     let channel = &look.registered.resource.channel;
     let endpoint = channel.endpoint.as_ref().and_then(|endpoint| endpoint.value.as_ref());

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// The time for which files that the ledger does not know are kept, and how many of them one sweep may delete.
+/// How long files unknown to the ledger are kept, and how many of them one sweep may delete.
 ///
 /// ```
 /// use fhir_devices::service::SweepRules;
@@ -35,12 +35,13 @@ use time::OffsetDateTime;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SweepRules {
-    /// The time after which an unknown file goes into quarantine.
+    /// The time after which an unknown file is quarantined.
     pub grace: Duration,
-    /// The time for which it stays there before it is deleted.
+    /// The time in quarantine before deletion.
     pub quarantine: Duration,
-    /// The most files that one sweep of a tenant deletes, and the most that it newly notes. Where more are due, it deletes
-    /// none, and [says so](Swept::over_limit): so many at once are a sign that the ledger is not the right one.
+    /// Maximum number of files that one sweep of a tenant deletes, and maximum number that it newly records. Where more
+    /// are due, it deletes none, and [says so](Swept::over_limit): so many at once suggest that the ledger is the wrong
+    /// one.
     pub max_per_round: usize,
 }
 
@@ -52,21 +53,21 @@ impl Default for SweepRules {
 }
 
 impl SweepRules {
-    /// Sets for how long a file is merely watched.
+    /// Sets how long a file is only watched.
     #[must_use]
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Sets for how long a file is in quarantine.
+    /// Sets how long a file is quarantined.
     #[must_use]
     pub fn with_quarantine(mut self, quarantine: Duration) -> Self {
         self.quarantine = quarantine;
         self
     }
 
-    /// Sets how many files one sweep may delete.
+    /// Sets the maximum number of files that one sweep deletes.
     #[must_use]
     pub fn with_max_per_round(mut self, files: usize) -> Self {
         self.max_per_round = files;
@@ -85,13 +86,13 @@ impl SweepRules {
 pub struct Swept {
     /// The number of blobs that the ledger knows.
     pub kept: u64,
-    /// The number of unknown blobs that were seen a short time ago.
+    /// The number of unknown blobs that were first seen recently.
     pub watched: u64,
     /// The number of blobs in quarantine.
     pub quarantined: u64,
-    /// The number of blobs that were taken out of quarantine, because the ledger knows them.
+    /// The number of blobs that left quarantine, because the ledger knows them.
     pub readmitted: u64,
-    /// The number of blobs that were due to be deleted and stay, because a component refers to them.
+    /// The number of blobs that were due for deletion but kept, because a component refers to them.
     pub referenced: u64,
     /// The number of blobs that were deleted after their quarantine.
     pub deleted: u64,
@@ -105,19 +106,19 @@ pub struct Swept {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quarantined {
-    /// Its key.
+    /// The key of the file.
     pub key: BlobKey,
-    /// The number of its bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// When it was first seen.
+    /// When the file was first seen.
     pub first_seen: OffsetDateTime,
-    /// Since when it is in quarantine; `None` while it is merely watched.
+    /// When it was quarantined; `None` while it is only watched.
     pub since: Option<OffsetDateTime>,
     /// When it may be deleted, by the rules of this service.
     pub due: Option<OffsetDateTime>,
 }
 
-/// The record of such a file.
+/// The record of an unknown file.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Watched {
     format: u32,
@@ -131,7 +132,7 @@ struct Watched {
 
 const FORMAT: u32 = 1;
 
-/// The folder of these records.
+/// The ledger folder of these records.
 const FOLDER: &str = "quarantine";
 
 impl Watched {
@@ -161,7 +162,7 @@ fn after(since: OffsetDateTime, time: Duration) -> OffsetDateTime {
     since.saturating_add(time::Duration::try_from(time).unwrap_or(time::Duration::MAX))
 }
 
-/// What the components of a tenant refer to, read once when it is first asked for.
+/// The blobs to which the components of a tenant refer, read once on first use.
 #[derive(Default)]
 pub(super) struct References {
     read: Option<HashMap<Sha256, Vec<IngestId>>>,
@@ -173,20 +174,21 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Looks for files that the ledger does not know: those that one who was late wrote under a name that was given up, and
-    /// those of a ledger that was lost.
+    /// Looks for files unknown to the ledger: those of a late writer under a released key, and those of a ledger that
+    /// was lost.
     ///
     /// # Flow
-    /// A file is noted when it is first seen. After the [grace](SweepRules::grace) it goes into quarantine, which is recorded
-    /// in the audit chain, and after the [quarantine](SweepRules::quarantine) it is deleted, which is recorded too. A file
-    /// that the ledger knows by then leaves quarantine. One that a component refers to stays, whatever the ledger says. Where
-    /// more files are due than [one sweep may delete](SweepRules::max_per_round), none is.
+    /// A file is recorded when it is first seen. After the [grace period](SweepRules::grace) it is quarantined, which
+    /// is recorded in the audit chain, and after the [quarantine](SweepRules::quarantine) it is deleted, which is
+    /// recorded too. A file that the ledger knows by then leaves quarantine. A file that a component refers to is kept,
+    /// whatever the ledger says. Where more files are due than [one sweep may delete](SweepRules::max_per_round), none
+    /// is deleted.
     ///
-    /// It is safe at any time: a name is in the ledger before it is written to, and is never given twice.
+    /// It is safe at any time: a key is in the ledger before its blob is written, and is never used twice.
     ///
     /// # Errors
-    /// [`MaintenanceError::Mismatch`] where the store of update files is not that of the ledger: nothing is deleted then. The
-    /// stores' troubles; what was deleted until then stays deleted.
+    /// [`MaintenanceError::Mismatch`] where the blob store does not belong to the ledger: nothing is deleted then.
+    /// Errors of the stores; files deleted until then stay deleted.
     pub async fn sweep(&self, tenant: &Tenant) -> Result<Swept, MaintenanceError> {
         let session = self.session(tenant);
         self.check_pairing(&session).await?;
@@ -209,8 +211,8 @@ where
         Ok(swept)
     }
 
-    /// One page of the files that the ledger does not know, those that are merely watched included, in the order of their
-    /// names.
+    /// Returns one page of the files unknown to the ledger, including those that are only watched, in the order of
+    /// their keys.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
@@ -229,7 +231,7 @@ where
         Ok(Page { items: items.into_iter().map(shown).collect::<Result<_>>()?, next })
     }
 
-    /// Notes the files that the ledger does not know.
+    /// Records the files unknown to the ledger.
     async fn look_for_unknown(&self, session: &LedgerSession<'_, L>, swept: &mut Swept) -> Result<()> {
         let (mut noted, mut after_page) = (0_usize, None);
         loop {
@@ -238,7 +240,7 @@ where
                 if StoreId::of_marker(&key).is_some() {
                     continue;
                 }
-                // The entry after the bytes were found: it was there before they were.
+                // The entry is read after the blob was listed: it exists before its blob does.
                 if self.is_known(session, &key).await?.is_some() {
                     swept.kept += 1;
                     continue;
@@ -253,7 +255,7 @@ where
                 }
                 noted += 1;
                 let new = Watched { format: FORMAT, key, size, first_seen: session.now(), since: None };
-                // Where another was faster, it is noted too.
+                // A faster call has recorded it too.
                 session.write_plain(&seen, Some(new.to_bytes())).await?;
             }
             match page.next {
@@ -263,7 +265,7 @@ where
         }
     }
 
-    /// Takes each noted file on by a step, and gives those that are due to be deleted: at most one more than may be.
+    /// Moves each recorded file one step on, and returns those due for deletion: at most one more than allowed.
     async fn quarantine_round(&self, session: &LedgerSession<'_, L>, swept: &mut Swept) -> Result<Vec<Seen<Watched>>> {
         let (mut due, mut after_page) = (Vec::new(), None);
         let (rules, now) = (self.sweep_rules, session.now());
@@ -304,7 +306,7 @@ where
         }
     }
 
-    /// Returns the state of the bytes by the ledger, where they are its matter.
+    /// Returns the ledger's state of the bytes, if the ledger is responsible for them.
     async fn is_known(&self, session: &LedgerSession<'_, L>, key: &BlobKey) -> Result<Option<StateName>> {
         let entry = session.entry(key).await?.value;
         Ok(match sweep(key, entry.as_ref()) {
@@ -313,7 +315,7 @@ where
         })
     }
 
-    /// Deletes a file after its quarantine; `false` where the ledger knows it after all, or another was faster.
+    /// Deletes a file after its quarantine; `false` where the ledger knows it after all, or another call was faster.
     async fn delete_unknown(&self, session: &LedgerSession<'_, L>, seen: &Seen<Watched>) -> Result<bool> {
         let now = session.read(seen.key.clone()).await?;
         if now.revision != seen.revision || self.is_known(session, &seen.value.key).await?.is_some() {
@@ -323,7 +325,7 @@ where
         self.close(session, seen, Action::Swept, StateName::Gone).await
     }
 
-    /// Takes the record of a file away, and says why, unless the file was merely watched.
+    /// Removes the record of a file with an audit record, unless the file was only watched.
     async fn close(
         &self,
         session: &LedgerSession<'_, L>,
@@ -341,8 +343,8 @@ where
         session.write_plain(&plain, None).await
     }
 
-    /// Returns whether a component refers to these bytes. What a component says of an upload that the ledger knows is
-    /// the ledger's matter; for an upload that it does not know, the digest decides.
+    /// Returns whether a component refers to these bytes. For an upload that the ledger knows, the ledger decides; for
+    /// an unknown upload, the digest decides.
     pub(super) async fn is_referred_to(
         &self,
         session: &LedgerSession<'_, L>,

@@ -16,26 +16,26 @@ use crate::update::{AvailableUpdate, attach_beside, available, update_id};
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-/// A component, and the version of it that was read.
+/// A component, in the version that was read.
 pub(super) type Seen = (DeviceComponent, Version);
 
-/// What one look at the device found.
+/// The result of reading the device once.
 pub(super) enum Look {
     /// A component refers to the update already.
     Attached(Box<Seen>),
-    /// The component that is meant, as it is now.
+    /// The matching component, in its current version.
     Meant(Box<Meant>),
-    /// What was read had changed by the time it was read again.
+    /// The component had changed when it was read again.
     Changing,
 }
 
-/// A component that is meant, and the device that it was found in.
+/// The matching component, and its device.
 pub(super) struct Meant {
     pub(super) seen: Seen,
     pub(super) device_members: DeviceMembers,
 }
 
-/// A device, every component of it, and those above of which another device has them.
+/// A device, its components, and those above them that belong to another device.
 pub(super) struct DeviceMembers {
     pub(super) device: Version,
     pub(super) components: Vec<DeviceComponent>,
@@ -44,7 +44,7 @@ pub(super) struct DeviceMembers {
 }
 
 impl DeviceMembers {
-    /// Returns a component of the device, and the version of it that was read.
+    /// Returns a component of the device, in the version that was read.
     pub(super) fn seen(&self, id: &Id) -> Option<Seen> {
         let all = self.components.iter().zip(&self.versions);
         all.into_iter()
@@ -53,12 +53,12 @@ impl DeviceMembers {
     }
 }
 
-/// The device of a tenant that an update is for.
+/// The target device of an update.
 pub(super) struct Target<'a, R: ?Sized> {
     pub(super) resources: &'a TenantResources<R>,
     pub(super) device: &'a Id,
     pub(super) selector: &'a Selector,
-    /// Whether the rest of the device is checked too, and so must be what is there: a search may lag behind.
+    /// Whether the rest of the device is checked too, and so must be current: a search may be delayed.
     pub(super) whole: bool,
 }
 
@@ -88,7 +88,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         Ok(DeviceMembers { device: found, components, own: self.resources.own_base().cloned(), versions })
     }
 
-    /// Returns a component that was found, as it is now; nothing where it is gone.
+    /// Returns the current version of a component that was found; `None` where it is gone.
     async fn again(&self, component: DeviceComponent, version: Version) -> StoreResult<Option<Seen>> {
         match self.resources.read(&version.key).await {
             Ok(now) if now.version == version.version => Ok(Some((component, version))),
@@ -98,7 +98,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         }
     }
 
-    /// Returns the one component that is meant, and the device with it.
+    /// Returns the one matching component, and its device.
     pub(super) async fn meant_of_all(&self) -> Result<(DeviceMembers, Id), ReceiveError> {
         let device_members = self.device_members().await?;
         let meant = self.meant(&device_members.components)?;
@@ -106,14 +106,14 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
     }
 
     fn meant(&self, all: &[DeviceComponent]) -> Result<Id, ReceiveError> {
-        // What is selected has an id: nothing else could be written to.
+        // A selected component has an id: no other could be written.
         let tree = TreeBuilder::with_capacity(all.len()).at(self.resources.own_base().cloned()).with_items(all).build();
         let node = select_of(&tree, self.selector, self.device.as_str())?;
         node.may_be_target()?;
         node.id().cloned().ok_or_else(|| ReceiveError::Resources(StoreError::invalid("the component has no id")))
     }
 
-    /// Looks for the reference of an upload in the whole device, else for the component that is meant.
+    /// Looks for the reference of an upload in the whole device, otherwise for the matching component.
     pub(super) async fn look(&self, id: IngestId) -> Result<Look, ReceiveError> {
         let mut device_members = self.device_members().await?;
         if let Some(at) = device_members.components.iter().position(|component| refers(component, id)) {
@@ -121,7 +121,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
             return Ok(seen.map_or(Look::Changing, |seen| Look::Attached(Box::new(seen))));
         }
         let meant = self.meant(&device_members.components)?;
-        // A search may lag behind; what is written over must be what was checked.
+        // A search may be delayed; the version that is overwritten must be the one that was checked.
         let key = Key::new(ResourceType::DeviceComponent, meant.as_str());
         let now = match self.resources.read(&key.map_err(|error| ReceiveError::Resources(error.into()))?).await {
             Ok(now) => now,
@@ -156,7 +156,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         matches!(literal, Literal::Relative { id, .. } if id == self.device.as_str())
     }
 
-    /// Writes the reference, if the component is as it was seen. All else in it stays as it is, `foreign` updates included.
+    /// Writes the reference, if the component is unchanged. All other content stays, `foreign` updates included.
     pub(super) async fn write(
         &self,
         seen: Seen,
@@ -177,7 +177,7 @@ impl<R: ResourceStore + ?Sized> Target<'_, R> {
         Ok((DeviceComponent::from_version(&written)?, written))
     }
 
-    /// Returns the version of a component that was the first to have the reference, as far as the store tells.
+    /// Returns the first version of a component with the reference, as far as the store knows.
     pub(super) async fn first(resources: &TenantResources<R>, id: IngestId, seen: Seen) -> Result<Seen, ReceiveError> {
         let wanted = Some(WriteId(id.0));
         if seen.1.write_id == wanted || !resources.capabilities().history {

@@ -16,16 +16,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use url::Url;
 
-/// The address at which the caller serves a blob.
+/// Returns the URL at which the caller serves a blob.
 type CallerUrl = dyn Fn(&Tenant, &BlobKey) -> Url + Send + Sync;
 
-/// The base of a tenant's own FHIR service.
+/// Returns the base of a tenant's own FHIR service.
 type BaseOf = dyn Fn(&Tenant) -> OwnBase + Send + Sync;
 
-/// Which tenants take no upload without a signed manifest.
+/// Returns whether a tenant accepts only uploads with a signed manifest.
 type SignedOnly = dyn Fn(&Tenant) -> bool + Send + Sync;
 
-/// Where the bytes of an update will be found.
+/// The source of the URLs of update files.
 #[derive(Clone)]
 pub(super) enum Addresses {
     Store(UrlKind),
@@ -45,7 +45,7 @@ impl Addresses {
 
 /// Receives updates for the devices of many tenants, over stores that the caller implements.
 ///
-/// It is cheap to clone. The three stores may be one value, as [`Memory`](crate::backend::Memory) is, and may be `dyn`.
+/// Cloning is cheap. The three stores may be one value, as [`Memory`](crate::backend::Memory) is, and may be `dyn`.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -97,11 +97,11 @@ pub struct UpdateService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobStor
     pub(super) context: Arc<ServiceContext>,
     pub(super) chains: Arc<Mutex<HashMap<Tenant, Arc<TenantChain>>>>,
     pub(super) sweep_rules: SweepRules,
-    /// The tenants whose files and ledger are known to belong together.
+    /// The tenants whose blob store and ledger are known to belong together.
     pub(super) paired: Arc<Mutex<HashSet<Tenant>>>,
 }
 
-/// The maximum number of idle tenants that are remembered.
+/// Maximum number of idle tenants that are remembered.
 const TENANTS: usize = 4_096;
 
 impl<R, B, L> UpdateService<R, B, L>
@@ -110,18 +110,18 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Creates a service over these stores: files up to 4 GiB of any media type, at the public addresses of the store
-    /// of blobs.
+    /// Creates a service over these stores: files up to 4 GiB of any media type, at the public URLs of the blob store.
     ///
     /// # Errors
-    /// [`NoAddresses`] where that store gives none: [`new_with_urls`](Self::new_with_urls) takes addresses of the caller's.
+    /// [`NoAddresses`] where the blob store gives none: [`new_with_urls`](Self::new_with_urls) takes URLs of the
+    /// caller's.
     pub fn new(resources: Arc<R>, blobs: Arc<B>, ledger: Arc<L>) -> Result<Self, NoAddresses> {
         let addresses = Addresses::of_store(&*blobs, UrlKind::Public)?;
         Ok(Self::at(addresses, (resources, blobs, ledger)))
     }
 
-    /// Creates a service over these stores, whose files the caller serves at addresses of its own: for stores of blobs
-    /// that give none.
+    /// Creates a service over these stores, whose files the caller serves at its own URLs: for blob stores without
+    /// URLs.
     ///
     /// ```
     /// use fhir_devices::backend::{Discard, Memory};
@@ -182,7 +182,7 @@ where
         }
     }
 
-    /// Sets how long files that the ledger does not know are kept, and how many a sweep may delete.
+    /// Sets how long files unknown to the ledger are kept, and how many a sweep may delete.
     #[must_use]
     pub fn with_sweep_rules(mut self, rules: SweepRules) -> Self {
         self.sweep_rules = rules;
@@ -210,8 +210,8 @@ where
         self
     }
 
-    /// Sets the timer by which a call waits before it tries again what another process was faster with: for a short random
-    /// time that grows with the tries. Without one, it tries again at once.
+    /// Sets the timer for the pause before a call retries a write that another process preempted: a short random time
+    /// that grows with the tries. Without one, it retries at once.
     ///
     /// ```
     /// # use fhir_devices::{backend::Memory, service::UpdateService};
@@ -234,8 +234,8 @@ where
         self
     }
 
-    /// Sets the tenants that accept only signed manifests: those for which `wants` returns `true`. Their unsigned uploads that
-    /// are not attached yet are refused too.
+    /// Sets the tenants that accept only signed manifests: those for which `wants` returns `true`. Their unsigned
+    /// uploads that are not attached yet are refused too.
     ///
     /// ```
     /// # use fhir_devices::{backend::Memory, service::UpdateService, store::Tenant};
@@ -289,9 +289,9 @@ where
         self
     }
 
-    /// Sets the size up to which a file is read whole before the first record of its upload is written: such an upload takes
-    /// fewer commits, and leaves no record where it breaks off before its bytes have come. Default: 64 KiB, which are held
-    /// in memory. With 0, every upload has a record before its bytes are read.
+    /// Sets the size up to which a file is read completely before the first record of its upload is written: such an
+    /// upload takes fewer commits, and leaves no record if it is interrupted before its bytes have arrived. Default: 64
+    /// KiB, held in memory. With 0, every upload has a record before its bytes are read.
     ///
     /// ```
     /// # use fhir_devices::{backend::Memory, service::UpdateService};
@@ -345,15 +345,16 @@ where
         self.with_retention(|retention| retention.withdrawn = time)
     }
 
-    /// Sets how long the records of ended uploads are kept, with their idempotency keys. Default: 30 days. Until then, sending
-    /// a withdrawn or retired update again under its key is answered as such; afterwards the key counts as unused. [`expire`](Self::expire) removes them; the audit chain keeps its records.
+    /// Sets how long the records of ended uploads are kept, with their idempotency keys. Default: 30 days. Until then,
+    /// a withdrawn or retired update sent again under its key is answered as such; afterwards the key counts as unused.
+    /// [`expire`](Self::expire) removes them; the audit chain keeps its records.
     #[must_use]
     pub fn with_ended_retention(self, time: Duration) -> Self {
         self.with_retention(|retention| retention.ended = time)
     }
 
-    /// Sets how long the records of uploads are kept that failed before their bytes arrived. Default: one day. No device saw
-    /// anything of them, and their key can be used again at once for the same submission.
+    /// Sets how long the records of uploads are kept that failed before their bytes arrived. Default: one day. No
+    /// device saw anything of them, and their key can be reused at once for the same submission.
     #[must_use]
     pub fn with_aborted_retention(self, time: Duration) -> Self {
         self.with_retention(|retention| retention.aborted = time)
@@ -374,7 +375,7 @@ where
     }
 
     /// Sets the base URL of a tenant's own FHIR service, that of its [`rest::Server`](crate::rest::Server): absolute
-    /// references below it are references to resources here. Default: only relative references are.
+    /// references below it are references to resources here. Default: only relative references are local.
     ///
     /// ```
     /// # use fhir_devices::{backend::Memory, service::UpdateService};
@@ -412,7 +413,7 @@ where
     /// Sets the kind of URLs, which the blob store provides.
     ///
     /// # Errors
-    /// [`NoAddresses`] where it gives none of the kind.
+    /// [`NoAddresses`] where the store gives none of the kind.
     pub fn with_url_kind(mut self, kind: UrlKind) -> Result<Self, NoAddresses> {
         self.addresses = Addresses::of_store(&*self.blobs, kind)?;
         Ok(self)
@@ -422,7 +423,7 @@ where
     pub(super) fn session(&self, tenant: &Tenant) -> LedgerSession<'_, L> {
         let chain = {
             let mut chains = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
-            // Anybody may name a tenant. To forget the end of a chain costs one look at it.
+            // A caller may name any tenant. Forgetting the end of a chain costs one read.
             if chains.len() >= TENANTS && !chains.contains_key(tenant) {
                 chains.retain(|_, chain| Arc::strong_count(chain) > 1);
             }
@@ -431,7 +432,7 @@ where
         LedgerSession::new(Arc::clone(&self.ledger), tenant, chain, &self.context)
     }
 
-    /// Sets URLs that the caller serves.
+    /// Sets the function for URLs that the caller serves.
     #[must_use]
     pub fn with_urls(mut self, url: impl Fn(&Tenant, &BlobKey) -> Url + Send + Sync + 'static) -> Self {
         self.addresses = Addresses::Caller(Arc::new(url));

@@ -10,7 +10,7 @@ use crate::store::{BlobKey, BlobStore, Ledger, ResourceStore, Tenant};
 use crate::update::deployment::{Input, Refusal};
 use std::collections::BTreeSet;
 
-/// The bytes that a device was granted.
+/// The bytes granted to a device.
 ///
 /// Returned by [`RolloutService::claim`](super::RolloutService::claim).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Granted {
     pub device: Id,
 }
 
-/// Returns the actor that a device is in audit records.
+/// Returns the audit actor of a device.
 pub(super) fn device_context(device: &Id) -> Option<RecordContext> {
     ActorId::new(format!("device/{device}")).ok().map(Actor::device).map(RecordContext::by)
 }
@@ -39,15 +39,16 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Grants a device the bytes of an offer. This is the only way to get them. The grant is recorded before the answer, so
-    /// that everybody who has bytes is counted. To ask again, for a part or after a break, changes nothing.
+    /// Grants a device the bytes of an offer. This is the only way to get them. The grant is recorded before the
+    /// answer, so that every device with bytes is counted. Asking again, for a range or after an interruption, changes
+    /// nothing.
     ///
-    /// `device` is who asks, where that is known.
+    /// `device` is the caller, if known.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchOffer`] and [`RolloutError::NoSuchFile`]; [`RolloutError::Deployment`] with
-    /// [`Refusal::Gone`] where the offer was taken back, and with [`Refusal::NotOpen`] or [`Refusal::GateClosed`] where it may
-    /// be asked for later; [`RolloutError::Store`].
+    /// [`Refusal::Gone`] where the offer was retracted, and with [`Refusal::NotOpen`] or [`Refusal::GateClosed`] where
+    /// it may be granted later; [`RolloutError::Store`].
     pub async fn claim(
         &self,
         tenant: &Tenant,

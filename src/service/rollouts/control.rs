@@ -36,7 +36,7 @@ pub struct RolloutView {
     pub regions: BTreeMap<RegionId, (Counts, Tally)>,
     /// The number of devices that were ever given bytes.
     pub already_out: u32,
-    /// How many deployments of each wave have not ended.
+    /// The number of active deployments in each wave.
     pub open_by_wave: Vec<u32>,
 }
 
@@ -58,8 +58,8 @@ where
     ///
     /// # Errors
     /// [`RolloutError::InvalidSpec`], [`RolloutError::UnknownRegion`], [`RolloutError::InvalidSearch`];
-    /// [`RolloutError::NoSuchRelease`], [`RolloutError::NotReleased`]; [`RolloutError::NoSuchRollout`] where there is none to take
-    /// the place of; [`RolloutError::Store`].
+    /// [`RolloutError::NoSuchRelease`], [`RolloutError::NotReleased`]; [`RolloutError::NoSuchRollout`] where the
+    /// rollout to supersede does not exist; [`RolloutError::Store`].
     pub async fn create(
         &self,
         tenant: &Tenant,
@@ -87,7 +87,7 @@ where
             }
             let (drafted, event) = Rollout::draft(id, by.clone(), &spec, self.now());
             let mut entries = Entries::default();
-            // Written as it is: who withdraws it meanwhile has to look at its rollouts again.
+            // Written unchanged: a concurrent withdrawal then has to look at the rollouts of the release again.
             entries.record(&release, release.value.to_bytes());
             entries.keep(keys::rollout(keys::OPEN, id)?, drafted.to_bytes());
             entries.keep(keys::spec(id)?, spec.to_bytes());
@@ -216,8 +216,8 @@ where
         self.rollout(tenant, id).await
     }
 
-    /// Cancels a rollout. It is `cancelled` once every lane recorded that no device gets bytes any more, and
-    /// [`already_out`](Rollout::already_out) then counts exactly those that had some.
+    /// Cancels a rollout. It is `cancelled` once every lane recorded that no device gets bytes any more;
+    /// [`already_out`](Rollout::already_out) then counts exactly the devices that had some.
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
@@ -250,8 +250,8 @@ where
         Ok(rollout)
     }
 
-    /// Tells the rollout whose place this one takes that it ends, once this one is ready. Gives that rollout, where it was told:
-    /// one that has ended by itself is left as it is.
+    /// Tells the rollout that this one supersedes to end, once this one is ready. Returns that rollout, if it was told:
+    /// one that has ended already is left unchanged.
     pub(super) async fn end_earlier(
         &self,
         tenant: &Tenant,
@@ -268,7 +268,7 @@ where
         }
     }
 
-    /// Lets a rollout take a step from whatever state it is in by now.
+    /// Steps a rollout from its current state.
     pub(super) async fn step_rollout(
         &self,
         tenant: &Tenant,
@@ -285,8 +285,8 @@ where
         Err(RolloutError::Contended { attempts: TRIES })
     }
 
-    /// The same from the state that was read, which becomes the next one; whether there was one. `None` where another was written
-    /// meanwhile.
+    /// Steps a rollout from the state that was read, and updates it; returns whether it changed. `None` where another
+    /// call wrote meanwhile.
     pub(super) async fn try_step(
         &self,
         tenant: &Tenant,
@@ -313,7 +313,7 @@ where
     }
 }
 
-/// Returns what a problem says, in one line.
+/// Returns the text of a problem, in one line.
 pub(super) fn said(problem: &crate::rest::Problem) -> String {
     let words = problem.issues().filter_map(|issue| issue.diagnostics.as_ref()?.get());
     words.map(|text| text.as_str().to_owned()).collect::<Vec<_>>().join("; ")

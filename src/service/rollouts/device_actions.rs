@@ -1,4 +1,4 @@
-//! The actions of a device: its live offers by their numbers, as device interfaces with numbered actions show them.
+//! The actions of a device: its live offers by number, for device interfaces with numbered actions.
 
 use super::step::At;
 use super::{RolloutError, RolloutService};
@@ -21,25 +21,25 @@ pub struct DeviceAction {
     pub number: ActionNumber,
     /// The deployment that the action belongs to.
     pub deployment: Deployment,
-    /// The offer, the same each time.
+    /// The offer, the same each time it is read.
     pub offer: Offer,
-    /// Which version of the component shows the update.
+    /// The production specification that shows the version of the update.
     pub reported_as: ProductionSpec,
-    /// Whether the device would be given the bytes now: the lane is open, and no gate is closed.
+    /// Whether the device would get the bytes now: the lane is open, and no gate is closed.
     pub available: bool,
 }
 
-/// The live offers of a device, and how many it was ever made.
+/// The live offers of a device, and the highest number of its offers.
 ///
 /// Returned by [`RolloutService::device_actions`](super::RolloutService::device_actions).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeviceActions {
-    /// When they were read.
+    /// The time of the read.
     pub at: OffsetDateTime,
-    /// The highest number that was given; 0 where there was no offer.
+    /// The highest number given; 0 without any offer.
     pub last: ActionNumber,
-    /// The live offers, by their numbers.
+    /// The live offers, by number.
     pub live: Vec<DeviceAction>,
 }
 
@@ -49,7 +49,8 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Returns the live offers of a device by the ledger, which decides, and not by the slots of its region. Nothing is written.
+    /// Returns the live offers of a device from the ledger, which is authoritative, instead of the slots of its region.
+    /// Nothing is written.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchDevice`]; [`RolloutError::Store`].
@@ -71,7 +72,7 @@ where
             let Some(number) = deployment.state.action().filter(|_| deployment.state.is_in_flight()) else { continue };
             let plan = self.plan(tenant, place.rollout).await?;
             let mut available = self.lane(tenant, place).await?.kept.head.status == LaneStatus::Open;
-            // A device that was given the bytes goes on with them, whatever the gates are by now.
+            // A device with bytes continues, whatever the state of the gates.
             if available && !plan.spec.gates.is_empty() && !matches!(deployment.state, State::Claimed { .. }) {
                 available = match self.component_now(tenant, &deployment).await? {
                     Some((component, _)) => {

@@ -12,10 +12,10 @@ use crate::update::rollout::{
     Fold, LaneInput, LaneStatus, Rollout, RolloutEffect, RolloutId, RolloutInput, RolloutRefusal, Status, resume,
 };
 
-/// The most lanes of a rollout that the report of a device looks at.
+/// Maximum number of lanes of a rollout that a device's report looks at.
 const LANES_AT_ONCE: u16 = 16;
 
-/// How many steps a rollout takes in one go.
+/// Maximum number of steps of a rollout in one pass.
 const STEPS: usize = 64;
 
 /// The result of one pass over a region.
@@ -27,11 +27,11 @@ const STEPS: usize = 64;
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Pass {
-    /// The number of steps. After 0 there is nothing to do until a report, a request or a deadline comes.
+    /// The number of steps. After 0 there is nothing to do until a report, a request or a deadline.
     pub steps: usize,
-    /// The error of the region: that at which its part stopped, or the first of a slot that failed alone.
+    /// The error of the region: the one that stopped its part, or the first of a slot that failed alone.
     pub region: Option<RegionError>,
-    /// The rollouts that could not be continued, and why. They do not block others.
+    /// The rollouts that could not be driven, and why. They do not block others.
     pub failed: Vec<(RolloutId, RolloutError)>,
 }
 
@@ -46,7 +46,7 @@ pub struct Pass {
 pub struct TimersRun {
     /// The number of deployments with a due deadline.
     pub looked_at: usize,
-    /// The number of those that changed.
+    /// The number of deployments that changed.
     pub steps: usize,
 }
 
@@ -56,9 +56,9 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Advances the rollouts of a tenant in a region: plans, opens and stops lanes, offers updates, and
-    /// writes slots, about `budget` steps of each. Call it from time to time for each region, in any number of processes; a region
-    /// that cannot be reached holds up no other.
+    /// Advances the rollouts of a tenant in a region: plans, opens and stops lanes, offers updates, and writes slots,
+    /// about `budget` steps of each. Call it at intervals for each region, in any number of processes; an unreachable
+    /// region blocks no other.
     ///
     /// # Errors
     /// [`RolloutError::UnknownRegion`]; [`RolloutError::Store`] where the ledger cannot be read at all.
@@ -91,7 +91,7 @@ where
         let run = self.work_region(tenant, region, publisher, budget).await?;
         pass.steps += run.steps;
         if run.rests {
-            // What is offered now would wait.
+            // A new offer would wait.
             pass.region = run.error;
             return Ok(pass);
         }
@@ -126,8 +126,8 @@ where
         Ok(steps)
     }
 
-    /// Processes the deployments with a due deadline: gates are evaluated again, and what waited for too long continues without an
-    /// answer. Call it from time to time, in any number of processes.
+    /// Processes the deployments with a due deadline: gates are evaluated again, and deployments that waited too long
+    /// continue without an answer. Call it at intervals, in any number of processes.
     ///
     /// # Errors
     /// [`RolloutError::Store`].
@@ -171,8 +171,8 @@ where
         }
     }
 
-    /// Advances everything of a tenant until there is nothing to do, in all regions one after the other: for tests, and for
-    /// programs that work on demand. A region that cannot be reached ends its part.
+    /// Advances all rollouts of a tenant until there is nothing to do, in one region after the other: for tests, and
+    /// for programs that work on demand. An unreachable region ends its own part only.
     ///
     /// # Errors
     /// As [`run_once`](Self::run_once).
@@ -192,9 +192,9 @@ where
         Ok(all)
     }
 
-    /// Looks at a rollout of which a lane had as many failures as it may, where it has few lanes: that keeps the time short in which
-    /// others fail. The lane itself offers nothing any more, and whoever drives the rollout looks at it in any case, so that a
-    /// device that reports does not wait for a thousand lanes.
+    /// Looks at a rollout with a lane that reached its maximum of failures, if it has few lanes: other lanes then fail
+    /// for a shorter time. The lane itself offers nothing any more, and the next pass looks at the rollout in any case,
+    /// so a reporting device does not wait for a thousand lanes.
     pub(super) async fn lane_tripped(&self, tenant: &Tenant, place: Place, plan: &Plan) -> Result<(), RolloutError> {
         if plan.spec.lane_count() <= LANES_AT_ONCE {
             self.drive_rollout(tenant, place.rollout).await?;
@@ -202,12 +202,12 @@ where
         Ok(())
     }
 
-    /// Goes on with one rollout. Gives how many steps were taken.
+    /// Drives one rollout, and returns the number of steps.
     pub(super) async fn drive_rollout(&self, tenant: &Tenant, id: RolloutId) -> Result<usize, RolloutError> {
         let plan = self.plan(tenant, id).await?;
         let mut steps = 0;
         let mut seen = self.rollout_record(tenant, id).await?;
-        // Whoever submitted it may have ended before the earlier one was told. That one goes on by itself.
+        // The call that submitted it may have ended before the earlier rollout was told, which continues by itself.
         self.end_earlier(tenant, &seen.value).await?;
         while steps < STEPS {
             match seen.value.status {
@@ -276,7 +276,7 @@ where
         self.try_step(tenant, seen, plan, &RolloutInput::LanesFolded { fold }).await
     }
 
-    /// Tells the lanes of a rollout what it wants of them, where they do not know. Gives how many changed.
+    /// Passes the orders of a rollout on to lanes that do not have them, and returns the number of changed lanes.
     async fn order_lanes(&self, tenant: &Tenant, rollout: &Rollout, plan: &Plan) -> Result<usize, RolloutError> {
         let Some(effect) = resume(rollout) else { return Ok(0) };
         let mut steps = 0;
@@ -307,7 +307,7 @@ where
         Ok(steps)
     }
 
-    /// Asks each deployment of a lane that drains to stop, once. A lane that drains takes no new ones.
+    /// Asks each deployment of a draining lane to stop, once. A draining lane takes no new deployments.
     async fn stop_deployments(&self, tenant: &Tenant, place: Place, plan: &Plan) -> Result<usize, RolloutError> {
         if self.lane(tenant, place).await?.kept.all_stopped {
             return Ok(0);
@@ -325,7 +325,7 @@ where
                 let at = At { tenant, plan, place, id };
                 match self.step(at, Ask::Input(&Input::StopRequested, None)).await? {
                     Stepped::To(_) => steps += 1,
-                    // It goes on after all.
+                    // The lane continues after all.
                     Stepped::Refused(Refusal::NotDraining, _) => return Ok(steps),
                     _ => {}
                 }

@@ -23,25 +23,25 @@ pub enum RolloutError {
     /// The tenant has no such release.
     #[error("there is no release `{id}`")]
     NoSuchRelease {
-        /// The id that was asked for.
+        /// The requested id.
         id: ReleaseId,
     },
     /// The tenant has no such rollout.
     #[error("there is no rollout `{id}`")]
     NoSuchRollout {
-        /// The id that was asked for.
+        /// The requested id.
         id: RolloutId,
     },
     /// The tenant has no such deployment, or not in this rollout.
     #[error("there is no deployment `{id}`")]
     NoSuchDeployment {
-        /// The id that was asked for.
+        /// The requested id.
         id: DeploymentId,
     },
     /// The offer does not exist, or belongs to another device.
     #[error("there is no offer `{key}` for the device")]
     NoSuchOffer {
-        /// The key that was asked for.
+        /// The requested key.
         key: OfferKey,
     },
     /// The offer has no such file.
@@ -49,7 +49,7 @@ pub enum RolloutError {
     NoSuchFile {
         /// The key of the offer.
         key: OfferKey,
-        /// The file that was asked for.
+        /// The requested file.
         name: ArtifactName,
     },
     /// The tenant has no such device.
@@ -66,7 +66,7 @@ pub enum RolloutError {
         /// The component.
         component: Id,
     },
-    /// The upload has no bytes that could be released.
+    /// The upload has no bytes to release.
     #[error("the upload `{upload}` is not attached, and has nothing to release")]
     NothingAttached {
         /// The upload.

@@ -31,17 +31,17 @@ names! {
         Backoff = "backoff",
         /// Gates are closed.
         Gate = "gate",
-        /// Another deployment has a lock on the component, or on one above or below it.
+        /// Another deployment holds a lock on the component, or on one above or below it.
         Locked = "locked",
-        /// The component accepted the same or a higher sequence number.
+        /// The component has accepted the same or a higher sequence number.
         Sequence = "sequence",
         /// The region has not confirmed the offer.
         Region = "region",
         /// The device has not asked for the bytes.
         NotClaimed = "not-claimed",
-        /// The device has the bytes, and has not reported that it is done.
+        /// The device has the bytes, and has not reported completion.
         AtWork = "at-work",
-        /// The device reported that it is done, and has not reported its version.
+        /// The device reported completion, and has not reported its version.
         NotProven = "not-proven",
         /// The device was asked to stop.
         Stopping = "stopping",
@@ -58,9 +58,9 @@ names! {
 pub struct Explanation {
     /// The deployment.
     pub deployment: Deployment,
-    /// Each reason, and a text for people.
+    /// Each reason, with a text for readers.
     pub reasons: Vec<(Blocked, String)>,
-    /// When it is evaluated again without any input.
+    /// The next evaluation without any input.
     pub next: Option<OffsetDateTime>,
 }
 

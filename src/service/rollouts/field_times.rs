@@ -1,11 +1,11 @@
-//! How long updates take from their release to the proof, counted as it happens.
+//! The time of updates from release to version report, counted as reports arrive.
 
 use std::time::Duration;
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 
-/// The upper ends of the intervals, in seconds.
+/// The upper bounds of the intervals, in seconds.
 const BOUNDS: [u64; 14] = [
     60,
     10 * 60,
@@ -23,8 +23,9 @@ const BOUNDS: [u64; 14] = [
     180 * DAY,
 ];
 
-/// A histogram of the times from the release of an update to the report of its version, of the components that succeeded in this
-/// process. The exact times of one rollout are in [`RolloutService::measures`](super::RolloutService::measures).
+/// A histogram of the times from the release of an update to the report of its version, over the components that
+/// succeeded in this process. The exact times of one rollout are in
+/// [`RolloutService::measures`](super::RolloutService::measures).
 ///
 /// ```
 /// use fhir_devices::service::FieldTimes;
@@ -39,7 +40,7 @@ const BOUNDS: [u64; 14] = [
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FieldTimes {
-    /// The last one is for those above every bound.
+    /// Counts per interval; the last interval is above every bound.
     within: [u64; BOUNDS.len() + 1],
     sum: Duration,
 }
@@ -54,7 +55,7 @@ impl FieldTimes {
         self.sum = self.sum.saturating_add(time);
     }
 
-    /// Returns how many components were counted.
+    /// Returns the number of components.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.within.iter().sum()
@@ -66,7 +67,7 @@ impl FieldTimes {
         self.sum
     }
 
-    /// Returns how many components took no longer than each bound. `None` stands for any time.
+    /// Returns the number of components within each bound. `None` stands for any time.
     pub fn cumulative(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
         let bounds = BOUNDS.iter().map(|bound| Some(Duration::from_secs(*bound))).chain([None]);
         bounds.zip(self.within).scan(0, |sum, (bound, count)| {
@@ -75,8 +76,8 @@ impl FieldTimes {
         })
     }
 
-    /// Returns the bound within which so many of 1,000 components lie; `None` where there are none. Above the last bound, it is
-    /// that bound.
+    /// Returns the bound within which `permille` thousandths of the components are; `None` without any. Above the last
+    /// bound, it is that bound.
     #[must_use]
     pub fn quantile(&self, permille: u16) -> Option<Duration> {
         let wanted = self.total().saturating_mul(permille.into()).div_ceil(1_000).max(1);

@@ -1,4 +1,4 @@
-//! A gate: a condition to be met before a device is offered an update or given its bytes.
+//! Gates: conditions to be met before a device is offered an update or given its bytes.
 
 use super::super::ReceiveError;
 use super::super::signed::{CheckSubject, kept_bytes};
@@ -15,7 +15,7 @@ use crate::update::release::Release;
 use crate::update::rollout::{Gate, Spec};
 use std::collections::BTreeSet;
 
-/// The subject of an evaluation of gates.
+/// The subject of a gate evaluation.
 ///
 /// Given to a [`GateProvider`], whose example implements one.
 #[derive(Clone, Copy, Debug)]
@@ -23,18 +23,18 @@ use std::collections::BTreeSet;
 pub struct GateQuery<'q> {
     /// The tenant.
     pub tenant: &'q Tenant,
-    /// The release that is rolled out.
+    /// The release being rolled out.
     pub release: &'q Release,
     /// The deployment.
     pub deployment: &'q Deployment,
-    /// The device, where there is one.
+    /// The device, if it exists.
     pub device: Option<&'q Device>,
     /// The component.
     pub component: &'q DeviceComponent,
 }
 
-/// Evaluates gates with the caller's knowledge: when a device may be changed, who holds it back, who agreed, and
-/// where an update is authorised. [`Gate::ClinicalUse`] is closed without asking while the Device names a patient.
+/// Evaluates gates with the caller's knowledge: when a device may be changed, who holds it back, who agreed, and where
+/// an update is authorised. [`Gate::ClinicalUse`] is closed without a call while the Device names a patient.
 ///
 /// ```
 /// use fhir_devices::service::{GateProvider, GateQuery};
@@ -52,7 +52,7 @@ pub struct GateQuery<'q> {
 /// }
 /// ```
 pub trait GateProvider: Send + Sync + 'static {
-    /// The gates that are closed now. What cannot be found out is closed.
+    /// Returns the gates that are closed now. A gate that cannot be evaluated is closed.
     fn closed<'a>(&'a self, query: GateQuery<'a>) -> BoxFuture<'a, BTreeSet<Gate>>;
 }
 
@@ -62,7 +62,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Returns the gates of a rollout that are closed for a component, as it is now.
+    /// Returns the gates of a rollout that are closed for a component in its current state.
     pub(super) async fn closed_gates(
         &self,
         tenant: &Tenant,
@@ -88,8 +88,9 @@ where
         Ok(closed.intersection(&spec.gates).copied().collect())
     }
 
-    /// Returns whether a device is as the manifest of a release requires it, by what its components report now. A manifest that is
-    /// not kept, or a device that is not there, is no reason to say so.
+    /// Returns whether a device meets the requirements of a release's manifest, by the current reports of its
+    /// components: `true` for a release without a manifest, `false` where the manifest is not stored or the device is
+    /// not found.
     async fn is_required(
         &self,
         tenant: &Tenant,
@@ -114,12 +115,12 @@ where
             Err(ReceiveError::Resources(error)) => return Err(error),
             Err(_) => return Ok(false),
         };
-        // What was accepted is looked at with each offer.
+        // Accepted sequence numbers are checked with each offer.
         let counts = |reason: &AdmissionReason| reason.is_against && reason.code != AdmissionReasonCode::Sequence;
         Ok(!reasons.iter().any(counts))
     }
 
-    /// Returns the manifest of a release; nothing where it has none, or it is not kept.
+    /// Returns the manifest of a release; `None` where it has none, or it is not stored.
     pub(super) async fn manifest_of(
         &self,
         tenant: &Tenant,
@@ -130,7 +131,7 @@ where
         Ok(bytes.and_then(|bytes| UpdateManifest::from_json(&bytes).ok()))
     }
 
-    /// Returns a device; nothing where there is none.
+    /// Returns a device; `None` where it does not exist.
     pub(super) async fn device(&self, tenant: &Tenant, id: &Id) -> Result<Option<Device>, StoreError> {
         match self.updates.resources(tenant).get::<Device>(id.as_str()).await {
             Ok((device, _)) => Ok(Some(device)),
@@ -139,7 +140,7 @@ where
         }
     }
 
-    /// Returns the device to which a component belongs by its `source`; nothing where it names none of this tenant.
+    /// Returns the device that a component's `source` names; `None` where it names no device of this tenant.
     pub(super) fn device_of(&self, tenant: &Tenant, component: &DeviceComponent) -> Option<Id> {
         source_device(self.updates.resources(tenant).own_base(), component)
     }

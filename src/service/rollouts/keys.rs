@@ -1,22 +1,23 @@
 //! Ledger keys of releases, rollouts, lanes and deployments.
 //!
-//! | key | what it is |
+//! | key | content |
 //! | --- | --- |
 //! | `release/<release>` | a release |
 //! | `release-end/<release>` | that a release is to be withdrawn once its rollouts have ended: by whom, and why |
-//! | `rollout/open/<rollout>`, `rollout/ended/<rollout>` | a rollout, apart by whether there is something to do for it |
-//! | `ro/<rollout>/spec` | what it is to do |
+//! | `rollout/open/<rollout>`, `rollout/ended/<rollout>` | a rollout, by whether it has work left |
+//! | `ro/<rollout>/spec` | its specification |
 //! | `ro/<rollout>/l/<lane>` | a lane, with the end of its audit chain |
 //! | `ro/<rollout>/a/<lane>/<index>` | a record of that chain |
 //! | `ro/<rollout>/d/<lane>/<deployment>` | a deployment |
-//! | `ro/<rollout>/q/<lane>/<wave>/<minute>/<deployment>` | that a deployment is planned, from that minute on |
+//! | `ro/<rollout>/q/<lane>/<wave>/<minute>/<deployment>` | a planned deployment, from that minute on |
 //! | `ro-of/<deployment>` | the rollout and the lane of a deployment |
-//! | `ro-due/<minute>/<deployment>` | when a deployment is to be looked at although nobody said anything |
-//! | `ro-cleared/<region>/<deployment>` | that the offer of a deployment that ended was taken out of its slot, and when: for a day it is verified that the slot does not have it again |
-//! | `todo/<region>/<deployment>` | that something is to be written into the slot of a deployment |
-//! | `lock/<device>` | which components of a device are being updated, and how many offers it was made |
+//! | `ro-due/<minute>/<deployment>` | the deadline of a deployment without input |
+//! | `ro-cleared/<region>/<deployment>` | the time when the offer of an ended deployment was removed from its slot: for
+//! a day the slot is verified not to show it again |
+//! | `todo/<region>/<deployment>` | a pending write to the slot of a deployment |
+//! | `lock/<device>` | the components of a device that are being updated, and the number of its offers |
 //!
-//! The last keys of a deployment follow from its record, and are written with it: so a scan of them is the queue.
+//! The last keys of a deployment follow from its record, and are written with it, so that a scan of them is the queue.
 
 pub(super) use super::super::entries::RELEASES;
 use crate::manifest::ReleaseId;
@@ -103,12 +104,12 @@ pub(super) fn lock(device: &Id) -> Result<LedgerKey> {
     key(format!("lock/{}", hex(digest.0.get(..16).unwrap_or_default(), &mut [0; 64])))
 }
 
-/// Returns the minute of a time, so that texts of them are in the order of the times.
+/// Returns the minute of a time, whose text form sorts by time.
 pub(super) fn minute(at: OffsetDateTime) -> u64 {
     u64::try_from(at.unix_timestamp().div_euclid(60)).unwrap_or(0)
 }
 
-/// The place of a deployment: its rollout, and its lane there.
+/// The location of a deployment: its rollout, and its lane there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) rollout: RolloutId,
@@ -129,19 +130,19 @@ impl Place {
         Some(Self { rollout: rollout.parse().ok()?, lane: Lane(lane.parse().ok()?) })
     }
 
-    /// Returns the same with a time, in minutes.
+    /// Returns the location with a time, in minutes.
     fn to_bytes_at(self, at: OffsetDateTime) -> Vec<u8> {
         format!("{}/{}/{}", self.rollout, self.lane, minute(at)).into_bytes()
     }
 
-    /// Reads a place with its time.
+    /// Parses a location with its time.
     pub(super) fn from_bytes_at(bytes: &[u8]) -> Option<(Self, u64)> {
         let (place, at) = std::str::from_utf8(bytes).ok()?.rsplit_once('/')?;
         Some((Self::from_bytes(place.as_bytes())?, at.parse().ok()?))
     }
 }
 
-/// Returns what stands at a key by which a deployment is found.
+/// Returns the value of a key by which a deployment is found.
 pub(super) fn agenda_value(key: &LedgerKey, of: &Deployment, now: OffsetDateTime) -> Vec<u8> {
     let is_cleared = key.as_str().strip_prefix(CLEARED).is_some_and(|rest| rest.starts_with('/'));
     if is_cleared { Place::of(of).to_bytes_at(now) } else { Place::of(of).to_bytes() }
@@ -152,8 +153,8 @@ pub(super) fn last_id<T: std::str::FromStr>(key: &LedgerKey) -> Option<T> {
     key.as_str().rsplit('/').next()?.parse().ok()
 }
 
-/// Returns the keys beside its record by which a deployment is found: in the queue of its lane, when its time has
-/// come, where its slot is to be written, and where it is to be verified that it stays cleared.
+/// Returns the keys beside its record by which a deployment is found: in the queue of its lane, at its deadline, for
+/// the write of its slot, and for the verification that the slot stays cleared.
 pub(super) fn agenda(deployment: &Deployment) -> Result<Vec<LedgerKey>> {
     let Deployment { id, rollout, lane: Lane(lane), region, wave, state, .. } = deployment;
     let mut keys = Vec::with_capacity(2);

@@ -14,7 +14,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Makes the lanes of a rollout, where there are none.
+    /// Creates the lanes of a rollout, unless they exist.
     pub(super) async fn make_lanes(
         &self,
         tenant: &Tenant,
@@ -31,7 +31,7 @@ where
             let Some(head) = LaneHead::new(spec, rollout, Lane(lane)) else { continue };
             new.push(Change::create(keys::lane(rollout, Lane(lane))?, KeptLane::new(tenant, head).to_bytes()));
         }
-        // In their order: where the last one is there, all of them are.
+        // Lanes are created in order: if the last one exists, all of them do.
         while !new.is_empty() {
             let rest = new.split_off(new.len().min(ledger.max_changes()));
             let some = std::mem::replace(&mut new, rest);
@@ -55,7 +55,7 @@ where
         Ok(())
     }
 
-    /// Tells a lane something; whether it changed by that. What a lane refuses it knows better.
+    /// Passes an input to a lane, and returns whether the lane changed. A refusal of the lane is final.
     pub(super) async fn tell_lane(
         &self,
         tenant: &Tenant,
@@ -79,7 +79,7 @@ where
         Err(RolloutError::Contended { attempts: TRIES })
     }
 
-    /// Changes what is kept beside a lane, without a record of its chain.
+    /// Changes the data stored beside a lane, without a record in its chain.
     pub(super) async fn note_lane(
         &self,
         tenant: &Tenant,
@@ -101,7 +101,7 @@ where
         Err(RolloutError::Contended { attempts: TRIES })
     }
 
-    /// Returns what all lanes of a rollout come to.
+    /// Returns the totals over all lanes of a rollout.
     pub(super) async fn fold(
         &self,
         tenant: &Tenant,

@@ -42,7 +42,7 @@ impl TimeToField {
     #[must_use]
     pub fn of(mut times: Vec<Duration>) -> Option<Self> {
         times.sort_unstable();
-        // The nearest rank: the first that has so many of 100 at or before it.
+        // The nearest rank: the first time with at least `of` percent of the times at or before it.
         let rank = |of: usize| times.get((times.len() * of).div_ceil(100).saturating_sub(1)).copied();
         Some(Self { count: times.len(), median: rank(50)?, p95: rank(95)? })
     }
@@ -68,11 +68,11 @@ pub struct Measures {
     pub oldest: Option<Duration>,
     /// The time from the release to the version report.
     pub time_to_field: Option<TimeToField>,
-    /// The same as a histogram.
+    /// The time to field as a histogram.
     pub field_times: FieldTimes,
 }
 
-/// The deployments that are past the time at which something should have been heard.
+/// The deployments past the time by which a report was expected.
 ///
 /// ```
 /// use fhir_devices::service::Overdue;
@@ -81,9 +81,9 @@ pub struct Measures {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Overdue {
-    /// The number of them.
+    /// The number of overdue deployments.
     pub count: u32,
-    /// The time for which the oldest of them is overdue.
+    /// The longest overdue time.
     pub longest: Option<Duration>,
 }
 
@@ -97,7 +97,7 @@ pub struct Behind {
     pub device: Id,
     /// The component.
     pub component: Id,
-    /// The version that it reports.
+    /// The reported version.
     pub version: Option<String>,
 }
 
@@ -154,7 +154,7 @@ where
         })
     }
 
-    /// Returns how many deployments of a tenant are past the time at which something should have been heard.
+    /// Returns the deployments of a tenant past the time by which a report was expected.
     ///
     /// # Errors
     /// [`RolloutError::Store`].
@@ -185,7 +185,7 @@ where
         }
     }
 
-    /// Returns the times from release to proof, of the components that succeeded in this process.
+    /// Returns the times from release to version report, over the components that succeeded in this process.
     #[must_use]
     pub fn field_times(&self) -> FieldTimes {
         *self.field_times.lock().unwrap_or_else(PoisonError::into_inner)
@@ -201,10 +201,10 @@ where
         }
     }
 
-    /// Returns one page of the components that a release is for and whose reported version is below it, or unknown, whatever any
-    /// rollout says: by the records of the components alone. A page may have none, and more may follow.
+    /// Returns one page of the components that a release is for and whose reported version is below it, or unknown,
+    /// independent of rollouts: from the records of the components alone. A page may be empty, and more may follow.
     ///
-    /// A version that does not follow the scheme of the release, or has no order there, counts as below where it is another.
+    /// A version that does not follow the scheme of the release, or has no order in it, counts as below if it differs.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchRelease`]; [`RolloutError::Store`].
@@ -224,7 +224,7 @@ where
         Ok((behind, next))
     }
 
-    /// Returns what a component reports, where a release is for it and that is below it or unknown.
+    /// Returns the version of a component that a release is for, if it is below the release or unknown.
     ///
     /// # Errors
     /// [`RolloutError::Store`].
@@ -249,5 +249,5 @@ where
     }
 }
 
-/// How many records are read at a time.
+/// Number of records read at a time.
 const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);

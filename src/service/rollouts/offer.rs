@@ -14,13 +14,13 @@ use crate::update::release::Release;
 use crate::update::rollout::{DeploymentId, LaneStatus, Rollout};
 use std::num::NonZeroU32;
 
-/// How many entries of the queue of a lane are read at a time.
+/// Number of entries of a lane's queue read at a time.
 const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(63);
 
-/// How many components that cannot be offered anything now are passed over in one go.
+/// Maximum number of components that are skipped in one pass because they cannot be offered anything now.
 const PASSED: usize = 1_000;
 
-/// Returns what a component runs of what a release changes, by its record.
+/// Returns the version of a component that a release would change, by its record.
 pub(super) fn runs(release: &Release, component: &DeviceComponent) -> Runs {
     let found = release.request.reported_as.observed(component, None);
     if found.into_iter().any(|version| is_version(release, version)) { Runs::Target } else { Runs::Other }
@@ -32,7 +32,7 @@ pub(super) fn is_version(release: &Release, version: &str) -> bool {
     own == version || release.request.scheme.compare_texts(own, version) == Some(std::cmp::Ordering::Equal)
 }
 
-/// Returns whether a release says that devices report it as this.
+/// Returns whether devices report a release as this production specification.
 pub(super) fn is_reported_as(release: &Release, spec: ProductionSpec) -> bool {
     release.request.reported_as == spec
 }
@@ -43,7 +43,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Offers a lane's next components the update, as far as the lane may by now. Gives how many steps were taken.
+    /// Offers the update to a lane's next components, within its limits. Returns the number of steps.
     pub(super) async fn offer_lane(
         &self,
         tenant: &Tenant,
@@ -87,7 +87,7 @@ where
                 }
                 match self.step(at, Ask::Offer { epoch: rollout.epoch, one_per_device }).await? {
                     Stepped::To(_) => steps += 1,
-                    // Nobody else of the lane may either.
+                    // No other component of the lane may have an offer either.
                     Stepped::Refused(Refusal::Full | Refusal::Tripped | Refusal::NotOpen | Refusal::NotItsWave, _) => {
                         return Ok(steps);
                     }
@@ -101,7 +101,7 @@ where
         }
     }
 
-    /// Looks at a component and its gates before it is offered anything; whether that led to a step.
+    /// Evaluates a component and its gates before an offer; returns whether that led to a step.
     pub(super) async fn evaluate(&self, at: At<'_>) -> Result<bool, RolloutError> {
         let found = self.deployment_at(at.tenant, at.place, at.id).await?;
         let Some(deployment) = found.map(|seen| seen.value) else { return Ok(false) };
@@ -120,7 +120,7 @@ where
         Ok(matches!(self.step(at, Ask::Input(&input, None)).await?, Stepped::To(_)))
     }
 
-    /// Returns the component of a deployment as it is now; nothing where it is gone, or entered in error.
+    /// Returns the current component of a deployment; `None` where it is gone, or entered in error.
     pub(super) async fn component_now(
         &self,
         tenant: &Tenant,

@@ -19,10 +19,10 @@ use crate::update::release;
 use crate::update::rollout::{DeploymentId, Lane, Planned, Rollout, RolloutEffect, RolloutInput, Scope};
 use std::collections::BTreeMap;
 
-/// How many components are found at a time.
+/// Number of components found at a time.
 const PAGE: usize = 1_024;
 
-/// How many changes a component takes that gets its place: a record, a pointer, an entry of the queue and an audit record. The
+/// Number of changes for each planned component: a record, a pointer, an entry of the queue and an audit record. The
 /// lane is one more.
 const CHANGES_EACH: usize = 4;
 
@@ -39,7 +39,7 @@ where
         rest::Server::new(resources, base)
     }
 
-    /// One page of the components of a release that a rollout means, and where the next one begins.
+    /// Returns one page of the components that a rollout of a release targets, and the next page.
     pub(super) async fn targets(
         &self,
         tenant: &Tenant,
@@ -58,7 +58,8 @@ where
         Ok((targets, next))
     }
 
-    /// One page of a search of components. Where the place of the page is not known any more, it begins anew.
+    /// Returns one page of a search of components. A page token that is no longer known starts again from the first
+    /// page.
     pub(super) async fn components(
         &self,
         tenant: &Tenant,
@@ -81,8 +82,8 @@ where
         })
     }
 
-    /// Returns a component as a target of a rollout; nothing where the release is not for it, or the rollout not for
-    /// its region.
+    /// Returns a component as a target of a rollout; `None` where the release is not for the component, or the rollout
+    /// not for its region.
     async fn target(
         &self,
         tenant: &Tenant,
@@ -109,8 +110,8 @@ where
         }
     }
 
-    /// Returns whether a release is for a component. Its level is looked up in its device only where its type does not
-    /// tell.
+    /// Returns whether a release is for a component. The level is looked up in the device only where the type does not
+    /// determine it.
     pub(super) async fn is_meant(
         &self,
         tenant: &Tenant,
@@ -149,7 +150,7 @@ where
         Ok(node.is_some_and(|node| !node.is_void() && node.level() == Some(wanted)))
     }
 
-    /// Plans one page of a rollout, where one is to be planned; whether it was. What was planned before stays as it is.
+    /// Plans one page of a rollout, if one is to be planned; returns whether it was. Earlier plans do not change.
     pub(super) async fn plan_page(
         &self,
         tenant: &Tenant,
@@ -166,13 +167,13 @@ where
         self.plan_targets(tenant, id, plan, targets).await?;
         let planned = RolloutInput::PagePlanned { from, next, found };
         match self.try_step(tenant, rollout, plan, &planned).await {
-            // Another process has planned the page meanwhile, or it was cancelled: both are seen at the next look.
+            // Another process has planned the page meanwhile, or the rollout was cancelled: the next pass sees either.
             Ok(_) | Err(RolloutError::Rollout { .. }) => Ok(true),
             Err(error) => Err(error),
         }
     }
 
-    /// Looks for components that joined a rollout since it was planned.
+    /// Plans components that joined a rollout since it was planned.
     pub(super) async fn plan_again(&self, tenant: &Tenant, rollout: &Rollout, plan: &Plan) -> Result<(), RolloutError> {
         let Scope::Dynamic { until, most } = plan.spec.scope else { return Ok(()) };
         let Planned { done: true, .. } = rollout.planned else { return Ok(()) };
@@ -229,7 +230,7 @@ where
         Ok(())
     }
 
-    /// Gives some components of one lane their places; `false` where the lane takes none any more.
+    /// Plans some components of one lane; `false` where the lane takes none any more.
     async fn plan_some(
         &self,
         tenant: &Tenant,

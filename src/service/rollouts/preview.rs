@@ -1,4 +1,4 @@
-//! What a rollout would do, before there is one.
+//! The effect of a rollout before it is created.
 
 use super::control::said;
 use super::offer::is_version;
@@ -13,18 +13,18 @@ use crate::update::release::Release;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// The components that a rollout of a release would be for, as far as they were looked at.
+/// The components that a rollout of a release would target, as far as they were looked at.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Preview {
-    /// How many components of the scope were looked at.
+    /// The number of components of the scope that were looked at.
     pub(crate) looked_at: usize,
-    /// How many of them the release is for, by region.
+    /// The number of components that the release is for, by region.
     pub(crate) regions: BTreeMap<RegionId, usize>,
-    /// How many of these report the version of the release already.
+    /// The number of these that report the version of the release already.
     pub(crate) already: usize,
-    /// How many each reason would hold back now, and what it says of one of them.
+    /// The number of components that each reason would hold back now, with the text for one of them.
     pub(crate) held_back: BTreeMap<Blocked, (usize, String)>,
-    /// More components are in the scope, and were not looked at.
+    /// Whether the scope has more components, which were not looked at.
     pub(crate) more: bool,
 }
 
@@ -34,7 +34,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Looks at the components that a rollout of a release would be for, up to a number of them and for a time.
+    /// Looks at the components that a rollout of a release would target, up to a number and a time.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchRelease`], [`RolloutError::InvalidSearch`]; [`RolloutError::Store`].
@@ -91,7 +91,8 @@ where
         Ok(())
     }
 
-    /// Returns what would hold a component back, by the checks of [`explain`](Self::explain) that need no deployment.
+    /// Returns the reason that would hold a component back, by the checks of [`explain`](Self::explain) that need no
+    /// deployment.
     async fn would_block(
         &self,
         tenant: &Tenant,

@@ -16,19 +16,19 @@ use crate::update::rollout::{DeploymentId, LaneHead, Rollout, RolloutId};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 
-/// A lane as it is kept: with the end of its audit chain.
+/// A stored lane, with the end of its audit chain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct KeptLane {
     format: u32,
     pub(super) head: LaneHead,
-    /// How many records its chain has.
+    /// The number of records in its chain.
     pub(super) count: u64,
-    /// The digest of the last one.
+    /// The digest of the last record.
     pub(super) root: Sha256,
-    /// How many of them the chain of the tenant knows of.
+    /// The number of records sealed in the tenant's chain.
     #[serde(default)]
     pub(super) sealed: u64,
-    /// Whether all of its deployments were asked to stop, once it drains.
+    /// Whether all its deployments were asked to stop, after it began to drain.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) all_stopped: bool,
 }
@@ -41,7 +41,7 @@ impl KeptLane {
         Self { format: FORMAT, head, count: 0, root: start.root(), sealed: 0, all_stopped: false }
     }
 
-    /// The same with another head.
+    /// Returns the lane with another head.
     pub(super) fn with(&self, head: LaneHead) -> Self {
         Self { head, ..self.clone() }
     }
@@ -51,7 +51,7 @@ impl KeptLane {
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        // Texts and numbers under fixed names: there is nothing in it that JSON cannot say.
+        // Texts and numbers under fixed names always serialize.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
@@ -61,7 +61,7 @@ impl KeptLane {
     }
 }
 
-/// A lane as it was read.
+/// A lane as read.
 #[derive(Clone, Debug)]
 pub(super) struct LaneSeen {
     pub(super) key: LedgerKey,
@@ -80,28 +80,28 @@ pub(super) struct LaneSeen {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeploymentFilter {
-    /// Only those in this state.
+    /// Only deployments in this state.
     pub state: Option<StateName>,
-    /// Only those with this outcome.
+    /// Only deployments with this outcome.
     pub outcome: Option<OutcomeClass>,
-    /// Only those whose device was ever given bytes.
+    /// Only deployments whose device was ever given bytes.
     pub granted: bool,
 }
 
 impl DeploymentFilter {
-    /// Sets the state that they have.
+    /// Sets the state.
     #[must_use]
     pub const fn with_state(self, state: StateName) -> Self {
         Self { state: Some(state), ..self }
     }
 
-    /// Sets the outcome that they have.
+    /// Sets the outcome.
     #[must_use]
     pub const fn with_outcome(self, outcome: OutcomeClass) -> Self {
         Self { outcome: Some(outcome), ..self }
     }
 
-    /// Sets whether only those are meant whose device was ever given bytes.
+    /// Sets whether only deployments match whose device was ever given bytes.
     #[must_use]
     pub const fn with_granted(self, granted: bool) -> Self {
         Self { granted, ..self }
@@ -115,7 +115,7 @@ impl DeploymentFilter {
     }
 }
 
-/// How many records are read for one page of those that are wanted.
+/// Number of records read for one page of matches.
 const READ: NonZeroU32 = NonZeroU32::MIN.saturating_add(999);
 
 impl<R, B, L> RolloutService<R, B, L>
@@ -133,7 +133,7 @@ where
 
     pub(super) async fn rollout_record(&self, tenant: &Tenant, id: RolloutId) -> Result<Seen<Rollout>, RolloutError> {
         let ledger = self.ledger(tenant);
-        // It moves from one folder to the other once.
+        // The rollout moves from one folder to the other once.
         for folder in [keys::OPEN, keys::ENDED, keys::OPEN] {
             if let Some(LedgerRecord { key, revision, value }) = ledger.get(&keys::rollout(folder, id)?).await? {
                 let value = Rollout::from_bytes(&value).map_err(|error| unreadable(&key, error))?;
@@ -189,7 +189,7 @@ where
         })
     }
 
-    /// Returns one page of the releases of a tenant, by their ids.
+    /// Returns one page of the releases of a tenant, by id.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
@@ -207,7 +207,7 @@ where
         Ok(Page { items: items.into_iter().map(read).collect::<Result<_, _>>()?, next })
     }
 
-    /// Returns one page of the rollouts of a tenant, by their ids: the active ones, or those that ended.
+    /// Returns one page of the rollouts of a tenant, by id: the active ones, or the ended ones.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
@@ -226,8 +226,8 @@ where
         Ok(Page { items: items.into_iter().map(read).collect::<Result<_, _>>()?, next })
     }
 
-    /// Returns one page of the deployments of a rollout that match a filter. Where few of many are, a page may have fewer than `limit`, or
-    /// none, and more may follow.
+    /// Returns one page of the deployments of a rollout that match a filter. Where few match, a page may have fewer
+    /// than `limit`, or none, and more may follow.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
@@ -261,7 +261,7 @@ where
         }
     }
 
-    /// Returns all lanes of a rollout, in order. They are few, and bounded.
+    /// Returns all lanes of a rollout, in order. Their number is small and bounded.
     pub(super) async fn all_lanes(
         &self,
         tenant: &Tenant,

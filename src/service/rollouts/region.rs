@@ -1,4 +1,4 @@
-//! Writing the slots of a region by the ledger, and verifying them.
+//! Writing the slots of a region from the ledger, and verifying them.
 
 use super::keys::{self, Place};
 use super::step::{Ask, At, Stepped};
@@ -13,20 +13,20 @@ use crate::update::rollout::{DeploymentId, LaneInput};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// How often a slot is read again that others write to.
+/// Number of tries for a slot that others write to.
 const LOOKS: usize = 16;
 
-/// How many records are read at a time.
+/// Number of records read at a time.
 pub(super) const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
-/// How many slots in a row may fail before the region is given a rest.
+/// Number of slots in a row that may fail before the region is paused.
 const MAX_FAILED: usize = 8;
 
-/// For how long after its end the slot of a deployment is verified, in minutes: a region that goes back to what it had saved
+/// How long after its end the slot of a deployment is verified, in minutes: a region that returns to a saved state
 /// shows its offer again.
 const VERIFIED_MINUTES: u64 = 24 * 60;
 
-/// For how long a region is asked for no more, where it does not say.
+/// How long a region is paused, where it does not say.
 const REST: Duration = Duration::from_secs(1);
 
 /// The result of verifying the slots of a region.
@@ -40,20 +40,20 @@ const REST: Duration = Duration::from_secs(1);
 pub struct Verified {
     /// The number of slots read.
     pub read: usize,
-    /// The number of slots that differed and are written again.
+    /// The number of slots that differed and are rewritten.
     pub mended: usize,
     /// The number of slots that could not be read.
     pub failed: usize,
 }
 
-/// What was written into the slots of a region.
+/// The result of writing the slots of a region.
 #[derive(Debug, Default)]
 pub(super) struct RegionRun {
-    /// The number of steps that were taken.
+    /// The number of steps.
     pub(super) steps: usize,
     /// The first error of the region, or the one at which it stopped.
     pub(super) error: Option<RegionError>,
-    /// Whether the region is given a rest: nothing more is to be asked of it now.
+    /// Whether the region is paused: nothing more is to be asked of it now.
     pub(super) rests: bool,
 }
 
@@ -68,9 +68,11 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Writes what a deployment wants in its slot; whether that led to a step. The error of the region is the inner one.
+    /// Writes the content that a deployment wants into its slot; returns whether that led to a step. The error of the
+    /// region is the inner one.
     ///
-    /// The slot is read before the deployment: in the other order a tombstone could be replaced by the offer that it took back.
+    /// The slot is read before the deployment: in the other order a tombstone could be replaced by the offer that it
+    /// retracted.
     pub(super) async fn carry_out(
         &self,
         at: At<'_>,
@@ -114,7 +116,7 @@ where
             let wrote = is_offer && matches!(input, Input::SlotWritten { .. });
             let stepped = self.step(at, Ask::Input(&input, None)).await?;
             if wrote {
-                // A device that is not told looks by itself.
+                // A device that is not notified polls by itself.
                 let _ = publisher.notify(at.tenant, &slot.device).await;
             }
             return Ok(Ok(matches!(stepped, Stepped::To(_))));
@@ -143,7 +145,8 @@ where
         }
     }
 
-    /// Writes the contents that are due into the slots of a region. A slot that fails holds up no other, unless many in a row do.
+    /// Writes the pending contents into the slots of a region. A failing slot blocks no other, unless many in a row
+    /// fail.
     pub(super) async fn work_region(
         &self,
         tenant: &Tenant,
@@ -170,7 +173,7 @@ where
                         failed_in_row = 0;
                         continue;
                     }
-                    // It is of this slot alone.
+                    // The error concerns this slot alone.
                     Err(PublishError::Changed) => continue,
                     Err(error) => error,
                 };
@@ -178,7 +181,7 @@ where
                     PublishError::Throttled { retry_after } | PublishError::Unavailable { retry_after, .. } => {
                         *retry_after
                     }
-                    // Perhaps it is of this slot alone, and the others are not to wait for it.
+                    // The error may concern this slot alone, and the others should not wait for it.
                     _ if failed_in_row < MAX_FAILED => {
                         failed_in_row += 1;
                         run.error = run.error.or_else(|| Some(RegionError::new(region.clone(), id, error)));
@@ -199,11 +202,11 @@ where
         }
     }
 
-    /// Reads the slots of all active deployments in a region, and of those that ended within the last day, and rewrites those that
-    /// are not as they should be: after each new connection to a region that is not durable, and from time to time.
+    /// Reads the slots of all active deployments in a region, and of those that ended within the last day, and rewrites
+    /// those that differ: call it after each new connection to a region that is not durable, and at intervals.
     ///
     /// # Errors
-    /// [`RolloutError::UnknownRegion`]; [`RolloutError::Store`]. What goes wrong with one slot is counted.
+    /// [`RolloutError::UnknownRegion`]; [`RolloutError::Store`]. An error with one slot is counted.
     pub async fn verify(&self, tenant: &Tenant, region: &RegionId) -> Result<Verified, RolloutError> {
         let unknown = || RolloutError::UnknownRegion { region: region.clone() };
         let publisher = &**self.regions.get(region).ok_or_else(unknown)?;
@@ -231,7 +234,7 @@ where
                     (Some((place, at)), Some(id)) if at >= oldest => {
                         self.verify_slot(tenant, (region, publisher), (place, id), &mut verified).await?;
                     }
-                    // Whoever changed it meanwhile wrote another time.
+                    // A concurrent change wrote another time.
                     _ => drop(ledger.apply(vec![Change::delete(record.key, record.revision)]).await),
                 }
             }
@@ -242,7 +245,7 @@ where
         }
     }
 
-    /// Reads the slot of a deployment, and lets that take the step that follows.
+    /// Reads the slot of a deployment, and lets the deployment take the step that follows.
     async fn verify_slot(
         &self,
         tenant: &Tenant,
@@ -263,7 +266,7 @@ where
         verified.read += 1;
         let found = match publisher.read(tenant, &slot(&seen.value)?).await {
             Ok(None) => Found::Older,
-            // An offer of an earlier attempt, or of an earlier deployment, is taken out as well.
+            // An offer of an earlier attempt, or of an earlier deployment, is removed as well.
             Ok(Some(publish::Found { content: Content::Offer(offer), .. }))
                 if offer.action < action && seen.value.state.is_done() =>
             {
@@ -289,7 +292,7 @@ where
         Ok(())
     }
 
-    /// Returns the current offers of a device, by the slots of its components: the answer to a polling device.
+    /// Returns the current offers of a device, from the slots of its components: the answer to a polling device.
     ///
     /// # Errors
     /// [`RolloutError::Store`], where a slot could not be read.

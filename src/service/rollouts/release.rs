@@ -41,17 +41,17 @@ use std::task::{Context, Poll};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ReleaseSubmission {
-    /// The manufacturer; `None` is a provider of its own, shared by all updates that name none.
+    /// The manufacturer; `None` is a provider of its own, shared by all updates without a provider.
     pub provider: Option<ProviderId>,
-    /// The name, the same in every version.
+    /// The name of the update, the same in every version.
     pub name: UpdateName,
-    /// Its version.
+    /// The version of the update.
     pub version: VersionLabel,
     /// The version scheme.
     pub scheme: VersionScheme,
-    /// Its sequence number among the updates of a component.
+    /// The sequence number among the updates of a component.
     pub sequence: u64,
-    /// The digest of its manifest.
+    /// The digest of the manifest.
     pub manifest: Option<Sha256>,
     /// The file name.
     pub file_name: ArtifactName,
@@ -59,14 +59,14 @@ pub struct ReleaseSubmission {
     pub media_type: Code,
     /// The expected digest of the file.
     pub sha256: Option<Sha256>,
-    /// The components that it is for.
+    /// The components that the release is for.
     pub target: Target,
     /// The production specification that shows the version of the update.
     pub reported_as: ProductionSpec,
 }
 
 impl ReleaseSubmission {
-    /// Returns an update whose version devices report as that of their software, and that names no provider.
+    /// Creates a submission for an update whose version devices report as their software revision, without a provider.
     #[must_use]
     pub fn new(
         name: UpdateName,
@@ -113,7 +113,7 @@ struct Wish {
     why: Note,
 }
 
-/// Bytes on their way, of which a second digest is computed.
+/// A stream of bytes whose second digest is computed on the way.
 struct Hashing {
     body: ByteStream,
     digest: Arc<Mutex<sha1::Sha1>>,
@@ -148,13 +148,14 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Creates a release from a stream of bytes: reads them once, computes both digests, and holds them. Where the tenant has
-    /// the same bytes already, those are held.
+    /// Creates a release from a stream of bytes: reads them once, computes both digests, and holds them. Where the
+    /// tenant has the same bytes already, those are held.
     ///
-    /// A call that breaks off leaves a draft, which ends by itself when its time is over, and gives its bytes up.
+    /// An interrupted call leaves a draft, which expires by itself and releases its bytes.
     ///
     /// # Errors
-    /// [`RolloutError::InvalidRelease`]; [`RolloutError::Bytes`] where the bytes are not taken; [`RolloutError::Store`].
+    /// [`RolloutError::InvalidRelease`]; [`RolloutError::Bytes`] where the bytes are not accepted;
+    /// [`RolloutError::Store`].
     pub async fn release(
         &self,
         tenant: &Tenant,
@@ -178,7 +179,7 @@ where
         let (mut seen, generation, is_present) = match held {
             Ok(held) => held,
             Err(error) => {
-                // What failed first is what the caller wants to know; the abort is a matter of tidiness.
+                // The caller needs the first error; the abort only tidies up.
                 let _ = writer.abort().await;
                 return Err(error);
             }
@@ -204,9 +205,9 @@ where
         Ok(seen.value)
     }
 
-    /// Creates a release from the bytes of an attached upload, which are not copied, with the manifest that it came with. The
-    /// component of the upload is offered the release too: it accepted the sequence number for the same update. Every other
-    /// component has to have accepted lower ones.
+    /// Creates a release from the bytes of an attached upload, which are not copied, with the manifest that it came
+    /// with. The component of the upload is offered the release too: it accepted the sequence number for the same
+    /// update. Every other component must have accepted lower numbers only.
     ///
     /// # Errors
     /// [`RolloutError::NothingAttached`] where the upload has no bytes that a component refers to;
@@ -244,9 +245,9 @@ where
         Ok(self.release_record(tenant, id).await?.value)
     }
 
-    /// Withdraws a release: its rollouts are cancelled, and once they have ended it cannot be rolled out again, and its bytes are
-    /// given up. That is remembered, and [`run_once`](Self::run_once) goes on with it. The answer is the release as it is by
-    /// now.
+    /// Withdraws a release: its rollouts are cancelled, and once they have ended it cannot be rolled out again, and its
+    /// bytes are released. The request is recorded, and [`run_once`](Self::run_once) completes it. Returns the release
+    /// in its current state.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchRelease`]; [`RolloutError::Store`].
@@ -270,7 +271,8 @@ where
         Ok(self.release_record(tenant, id).await?.value)
     }
 
-    /// Goes on with releases that are to be withdrawn, that broke off, or whose time is over. Gives how many steps were taken.
+    /// Continues with releases that are to be withdrawn, were interrupted, or have expired. Returns the number of
+    /// steps.
     pub(super) async fn resume_releases(&self, tenant: &Tenant) -> Result<usize, RolloutError> {
         let ledger = self.ledger(tenant);
         let mut steps = 0;
@@ -296,14 +298,15 @@ where
         }
     }
 
-    /// Cancels the rollouts of a release that is to be withdrawn, and withdraws it once they have ended; whether it is.
+    /// Cancels the rollouts of a release that is to be withdrawn, and withdraws it once they have ended; returns
+    /// whether it is withdrawn.
     async fn end_release(&self, tenant: &Tenant, id: ReleaseId) -> Result<bool, RolloutError> {
         let session = self.updates.session(tenant);
         let wish = session.read(keys::release_end(id)?).await?;
         let said = wish.value.as_ref().and_then(|said| serde_json::from_slice::<Wish>(said).ok());
         let Some(Wish { by, why }) = said else { return Ok(false) };
         for _ in 0..TRIES {
-            // In this order: a rollout that is made after this changes the record, and the write fails.
+            // In this order: a rollout created after this changes the record, and the write fails.
             let mut seen = self.release_record(tenant, id).await?;
             let mut in_use = false;
             let mut after = None;
@@ -355,7 +358,7 @@ where
                 Some(Effect::HashBytes { key }) => {
                     let read = match self.updates.blobs.get(tenant, &key, None).await {
                         Ok(read) => read,
-                        // They were never stored: whoever sent them sends them again.
+                        // The bytes were never stored: the sender has to send them again.
                         Err(StoreError::NotFound { .. }) => return Ok(went_on),
                         Err(error) => return Err(error.into()),
                     };
@@ -382,7 +385,7 @@ where
                     for file in seen.value.request.files.clone() {
                         let Some(generation) = file.generation else { continue };
                         let key = file.blob.key(generation);
-                        // What is not held any more needs no release.
+                        // Without a hold, no release of it is needed.
                         let _ = self.updates.release_holder(&session, &key, Holder::Release(id), None).await?;
                     }
                     let _ = self.step_release(&session, &mut seen, &Input::HoldsReleased, Entries::default()).await?;
@@ -399,7 +402,7 @@ where
         }
     }
 
-    /// Lets the bytes pass to where nobody sees them.
+    /// Writes the bytes where they are not visible.
     async fn pass(
         &self,
         body: ByteStream,
@@ -419,7 +422,7 @@ where
         }
     }
 
-    /// Writes the draft of a release, for which the bytes are held in the same commit: those of `of`, or some of its own. Gives
+    /// Writes the draft of a release and holds its bytes in the same commit: those of `of`, or new ones. Returns
     /// whether they are in the store already.
     async fn draft(
         &self,
@@ -440,7 +443,7 @@ where
             let held = blob::Input::Held { blob, by: Holder::Release(id), fresh, max_holders, actor: Some(by.clone()) };
             let mut entries = Entries::default();
             let shared = match &entry.value {
-                // A damaged copy is not shared: the bytes that came are another.
+                // A damaged copy is not shared: the received bytes become another copy.
                 Some(known) if known.is_present() && !self.updates.is_whole(session, known).await? => {
                     Err(blob::Refusal::Full)
                 }
@@ -460,7 +463,7 @@ where
                     Ok(blob::Step::Unchanged) | Err(_) => continue,
                 },
                 Err(blob::Refusal::Condemned) if of.is_none() => {
-                    // They are on their way out. Once they are gone, there is a new generation.
+                    // The stored bytes are being deleted. Once they are gone, there is a new generation.
                     if let Some(condemned) = &entry.value {
                         self.updates.delete(session, condemned).await?;
                     }
@@ -488,7 +491,7 @@ where
         Err(RolloutError::Contended { attempts: TRIES })
     }
 
-    /// Says that the bytes are in the store, with their second digest, and that they may be rolled out.
+    /// Records that the bytes are in the store, with their second digest, and that the release may be rolled out.
     async fn released(
         &self,
         session: &LedgerSession<'_, L>,
@@ -529,7 +532,7 @@ where
         Err(RolloutError::Contended { attempts: TRIES })
     }
 
-    /// Lets a release take a step from the state that was read; whether it was written.
+    /// Steps a release from the state that was read; returns whether the step was written.
     async fn step_release(
         &self,
         session: &LedgerSession<'_, L>,

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 pub struct ReportedVersion {
     /// The component.
     pub component: Id,
-    /// The production specification that shows it.
+    /// The production specification that shows the version.
     #[serde(default = "software")]
     pub spec: ProductionSpec,
     /// The version.
@@ -53,7 +53,7 @@ const fn yes() -> bool {
 }
 
 impl ReportedVersion {
-    /// Returns the version of the software of a component, which it goes on to run.
+    /// Creates a report of a component's confirmed software version.
     #[must_use]
     pub fn new(component: Id, version: impl Into<String>) -> Self {
         Self { component, spec: ProductionSpec::Software, version: version.into(), confirmed: true }
@@ -81,10 +81,10 @@ pub enum DeviceReport {
         /// The number of the report, where the device numbers them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         number: Option<u64>,
-        /// How far.
+        /// The phase reached.
         phase: Phase,
     },
-    /// The device says that it installed an offer. This alone is no proof.
+    /// The device states that it installed an offer. This alone is no proof.
     Done {
         /// The offer.
         key: OfferKey,
@@ -93,7 +93,7 @@ pub enum DeviceReport {
     Failed {
         /// The offer.
         key: OfferKey,
-        /// Whether another attempt may do better.
+        /// Whether another attempt may succeed.
         #[serde(default)]
         transient: bool,
         /// The reason.
@@ -113,20 +113,20 @@ pub enum DeviceReport {
     },
     /// The versions of its components.
     Versions {
-        /// Whether it was started since it installed anything.
+        /// Whether the device was restarted since it installed anything.
         #[serde(default)]
         restarted: bool,
-        /// The number of the report, where the device numbers its reports of versions: one with a lower number than the last says
-        /// nothing any more. Without it, a report that comes late is taken for what runs now.
+        /// The number of the report, where the device numbers its version reports: one with a lower number than the
+        /// last is ignored. Without a number, a late report counts as the current state.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         number: Option<u64>,
-        /// What each component runs.
+        /// The version of each component.
         items: Vec<ReportedVersion>,
     },
 }
 
 impl DeviceReport {
-    /// Creates a report of the running versions of components.
+    /// Creates a report of the running versions of components, as after a restart of the device.
     pub fn versions(items: impl IntoIterator<Item = ReportedVersion>) -> Self {
         Self::Versions { restarted: true, number: None, items: items.into_iter().collect() }
     }
@@ -154,11 +154,11 @@ impl DeviceReport {
 pub enum ReportAnswer {
     /// The report was recorded.
     Taken,
-    /// The report was known.
+    /// The report was recorded already.
     Known,
-    /// Its subject has ended. A version is recorded all the same.
+    /// Its subject has ended. A version is recorded nevertheless.
     Late {
-        /// How that ended.
+        /// The outcome of the ended subject.
         outcome: OutcomeClass,
     },
 }
@@ -176,8 +176,8 @@ where
     /// Records a report of a device. The caller has authenticated the device: a report about the offer or the component
     /// of another device is refused.
     ///
-    /// A version is written into the component before anything else is made of it, so that what runs is known whatever becomes of
-    /// a rollout. It is safe to repeat a report.
+    /// A version is written into the component first, so that the running version is known whatever happens to a
+    /// rollout. A report may be repeated safely.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchOffer`] and [`RolloutError::NoSuchComponent`]; [`RolloutError::InvalidVersion`];
@@ -252,13 +252,14 @@ where
         (restarted, number): (bool, Option<u64>),
         items: &[ReportedVersion],
     ) -> Result<ReportAnswer, RolloutError> {
-        // A report with a wrong item changes nothing.
+        // A report with one invalid item changes nothing.
         let mut components = Vec::with_capacity(items.len());
         for item in items {
             Text::new(&item.version).map_err(|error| invalid(item, &error))?;
             components.push(match self.component_of(tenant, device, item).await {
                 Ok(found) => Some(found),
-                // A device may report a part that was deleted here: what its other parts run is to be known all the same.
+                // A device may report a component that was deleted here: the versions of its other components are
+                // recorded nevertheless.
                 Err(RolloutError::NoSuchComponent { .. }) if self.is_deleted(tenant, &item.component).await? => None,
                 Err(error) => return Err(error),
             });
@@ -307,7 +308,7 @@ where
         Ok(answer)
     }
 
-    /// Returns whether there was a component that was deleted.
+    /// Returns whether a component existed and was deleted.
     async fn is_deleted(&self, tenant: &Tenant, component: &Id) -> Result<bool, RolloutError> {
         match self.updates.resources(tenant).get::<DeviceComponent>(component.as_str()).await {
             Err(StoreError::Gone { .. }) => Ok(true),
@@ -316,7 +317,7 @@ where
         }
     }
 
-    /// Returns the component of a report, which has to be the device's.
+    /// Returns the component of a report, which must belong to the device.
     async fn component_of(
         &self,
         tenant: &Tenant,
@@ -331,7 +332,8 @@ where
         }
     }
 
-    /// Writes the number of a report before what it says. Returns whether the report is to be taken: the last one may be repeated.
+    /// Writes the number of a report before its content. Returns whether the report counts: the last one may be
+    /// repeated.
     async fn note_number(&self, tenant: &Tenant, device: &Id, number: u64) -> Result<bool, RolloutError> {
         for _ in 0..TRIES {
             let Seen { key, revision, value } = self.locks(tenant, device).await?;
@@ -344,7 +346,7 @@ where
                 Ok(_) => return Ok(true),
                 Err(CommitError { error, .. }) => match error {
                     StoreError::Conflict { .. } | StoreError::AlreadyExists { .. } => {}
-                    // The next look tells.
+                    // The next read shows the outcome.
                     error if error.applied() == Applied::Unknown => {}
                     error => return Err(error.into()),
                 },
@@ -353,8 +355,8 @@ where
         Err(RolloutError::Contended { attempts: TRIES })
     }
 
-    /// Writes the version that a component runs into its record, where that says another. Returns the version of the record before and
-    /// after that, where it was written.
+    /// Writes the running version of a component into its record, where that differs. Returns the versions of the
+    /// record before and after the write, if there was one.
     async fn observed(
         &self,
         tenant: &Tenant,
@@ -378,13 +380,14 @@ where
             if component.production_spec(kind) == Some(item.version.as_str()) {
                 return Ok(None);
             }
-            // After the component: a later report changes that only once its number is written.
+            // Checked after the component was read: a later report changes the component only once its number is
+            // written.
             if number.is_some() && self.locks(tenant, device).await?.value.reported > number {
                 return Ok(None);
             }
             component.set_production_spec(kind, &item.version).map_err(|error| invalid(item, &error))?;
             component.last_system_change = Instant::try_from(self.now()).ok().map(Into::into);
-            // Another program may have stored what is not valid: that is no reason to forget what runs.
+            // Another program may have stored an invalid component: the running version is recorded nevertheless.
             let write = ValidWrite::over(&version, &component)?.with_id(WriteId(self.updates.ids.next_id()?.0));
             match resources.write_resolved(write).await {
                 Ok(written) => return Ok(Some((version.version, written.version))),

@@ -23,7 +23,7 @@ type RegionOf = dyn Fn(&Tenant, &Device) -> Option<RegionId> + Send + Sync;
 type LinkOf = dyn Fn(&Tenant, &OfferKey, &ArtifactName) -> Option<Uri> + Send + Sync;
 pub(super) type LaneSlot = Arc<AsyncMutex<Option<LaneSeen>>>;
 
-/// What a rollout is to do, and with what. Neither changes while it goes on.
+/// The spec and the release of a rollout. Neither changes while the rollout is active.
 #[derive(Clone)]
 pub(super) struct Plan {
     pub(super) spec: Arc<Spec>,
@@ -32,9 +32,9 @@ pub(super) struct Plan {
 
 /// Releases updates, rolls them out over regions, serves their bytes to devices, and records their reports.
 ///
-/// It works on the ledger and the stores of an [`UpdateService`]. Any number of processes may work on one ledger; each call may
-/// end at any point, and whoever comes next goes on. It spawns nothing: call [`run_once`](Self::run_once) for each region, and
-/// [`run_due`](Self::run_due), from time to time.
+/// It works on the ledger and the stores of an [`UpdateService`]. Any number of processes may work on one ledger; each
+/// call may end at any point, and the next one continues. It spawns nothing: call [`run_once`](Self::run_once) for each
+/// region, and [`run_due`](Self::run_due), at intervals.
 ///
 /// ```
 /// use fhir_devices::backend::{Memory, Slots};
@@ -85,17 +85,18 @@ pub struct RolloutService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobSto
     pub(super) region_of: Option<Arc<RegionOf>>,
     pub(super) links: Arc<LinkOf>,
     pub(super) gates: Option<Arc<dyn GateProvider>>,
-    /// One at a time works on a lane within this process. Others are noticed by the revisions of what is written.
+    /// Locks of lanes within this process: one call at a time. Other processes are noticed by the revisions of their
+    /// writes.
     lanes: Arc<Mutex<HashMap<(Tenant, LaneName), LaneSlot>>>,
     plans: Arc<Mutex<HashMap<(Tenant, RolloutId), Plan>>>,
-    /// How long it took until the components that succeeded here ran the update.
+    /// The times until the components that succeeded here ran the update.
     pub(super) field_times: Arc<Mutex<FieldTimes>>,
 }
 
-/// A lane of a rollout, as the key of a map.
+/// The key of a lane in the map.
 type LaneName = (RolloutId, u16);
 
-/// How many lanes and rollouts are remembered that nobody works on.
+/// Maximum number of idle lanes and rollouts remembered.
 const REMEMBERED: usize = 4_096;
 
 impl<R, B, L> RolloutService<R, B, L>
@@ -126,7 +127,8 @@ where
         self
     }
 
-    /// Sets the function that gives the region of a device. Without one, or where it gives `None`, it is the first by name.
+    /// Sets the function that returns the region of a device. Without one, or for `None`, it is the first region by
+    /// name.
     #[must_use]
     pub fn with_region_of(
         mut self,
@@ -176,7 +178,7 @@ where
         TenantLedger::new(Arc::clone(&self.updates.ledger), tenant.clone())
     }
 
-    /// Where those who work on a lane wait for each other.
+    /// Returns the lock of a lane.
     pub(super) fn lane_slot(&self, tenant: &Tenant, place: Place) -> LaneSlot {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (tenant.clone(), (place.rollout, place.lane.0));
@@ -186,7 +188,7 @@ where
         Arc::clone(lanes.entry(key).or_insert_with(|| Arc::new(AsyncMutex::new(None))))
     }
 
-    /// Returns what a rollout is to do.
+    /// Returns the spec and the release of a rollout.
     pub(super) async fn plan(&self, tenant: &Tenant, id: RolloutId) -> Result<Plan, RolloutError> {
         let key = (tenant.clone(), id);
         let known = self.plans.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();

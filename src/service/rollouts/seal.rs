@@ -10,7 +10,7 @@ use crate::store::{BlobStore, Change, Ledger, LedgerRecord, Page, PageToken, Res
 use crate::update::rollout::{DeploymentId, Event, Fold, Lane, LaneSeal, ReplayedLane, Rollout, RolloutId};
 use std::num::NonZeroU32;
 
-/// How many lanes are sealed in one commit.
+/// Number of lanes sealed in one commit.
 const AT_ONCE: usize = 6;
 
 impl<R, B, L> RolloutService<R, B, L>
@@ -19,7 +19,7 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Seals the lanes of a rollout that stands still, and puts it with those that ended where nothing is under way any more.
+    /// Seals the lanes of an inactive rollout, and moves it to the ended ones once nothing is in progress.
     pub(super) async fn rest_rollout(
         &self,
         tenant: &Tenant,
@@ -35,14 +35,15 @@ where
             let mut entries = Entries::default();
             entries.remove(seen);
             entries.keep(keys::rollout(keys::ENDED, id)?, seen.value.to_bytes());
-            // Whoever was faster did the same.
+            // A faster call did the same.
             let changes = entries.changes;
             self.commit(tenant, changes, None).await?;
         }
         Ok(())
     }
 
-    /// Seals the chain of each lane, its length and last digest, into the chain of the tenant. Returns how many were written.
+    /// Seals the chain of each lane, its length and last digest, into the chain of the tenant. Returns the number of
+    /// seals written.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchRollout`]; [`RolloutError::Store`].
@@ -77,7 +78,8 @@ where
         Ok(sealed)
     }
 
-    /// Returns one page of the audit chain of a lane, in its order: each record as the line whose digest the next one names.
+    /// Returns one page of the audit chain of a lane, in order: each record as the line whose digest is in the next
+    /// record.
     ///
     /// # Errors
     /// As [`Ledger::scan`].
@@ -97,10 +99,10 @@ where
         Ok(Page { items: page.items.into_iter().map(line).collect::<Result<_, _>>()?, next: page.next })
     }
 
-    /// Returns every audit record of a lane, in the order of its chain. Everything is held in memory.
+    /// Returns every audit record of a lane, in the order of its chain. All records are held in memory.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] where a record cannot be read; the ledger's troubles.
+    /// [`StoreError::Corrupt`] where a record cannot be parsed; errors of the ledger.
     pub async fn lane_records(
         &self,
         tenant: &Tenant,
@@ -121,8 +123,7 @@ where
         }
     }
 
-    /// Returns the audit records of one deployment, in the order of the chain of its lane, which is read through for
-    /// them.
+    /// Returns the audit records of one deployment, in the order of the chain of its lane, which is read completely.
     ///
     /// # Errors
     /// [`RolloutError::NoSuchDeployment`]; [`RolloutError::Store`].
@@ -154,11 +155,11 @@ where
     }
 
     /// Verifies that the audit chain of a lane is complete, agrees with its seals in the chain of the tenant, and
-    /// rebuilds the lane and its deployments: the first break, where it does not.
+    /// rebuilds the lane and its deployments; the inner error is the first break.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] where a record cannot be read, or the records do not rebuild what is there; the ledger's
-    /// troubles.
+    /// [`StoreError::Corrupt`] where a record cannot be parsed, or the records do not rebuild the stored state; errors
+    /// of the ledger.
     pub async fn verify_lane(
         &self,
         tenant: &Tenant,
@@ -167,7 +168,7 @@ where
         known: &[LaneSeal],
     ) -> Result<Result<ChainHead, ChainBreak>, RolloutError> {
         let plan = self.plan(tenant, rollout).await?;
-        // The end first: records that are added meanwhile lie behind it.
+        // The end is read first: records added meanwhile are after it.
         let kept = self.lane(tenant, Place { rollout, lane }).await?.kept;
         let mut records = self.lane_records(tenant, rollout, lane).await?;
         records.retain(|record| record.index < kept.count);

@@ -9,28 +9,28 @@ use super::{RolloutError, RolloutService};
 use crate::store::{BlobStore, Change, Ledger, ResourceStore, Tenant};
 use crate::update::rollout::{Fold, LaneHead, LaneStatus, LaneStep, MAX_CRITERIA, Rollout, Share};
 
-/// How many moves one pass makes at most.
+/// Maximum number of moves in one pass.
 const MOVES: usize = 64;
 
-/// Whether a lane has components that are not done in the waves that have begun. Those of later waves need nothing yet: a lane
-/// that kept shares for them would keep them from the lanes for which those waves wait.
+/// Returns whether a lane has unfinished components in the waves that have begun. Later waves need nothing yet: a lane
+/// that kept shares for them would withhold the shares from the lanes for which those waves wait.
 fn has_work(head: &LaneHead) -> bool {
     head.open_until(head.wave) > 0 || head.counts.in_flight() > 0
 }
 
-/// Whether a lane could offer more, if it had more to share in.
+/// Returns whether a lane could offer more with a larger share of the cap.
 fn is_hungry(head: &LaneHead) -> bool {
     let full = head.counts.in_flight() >= head.cap_share;
     head.status == LaneStatus::Open && head.counts.planned > 0 && has_work(head) && full
 }
 
-/// How much of the cap a lane has that it needs for nothing.
+/// Returns the share of the cap that a lane does not need.
 fn spare_cap(head: &LaneHead) -> u32 {
     let needed = head.counts.in_flight().max(u32::from(head.counts.planned + head.counts.held > 0));
     if head.counts.planned > 0 && has_work(head) { 0 } else { head.cap_share.saturating_sub(needed) }
 }
 
-/// How many failures a lane may have beyond what it needs.
+/// Returns the number of allowed failures that a lane does not need.
 fn spare_failures(head: &LaneHead, criterion: usize) -> u32 {
     let kept = u32::from(has_work(head));
     head.allowances.get(criterion).map_or(0, |own| own.share.saturating_sub(own.failures.saturating_add(kept)))
@@ -42,8 +42,8 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Moves shares from lanes that have more than they need to those that need some, and makes more failures where the
-    /// criterion allows more by now. Gives how many moves were made.
+    /// Moves shares from lanes with more than they need to lanes that need some, and adds failures where the criterion
+    /// allows more by now. Returns the number of moves.
     pub(super) async fn share_out(
         &self,
         tenant: &Tenant,

@@ -17,15 +17,15 @@ use crate::update::deployment::{self, Context, Deployment, DeviceOffers, Input, 
 use crate::update::release::Release;
 use crate::update::rollout::{DeploymentId, Epoch, Event, LaneHead};
 
-/// How often a step is tried against others that write to the same records.
+/// Number of tries of a step against other writers of the same records.
 pub(super) const TRIES: u32 = 64;
 
-/// Returns the provider of a release, as the accepted sequence numbers name them.
+/// Returns the provider of a release, in the form of the accepted sequence numbers.
 pub(super) fn provider(release: &Release) -> Option<Text> {
     release.request.provider.as_ref().and_then(|provider| Text::new(provider.as_str()).ok())
 }
 
-/// Which deployment, and what its rollout is to do.
+/// A deployment, its location, and the plan of its rollout.
 #[derive(Clone, Copy)]
 pub(super) struct At<'a> {
     pub(super) tenant: &'a Tenant,
@@ -34,21 +34,21 @@ pub(super) struct At<'a> {
     pub(super) id: DeploymentId,
 }
 
-/// What a deployment is asked.
+/// The request to a deployment.
 #[derive(Clone, Copy)]
 pub(super) enum Ask<'a> {
-    /// Something that happened, and what its record says of it where that is a device's word.
+    /// An input, with the audit context where the input is a device's report.
     Input(&'a Input, Option<&'a RecordContext>),
-    /// Whether it may be offered the update now.
+    /// Whether the deployment may be offered the update now.
     Offer { epoch: Epoch, one_per_device: bool },
 }
 
-/// What a step came to.
+/// The outcome of a step.
 #[derive(Debug)]
 pub(super) enum Stepped {
     /// The transition was recorded.
     To(Box<Transition>),
-    /// The device goes on with what it was given.
+    /// The device continues with the bytes it was granted.
     Granted(Deployment),
     /// Nothing had to be written.
     Unchanged(Deployment),
@@ -62,12 +62,12 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Lets a deployment take a step from whatever state it is in by now. Nothing but a transition is believed of a lane that
-    /// was read before: what is written notices whether it is still so.
+    /// Steps a deployment from its current state. With a remembered lane only a transition is trusted, since its write
+    /// detects a stale lane; any other outcome is checked again with the lane as stored.
     pub(super) async fn step(&self, at: At<'_>, ask: Ask<'_>) -> Result<Stepped, RolloutError> {
         let slot = self.lane_slot(at.tenant, at.place);
         let mut held = slot.take().await;
-        // Whether bytes are given is never checked by what was read before.
+        // Whether bytes are granted is never decided with a remembered lane.
         let mut remembers = !matches!(ask, Ask::Input(Input::ClaimRequested { .. }, _));
         for _ in 0..TRIES {
             let known = held.get().cloned().flatten().filter(|_| remembers);
@@ -76,7 +76,7 @@ where
                 Some(lane) => lane,
                 None => self.lane(at.tenant, at.place).await?,
             };
-            // Until a write is known to have been applied, the lane is not.
+            // Until a write is known to have been applied, the lane is unknown.
             held.set(None);
             let found = self.deployment_at(at.tenant, at.place, at.id).await?;
             let seen = found.ok_or(RolloutError::NoSuchDeployment { id: at.id })?;
@@ -166,8 +166,8 @@ where
         Ok(changes)
     }
 
-    /// Writes a lane as it becomes, with the records of its chain and what else belongs to it. `None` where something was not as
-    /// it was seen; else the lane as it is then, where that is known.
+    /// Writes a new state of a lane, with the records of its chain and related changes. `None` where a record had
+    /// changed since it was read; otherwise the lane, where its state is known.
     pub(super) async fn write_lane(
         &self,
         tenant: &Tenant,
@@ -189,7 +189,7 @@ where
         Ok(written.map(|revision| revision.map(|revision| LaneSeen { key: seen.key.clone(), revision, kept })))
     }
 
-    /// Returns a lane whose chain has some events more, and the changes that write them.
+    /// Returns a lane with more events in its chain, and the changes that write them.
     pub(super) fn chained(
         &self,
         tenant: &Tenant,
@@ -210,8 +210,8 @@ where
         Ok((kept, changes, records))
     }
 
-    /// Applies changes of which the first is that of a lane. `None` where something was not as it was seen; the new revision of
-    /// the lane, where that is known.
+    /// Applies changes, the first of which is that of a lane. `None` where a record had changed since it was read;
+    /// otherwise the new revision of the lane, where known.
     pub(super) async fn commit(
         &self,
         tenant: &Tenant,
@@ -224,7 +224,7 @@ where
             Ok(_) => Ok(Some(None)),
             Err(CommitError { error: StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }, .. }) => Ok(None),
             Err(CommitError { error, .. }) if error.applied() == Applied::Unknown => {
-                // The record of the chain at its place tells, as nobody else writes the same one.
+                // The record of the chain at its index decides, as no other call writes the same one.
                 let Some((kept, record)) = sign else { return Err(error) };
                 let key = keys::lane_record(kept.head.rollout, kept.head.lane, record.index)?;
                 let lost = |lost| StoreError::indeterminate(Some(Box::new(lost)));
@@ -242,8 +242,8 @@ where
         }
     }
 
-    /// Returns whether a component may have the release by the sequence numbers that it accepted, and what it accepts
-    /// then, where that is anything new. `None` where it may not.
+    /// Returns whether a component may have the release by its accepted sequence numbers, and the new acceptance, if
+    /// any. `None` where it may not.
     #[allow(clippy::type_complexity, reason = "it is taken apart at once")]
     async fn admission(
         &self,
@@ -266,7 +266,7 @@ where
         Ok(Some(Some((seen, accepted))))
     }
 
-    /// Returns the components above and below one of a device.
+    /// Returns the components of a device above and below one.
     pub(super) async fn line(&self, tenant: &Tenant, device: &Id, component: &Id) -> Result<Vec<Id>, RolloutError> {
         let resources = self.updates.resources(tenant);
         let key = Key::new(ResourceType::Device, device.as_str()).map_err(StoreError::from)?;

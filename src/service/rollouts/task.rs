@@ -8,7 +8,7 @@ use crate::update::release::Release;
 use crate::update::rollout::DeploymentId;
 use serde_json::{Value, json};
 
-/// Returns the status of a Task, by that of a deployment.
+/// Returns the Task status of a deployment.
 const fn status(deployment: &Deployment) -> &'static str {
     let outcome = match deployment.state.outcome() {
         Some(outcome) => outcome.class(),
