@@ -1,4 +1,4 @@
-//! Shows devices as trees, Device > MDS > VMD > channel > metric, with what is wrong at each node.
+//! Shows devices as trees, Device > MDS > VMD > channel > metric, with the findings at each node.
 //!
 //! ```text
 //! cargo run --release --example containment_tree -- examples/data/monitor.json
@@ -49,17 +49,17 @@ struct Arguments {
     files: Vec<OsString>,
 }
 
-/// What was read: the documents, and what reading and the rules of FHIR have to say about each.
+/// The documents, with the findings of reading and validation.
 #[derive(Default)]
 struct Documents {
     names: Vec<String>,
     resources: Vec<Resource>,
-    /// Of each resource, the number of its name.
+    /// The index of each resource's file name.
     of: Vec<usize>,
     reports: Vec<(usize, Report)>,
 }
 
-/// A finding, and the file that it is in.
+/// A finding, with its file.
 pub(crate) struct Found<'n> {
     pub(crate) file: &'n str,
     /// The node, for a finding of the tree.
@@ -67,7 +67,7 @@ pub(crate) struct Found<'n> {
     pub(crate) issue: Issue,
 }
 
-/// A tree to be shown.
+/// A tree to print.
 pub(crate) struct Shown<'t, 'a> {
     pub(crate) tree: &'t Tree<'a>,
     pub(crate) profile: Profile,
@@ -75,9 +75,9 @@ pub(crate) struct Shown<'t, 'a> {
 }
 
 impl Shown<'_, '_> {
-    /// The findings at a node, the gravest first.
+    /// Returns the findings at a node, the most severe first.
     pub(crate) fn at(&self, node: Node<'_, '_>) -> Vec<&Issue> {
-        // Those of the tree come last, in the order of its nodes.
+        // The findings of the tree come last, in the order of its nodes.
         let from = self.findings.partition_point(|found| found.node < Some(node.index()));
         let here = self.findings.iter().skip(from).take_while(|found| found.node == Some(node.index()));
         let mut issues: Vec<&Issue> = here.map(|found| &found.issue).collect();
@@ -117,7 +117,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads the arguments; `None` asks for help.
+/// Parses the arguments; `None` asks for help.
 fn parse(mut arguments: lexopt::Parser) -> Result<Option<Arguments>, lexopt::Error> {
     let mut parsed = Arguments { form: Form::Picture, profile: Profile::Base, files: Vec::new() };
     while let Some(argument) = arguments.next()? {
@@ -146,7 +146,7 @@ impl Documents {
         }
         let name = self.names.len();
         self.names.push(file.display().to_string());
-        // What is faulty is told, and shown all the same as far as it can be read.
+        // Faulty documents are reported, and shown as far as they can be read.
         let (resource, report) = xml::check(&document, ReadMode::Strict, &Validator::new());
         if !report.is_empty() {
             self.reports.push((name, report));
@@ -163,7 +163,7 @@ impl Documents {
     }
 }
 
-/// Prints the trees, and says whether there is an error.
+/// Prints the trees, and returns whether there is an error.
 fn show(documents: &Documents, arguments: &Arguments) -> io::Result<bool> {
     let tree = documents.resources.iter().fold(TreeBuilder::new(), TreeBuilder::with).build();
     let of_reading = documents.reports.iter().flat_map(|(name, report)| {
@@ -193,6 +193,6 @@ fn show(documents: &Documents, arguments: &Arguments) -> io::Result<bool> {
 }
 
 fn complain(trouble: &str) {
-    // Where standard error is closed too, the exit status is all that can be said.
+    // If standard error is closed too, the exit status is all that is left.
     let _ = writeln!(io::stderr(), "{trouble}");
 }

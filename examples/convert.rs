@@ -1,6 +1,7 @@
-//! Converts documents between FHIR STU3, R4, R4B and R5, one a line, with nothing lost.
+//! Converts documents between FHIR STU3, R4, R4B and R5 without loss, one per line.
 //!
-//! The findings of each document (carried, rewritten, filled, edited) go to standard error, an OperationOutcome a line.
+//! The findings of each document (carried, rewritten, filled, edited) go to standard error, an OperationOutcome per
+//! line.
 //!
 //! ```text
 //! cargo run --release --example convert -- --to r4 component.json
@@ -46,14 +47,14 @@ fn main() -> ExitCode {
     })
 }
 
-/// What is asked for.
+/// The requested conversion.
 struct Conversion {
     to: Version,
     from: Option<Version>,
     options: Options,
 }
 
-/// Takes the options of this command out of the arguments.
+/// Removes the options of this command from the arguments.
 fn prepare(arguments: Vec<OsString>) -> Result<(Vec<OsString>, Conversion), String> {
     let (mut to, mut from, mut options) = (None, None, Options::default());
     let mut files = Vec::new();
@@ -63,7 +64,7 @@ fn prepare(arguments: Vec<OsString>) -> Result<(Vec<OsString>, Conversion), Stri
         let name = match argument {
             Long(name) => format!("--{name}"),
             Short(letter) => format!("-{letter}"),
-            // Behind a `--` of their own, since they may begin with one.
+            // Files follow a `--` of their own, since their names may begin with one.
             Value(file) => {
                 files.push(file);
                 continue;
@@ -139,7 +140,7 @@ impl Conversion {
         }
     }
 
-    /// The same for a document in XML, which is one of STU3.
+    /// Answers a document in XML, which must be STU3.
     fn answer_xml(&self, document: &[u8]) -> Answer {
         match xml::read(document, ReadMode::Strict) {
             Ok(reading) => {

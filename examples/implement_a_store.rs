@@ -1,12 +1,12 @@
-//! Implements `ResourceStore` on a `BTreeMap`, and uses it through a handle that knows its tenant.
+//! Implements `ResourceStore` on a `BTreeMap`, and uses it through a handle for one tenant.
 //!
 //! ```text
 //! cargo run --example implement_a_store
 //! ```
 //!
-//! What a store must do is written as numbered clauses at `ResourceStore`; the comments below name them. This one keeps
-//! no history and takes one write a commit, and says so where the contract asks. That it keeps the rest is shown by the
-//! tests at its end, one for each clause:
+//! The contract of a store consists of numbered clauses at `ResourceStore`; the comments below name them. This store
+//! keeps no history and takes one write per commit, and reports that where the contract asks. The tests at its end, one
+//! for each clause, show that it keeps the others:
 //!
 //! ```text
 //! cargo test --features testkit --example implement_a_store
@@ -31,10 +31,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use story::say;
 use time::OffsetDateTime;
 
-/// The newest version of each resource. A key of the map begins with the tenant, so no call can reach across (R9).
+/// The newest version of each resource. A key of the map begins with the tenant, so no call can reach another tenant
+/// (R9).
 struct Shelf {
     resources: Mutex<BTreeMap<(Tenant, Key), (Version, IndexEntries)>>,
-    /// Makes the tokens that lead from one page to the next. They end with the process, as the resources do.
+    /// Makes the tokens of pages. They end with the process, as the resources do.
     pages: PageKey,
 }
 
@@ -51,7 +52,7 @@ impl Shelf {
         if version.is_deleted() { Err(StoreError::gone(version.version)) } else { Ok(version.clone()) }
     }
 
-    /// The condition is checked and the write made under one lock, so of several writers one wins (R2).
+    /// The precondition is checked and the write made under one lock, so of several writers one wins (R2).
     fn write_now(&self, tenant: &Tenant, write: Write) -> Result<Version> {
         if write.body.as_ref().is_some_and(|body| body.len() as u64 > LARGEST) {
             return Err(StoreError::too_large(LARGEST));
@@ -74,7 +75,7 @@ impl Shelf {
             _ if write.body.is_none() && living.is_none() => return Err(missing()),
             _ => {}
         }
-        // A deletion takes a number too, and a creation after it goes on counting (R3).
+        // A deletion has a version number too, and a creation after it continues the numbers (R3).
         let now = OffsetDateTime::now_utc();
         let version = Version {
             key: write.key,
@@ -87,10 +88,10 @@ impl Shelf {
         Ok(version)
     }
 
-    /// In the order of the ids, as the map is (R7). A token holds the last id of the page before, so that whatever comes and
-    /// goes meanwhile moves nothing (R8).
+    /// Returns results in the order of the ids, as the map is (R7). A token contains the last id of the page, so that
+    /// concurrent writes shift nothing (R8).
     fn search_now(&self, tenant: &Tenant, search: &Search) -> Result<Page<Version>> {
-        // It has no index of times, and its capabilities do not promise one (R17).
+        // There is no index of times, and the capabilities do not promise one (R17).
         if search.order != SearchOrder::Id {
             return Err(StoreError::unsupported("a search in the order of times"));
         }
@@ -134,7 +135,7 @@ impl ResourceStore for Shelf {
     ) -> BoxFuture<'a, Result<Vec<Version>, CommitError>> {
         Box::pin(async move {
             if writes.len() > 1 {
-                // All or nothing, and this store can only do one (R1).
+                // All or nothing, and this store supports only one write (R1).
                 return Err(StoreError::unsupported("a commit of several writes").into());
             }
             let Some(write) = writes.pop() else { return Ok(Vec::new()) };

@@ -1,10 +1,10 @@
-//! The life of two updates, from the form to the end of their bytes, and what the audit chain tells of it.
+//! The life of two updates, from the form to the deletion of their bytes, with their audit chain.
 //!
 //! ```text
 //! cargo run --release --example ingest_story
 //! ```
 //!
-//! Everything is in memory, with a clock and names of its own, so that the story is the same each time. The signature is a
+//! Everything is in memory, with its own clock and ids, so that the output is the same each time. The signature is a
 //! keyed digest, for which the example needs no feature; `Ed25519Keys` of the feature `ed25519` is for real keys.
 
 #[path = "common/story.rs"]
@@ -114,7 +114,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A second later each time it is asked.
+/// Returns a clock that advances by a second at each call.
 fn clock() -> impl Fn() -> OffsetDateTime {
     let seconds = AtomicI64::new(0);
     move || datetime!(2017-04-19 10:00 UTC) + time::Duration::seconds(seconds.fetch_add(1, Ordering::Relaxed))
@@ -146,7 +146,7 @@ async fn receive(
     Ok(service.receive(tenant, form, stream::once(file)).await?.update.id)
 }
 
-/// What the maker says of version 2.5: what it is for, and which bootloader it needs.
+/// Returns the manufacturer's manifest of version 2.5: its target, and the bootloader that it requires.
 fn manifest(bootloader: &str) -> String {
     let sha256 = Sha256::of(b"the next firmware");
     format!(
@@ -169,7 +169,7 @@ async fn receive_signed(
     Ok(service.receive_signed(tenant, form, stream::once("the next firmware")).await?.update.id)
 }
 
-/// Says why an upload was refused.
+/// Prints why an upload was refused.
 fn refused(answer: Result<IngestId, Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
     let Err(error) = answer else { return Err("it was taken".into()) };
     say!("  it is refused: {error}");
@@ -181,7 +181,7 @@ fn refused(answer: Result<IngestId, Box<dyn Error>>) -> Result<(), Box<dyn Error
     Ok(())
 }
 
-/// A secret that the maker and the hospital share, and a digest with it (HMAC with SHA-256) as the signature.
+/// A secret shared by the manufacturer and the hospital; the signature is a digest with it (HMAC-SHA-256).
 struct Shared;
 
 impl Shared {
@@ -210,7 +210,7 @@ impl Verifier for Shared {
         let Some(Signature { key, bytes: signature }) = signatures.iter().find(ours) else {
             return Err(SignatureError::NotAllowed { provider: context.provider.clone() });
         };
-        // By their digests, so that the time it takes does not tell how much of it was right.
+        // Compared by digest, so that the time reveals nothing about the signature.
         if Sha256::of(signature) != Sha256::of(&Self::digest(bytes).0) {
             return Err(SignatureError::Wrong { key: key.clone() });
         }
@@ -218,7 +218,7 @@ impl Verifier for Shared {
     }
 }
 
-/// The updates that the component says are available.
+/// Prints the updates that the component states.
 async fn show(resources: &TenantResources<Memory>) -> Result<(), Box<dyn Error>> {
     let (component, version) = resources.get::<DeviceComponent>("mds").await?;
     say!("  DeviceComponent/mds, version {}, says:", version.version);
@@ -230,7 +230,7 @@ async fn show(resources: &TenantResources<Memory>) -> Result<(), Box<dyn Error>>
     Ok(())
 }
 
-/// One record as a line.
+/// Prints one record as a line.
 fn tell(record: &AuditRecord) -> std::io::Result<()> {
     let what = &record.draft;
     let of = match (what.ingest, what.blob) {

@@ -1,4 +1,4 @@
-//! Mounts the update service in an axum application that has addresses and a sign-in of its own.
+//! Mounts the update service in an axum application with its own routes and authentication.
 //!
 //! ```text
 //! UPDATE_TOKEN=secret cargo run --release --features server --example mount_in_axum -- 127.0.0.1:8080
@@ -23,7 +23,7 @@ const USAGE: &str = "usage: mount_in_axum [ADDR]
 Serves an application at ADDR (127.0.0.1:8080 if it is left out), with the update service below `/devices`.
 The service asks for the token in the environment variable UPDATE_TOKEN.";
 
-/// Knows one token. An application asks its identity provider here.
+/// Knows one token. A real application asks its identity provider.
 struct OneToken(String);
 
 impl Authenticator for OneToken {
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Long("help") | Arg::Short('h') => {
-                // Whoever reads no further needs no more help.
+                // A reader that closed the output needs no more help.
                 let _ = writeln!(out, "{USAGE}");
                 return Ok(());
             }
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(&address).await.map_err(|error| format!("cannot listen at {address}: {error}"))?;
     let own = format!("http://{}", listener.local_addr()?);
 
-    // The addresses that the service writes begin where it is mounted.
+    // The URLs that the service writes begin with the path where it is mounted.
     let updates =
         UpdateServer::over(Stores::in_memory(DEFAULT_MAX_UPLOAD), &format!("{own}/devices"), DEFAULT_MAX_UPLOAD)?
             .with_authenticator(Arc::new(OneToken(token)));

@@ -1,4 +1,4 @@
-//! Reads the UDI carrier strings of devices, and prints what each says as a JSON object, one a line.
+//! Parses UDI carrier strings of devices, and prints the parts of each as a JSON object, one per line.
 //!
 //! ```text
 //! cargo run --release --example parse_udi -- '(01)09506000117843(17)260400(10)L1' '+A123BJC5D6E71G'
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     };
     match run(&arguments) {
         Ok(all_read) => ExitCode::from(u8::from(!all_read)),
-        // A reader of our output that has seen enough closes it, and needs no message about that.
+        // A reader that closes our output early needs no message.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(2),
         Err(error) => stop(&format!("standard input or output: {error}")),
     }
@@ -49,7 +49,7 @@ fn stop(trouble: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Answers to every string or line; says whether all could be read.
+/// Answers every string or line; returns whether all could be parsed.
 fn run(arguments: &Arguments) -> io::Result<bool> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut all_read = true;
@@ -83,7 +83,7 @@ struct Line {
     aidc: Option<String>,
 }
 
-/// What is printed about one string.
+/// The output for one string.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Answer<'a> {
@@ -100,7 +100,7 @@ enum Answer<'a> {
         message: &'a str,
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         more: Vec<Finding<'a>>,
-        /// What a second symbol of a label says.
+        /// The content of a label's second symbol.
         #[serde(skip_serializing_if = "Option::is_none")]
         fragment: Option<Second<'a>>,
     },
@@ -205,7 +205,7 @@ impl<'a> Answer<'a> {
     }
 
     fn report(report: &'a Report) -> Self {
-        // The first error says why; what the lenient mode would bear with stands with the rest.
+        // The first error is the reason; issues that the lenient mode accepts are listed with the rest.
         let mut more = findings(report);
         let why = report.iter().position(|issue| issue.severity <= fhir_devices::Severity::Error).unwrap_or_default();
         let Finding { rule, message } = more.remove(why);
@@ -226,7 +226,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    /// Reads the arguments; `None` asks for help.
+    /// Parses the arguments; `None` asks for help.
     fn parse(mut arguments: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
         let this_year = u16::try_from(time::OffsetDateTime::now_utc().year()).unwrap_or(2000);
         let mut parsed = Self {
@@ -259,7 +259,7 @@ impl Arguments {
         }
     }
 
-    /// Answers to one string: a carrier, else a Basic UDI-DI.
+    /// Answers one string: a carrier, or else a Basic UDI-DI.
     fn answer(&self, text: &str, print: &mut impl FnMut(Answer<'_>) -> io::Result<()>) -> io::Result<()> {
         if self.gtin && !text.is_empty() && text.len() <= 14 && text.bytes().all(|byte| byte.is_ascii_digit()) {
             return match Udi::parse_gtin(text, self.mode) {
@@ -278,7 +278,7 @@ impl Arguments {
             }
             return print(answer);
         }
-        // A string that begins like a carrier is a Basic UDI-DI only where nothing of it is wrong.
+        // A string that begins like a carrier is a Basic UDI-DI only if all of it is valid.
         let surely_basic = text.starts_with("++") || Carrier::detect(text).is_none();
         match BasicUdiDi::parse(text, if surely_basic { self.mode } else { ParseMode::Strict }) {
             Ok((basic, warnings)) => print(Answer::Basic {

@@ -1,4 +1,4 @@
-//! Reads a monitor with its components, looks at it, checks it, changes it and writes it again.
+//! Reads a monitor with its components, looks at it, validates it, changes it and writes it again.
 //!
 //! ```text
 //! cargo run --release --example read_a_device
@@ -15,7 +15,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use story::say;
 
-/// A monitor, its module (MDS), the pulse oximeter in it (VMD), and what that measures.
+/// A monitor, its module (MDS), the pulse oximeter in it (VMD), and its metrics.
 const MONITOR: &[u8] = include_bytes!("data/monitor.json");
 
 const HOURS_IN_USE: &str = "https://acme.example/fhir/StructureDefinition/hours-in-use";
@@ -32,10 +32,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    // Reading is strict: a document with any fault is an `Err` that holds every finding.
+    // Reading is strict: a document with any fault is an `Err` with every finding.
     let monitor = Bundle::from_json(MONITOR)?;
 
-    // Fields have FHIR's names. A primitive is its value, and the id and extensions that it may have.
+    // Fields have FHIR's names. A primitive is its value, with its optional id and extensions.
     say!("The parts of the monitor:");
     for resource in monitor.resources() {
         match resource {
@@ -68,7 +68,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         say!("The pulse oximeter was in use for {hours} hours: {}.", if many { "many" } else { "few" });
     }
 
-    // The types say what a single element may be; `validate` checks the rules over several of them.
+    // The types restrict single elements; `validate` checks the rules over several elements.
     oximeter.set_production_spec(SpecType::SoftwareRevision, "4.2.0")?;
     oximeter.last_system_change = Some(Instant::new("2018-03-01T09:30:00+01:00")?.into());
     oximeter.production_specification.push(ProductionSpecification::default());
@@ -76,14 +76,14 @@ fn run() -> Result<(), Box<dyn Error>> {
     say!("An empty specification is a finding:\n  {report}");
     say!("The same as an OperationOutcome:\n  {}", OperationOutcome::from(&report).to_json());
 
-    // A `Valid` is the proof that somebody looked.
+    // A `Valid` is the proof of validation.
     oximeter.production_specification.pop();
     let oximeter = Valid::new(oximeter)?;
     say!("The pulse oximeter, written again:\n  {}", oximeter.to_json());
     Ok(())
 }
 
-/// A concept in words, as far as it has any.
+/// Returns the text of a concept, as far as it has any.
 fn words(concept: &CodeableConcept) -> &str {
     let display = concept.coding.iter().find_map(|coding| coding.display.as_ref());
     let words = concept.text.as_ref().or(display).and_then(|words| words.get());

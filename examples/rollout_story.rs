@@ -1,5 +1,5 @@
-//! The life of a rollout of 1,000 simulated devices in three regions: canaries, a wave, a build that fails and stops the
-//! rollout, a rollout that is cancelled, and the list of those that have it.
+//! The life of rollouts to 1,000 simulated devices in three regions: canaries, a wave, a failing build that stops its
+//! rollout, a cancelled rollout, and the list of devices that have the update.
 //!
 //! `cargo run --release --example rollout_story`
 
@@ -31,7 +31,7 @@ type Done = Result<(), Box<dyn Error>>;
 const DEVICES: usize = 1_000;
 const REGIONS: [&str; 3] = ["ap", "eu", "us"];
 
-/// A clock that goes on when the story does.
+/// A clock that the example moves.
 #[derive(Clone)]
 struct StoryClock(Arc<Mutex<OffsetDateTime>>);
 
@@ -53,7 +53,7 @@ struct Story {
 }
 
 impl Story {
-    /// A hospital group with its pumps, each of which runs 1.0.
+    /// Creates a hospital group with its pumps, each of which runs 1.0.
     async fn begin() -> Result<Self, Box<dyn Error>> {
         let (tenant, by): (Tenant, ActorId) = ("st-mary".parse()?, "biomed/j.doe".parse()?);
         let memory = Arc::new(Memory::new());
@@ -73,7 +73,7 @@ impl Story {
         let clock = StoryClock(Arc::new(Mutex::new(OffsetDateTime::UNIX_EPOCH + Duration::days(20_000))));
         let own = clock.clone();
         let updates = UpdateService::new(Arc::clone(&memory), Arc::clone(&memory), Arc::clone(&memory))?;
-        // Which components are the canaries depends on the ids: the story is the same each time it is told.
+        // The ids decide which components are the canaries: with these, the output is the same each time.
         let ids = AtomicU64::new(1);
         let updates = updates.with_clock(move || own.now());
         let updates = updates.with_ids(move || IngestId(ids.fetch_add(1, Ordering::Relaxed).into()));
@@ -98,7 +98,7 @@ impl Story {
         Ok(self.service.release(&self.tenant, submission, &self.by, body).await?)
     }
 
-    /// Five of a hundred first, 50 at a time, stopped when more than five of a hundred that are done have failed.
+    /// Starts a rollout: 5 % first, 51 devices at a time, stopped when more than 5 % of the finished ones have failed.
     async fn start(&self, release: &Release) -> Result<RolloutId, Box<dyn Error>> {
         let canaries = WaveSpec::new(50).with_min_success_permille(950).with_soak_seconds(3_600);
         let regions: BTreeMap<RegionId, RegionPolicy> = REGIONS
@@ -115,7 +115,7 @@ impl Story {
         Ok(rollout.id)
     }
 
-    /// What one device does when it asks: whether it did anything.
+    /// Lets one device poll; returns whether it did anything.
     async fn device_acts(&self, number: usize, works: bool) -> Result<bool, Box<dyn Error>> {
         let device = format!("pump-{number}").parse()?;
         let mut acted = false;
@@ -140,7 +140,7 @@ impl Story {
         Ok(acted)
     }
 
-    /// Everybody works, for at most so many rounds, until nobody has anything to do.
+    /// Lets all devices poll, for at most `rounds` rounds, until none has anything to do.
     async fn go_on(&self, rounds: usize, works: impl Fn(usize) -> bool) -> Done {
         for _ in 0..rounds {
             self.service.run_until_idle(&self.tenant).await?;

@@ -1,4 +1,4 @@
-//! Reads documents and writes them again, one a line, in the order of the specification; nothing of them is lost.
+//! Reads documents and writes them again without loss, one per line, in the element order of the specification.
 //!
 //! A document that cannot be read gives its OperationOutcome instead. The rules over several elements are not checked
 //! here; `validate` does that.
@@ -27,7 +27,7 @@ Prints each document as it is written again, or its OperationOutcome (JSON) wher
 
 exit status: 0 every document was written, 1 some document was not, 2 the command could not run";
 
-/// The format in which documents are written.
+/// The output format.
 #[derive(Clone, Copy)]
 enum Format {
     Json,
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Takes the option of this command out of the arguments.
+/// Removes the option of this command from the arguments.
 fn prepare(arguments: Vec<OsString>) -> Result<(Vec<OsString>, Option<Format>), String> {
     let (mut rest, mut to) = (Vec::new(), None);
     let mut arguments = arguments.into_iter();

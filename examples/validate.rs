@@ -1,4 +1,4 @@
-//! Reads documents, checks them, and prints an OperationOutcome for each, one a line.
+//! Reads documents, validates them, and prints an OperationOutcome for each, one per line.
 //!
 //! ```text
 //! cargo run --release --example validate -- device.json

@@ -1,4 +1,4 @@
-//! Answering to the lines of a file on every core, in their order.
+//! Answers to the lines of a file, computed on every core and printed in order.
 
 use super::Answer;
 use std::io::{self, IsTerminal, Read, Write};
@@ -6,14 +6,14 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How much is read at a time. A block grows beyond it only for a longer line.
+/// Number of bytes read at a time. A block grows beyond it only for a longer line.
 const BLOCK: usize = 1 << 18;
 
-/// Why a file could not be gone through.
+/// The reason why a file could not be processed.
 pub(super) enum Trouble {
-    /// It cannot be read; the next one may be.
+    /// The file cannot be read; the next one may be readable.
     Input(io::Error),
-    /// Nothing can be printed any more.
+    /// The output is closed or broken.
     Output(io::Error),
 }
 
@@ -27,10 +27,10 @@ struct Answers {
     bytes: usize,
 }
 
-/// Answers to each line of `input`, and says whether some line has an error. A few blocks are held at a time, so that
-/// a file needs no more memory than its longest lines.
+/// Answers each line of `input`, and returns whether some line has an error. A few blocks are held at a time, so that a
+/// file needs no more memory than its longest lines.
 ///
-/// Block n goes to worker n modulo their number, and the answers are fetched in the same round: that keeps the order.
+/// Block n goes to worker n modulo their number, and the answers are collected in the same order.
 pub(super) fn answer_lines(
     input: impl Read + Send,
     out: &mut impl Write,
@@ -56,7 +56,7 @@ pub(super) fn answer_lines(
         let reader = scope.spawn(move || read_blocks(input, &to));
         let faulty = print_answers(&from, out).map_err(Trouble::Output);
         if let Err(trouble) = faulty {
-            // The reader may wait for a writer that never comes; nobody is left to tell.
+            // The reader may wait for a writer that never comes; nothing is left to print.
             super::stop(trouble);
         }
         drop(from);
@@ -68,7 +68,7 @@ pub(super) fn answer_lines(
     })
 }
 
-/// Reads blocks of whole lines, and hands each on as soon as the input pauses.
+/// Reads blocks of whole lines, and passes each on as soon as the input pauses.
 fn read_blocks(mut input: impl Read, to: &[SyncSender<Vec<u8>>]) -> io::Result<()> {
     let mut workers = to.iter().cycle();
     let mut block = Vec::new();
@@ -127,14 +127,14 @@ fn print_answers(from: &[Receiver<Answers>], out: &mut impl Write) -> io::Result
             Ok(answers) => answers,
             Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {
-                // The next block may wait for its writer, who may wait for our answer.
+                // The next block may wait for its writer, which may wait for our answer.
                 out.flush()?;
                 let Ok(answers) = worker.recv() else { break };
                 answers
             }
         };
         out.write_all(answers.text.as_bytes())?;
-        // Where standard error is closed, the documents are printed all the same.
+        // If standard error is closed, the documents are printed all the same.
         let _ = io::stderr().write_all(answers.notes.as_bytes());
         progress.note(&answers);
     }
@@ -142,7 +142,7 @@ fn print_answers(from: &[Receiver<Answers>], out: &mut impl Write) -> io::Result
     Ok(progress.faulty > 0)
 }
 
-/// Tells a person how far a long run has come, on standard error, where that is a terminal.
+/// Shows the progress of a long run on standard error, if that is a terminal.
 struct Progress {
     shown: Option<Instant>,
     start: Instant,

@@ -1,4 +1,4 @@
-//! What the examples that go through documents share: arguments, streams, and the exit status.
+//! The shared parts of the examples that process documents: arguments, streams, and the exit status.
 
 mod lines;
 pub(crate) mod xml;
@@ -11,9 +11,9 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::process::ExitCode;
 
-/// What is to be printed about one document.
+/// The output for one document.
 pub(crate) struct Answer {
-    /// The text, without the end of its last line; all but the answers of `validate --text` are of one line.
+    /// The text, without the end of its last line; only `validate --text` answers with several lines.
     pub(crate) line: String,
     /// Whether the document has an error.
     pub(crate) faulty: bool,
@@ -21,7 +21,7 @@ pub(crate) struct Answer {
     pub(crate) note: Option<String>,
 }
 
-/// Takes an option without a value out of the arguments, wherever it is given before `--`; whether it was there.
+/// Removes an option without a value from the arguments, wherever it is before `--`; returns whether it was there.
 #[allow(dead_code, reason = "not every example has such an option")]
 pub(crate) fn take_flag(arguments: &mut Vec<OsString>, name: &str) -> bool {
     let before_files = arguments.iter().take_while(|argument| *argument != "--");
@@ -32,8 +32,8 @@ pub(crate) fn take_flag(arguments: &mut Vec<OsString>, name: &str) -> bool {
     !found.is_empty()
 }
 
-/// Goes through the documents that the arguments name, and prints an answer to each, in order. `prepare` takes the
-/// options that are the command's own out of the arguments, and gives what answers.
+/// Processes the documents that the arguments name, and prints an answer to each, in order. `prepare` removes the
+/// command's own options from the arguments, and returns the function that answers.
 pub(crate) fn run<A: Fn(&[u8], ReadMode) -> Answer + Sync>(
     usage: &str,
     prepare: impl FnOnce(Vec<OsString>) -> Result<(Vec<OsString>, A), String>,
@@ -93,7 +93,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    /// Reads the arguments; `None` asks for help.
+    /// Parses the arguments; `None` asks for help.
     fn parse(arguments: Vec<OsString>) -> Result<Option<Self>, lexopt::Error> {
         let mut parsed = Self { ndjson: false, mode: ReadMode::Strict, files: Vec::new() };
         let mut arguments = lexopt::Parser::from_args(arguments);
@@ -118,7 +118,7 @@ struct Run<'o, A> {
 }
 
 impl<A: Fn(&[u8], ReadMode) -> Answer + Sync> Run<'_, A> {
-    /// Answers to the one document in a file.
+    /// Answers the one document of a file.
     fn whole(&mut self, file: &OsStr) -> Result<(), Trouble> {
         let mut json = Vec::new();
         if file == "-" {
@@ -129,7 +129,7 @@ impl<A: Fn(&[u8], ReadMode) -> Answer + Sync> Run<'_, A> {
         self.print(&json)
     }
 
-    /// Answers to each line of a file.
+    /// Answers each line of a file.
     fn lines(&mut self, file: &OsStr) -> Result<(), Trouble> {
         let (mode, own) = (self.mode, &self.answer);
         let answer = |line: &[u8]| own(line, mode);
@@ -151,14 +151,14 @@ impl<A: Fn(&[u8], ReadMode) -> Answer + Sync> Run<'_, A> {
     }
 }
 
-/// Ends the command at once, for want of an output.
+/// Ends the command at once, because the output failed.
 fn stop(trouble: Trouble) -> ! {
     let (Trouble::Output(error) | Trouble::Input(error)) = trouble;
     cannot_write(&error);
     std::process::exit(2)
 }
 
-/// A reader of our output that has seen enough closes it, and needs no message about that.
+/// Reports an output error. A reader that closes our output early needs no message.
 fn cannot_write(error: &io::Error) -> ExitCode {
     if error.kind() != io::ErrorKind::BrokenPipe {
         complain(&format!("standard output: {error}"));
@@ -167,6 +167,6 @@ fn cannot_write(error: &io::Error) -> ExitCode {
 }
 
 fn complain(trouble: &str) {
-    // Where standard error is closed too, the exit status is all that can be said.
+    // If standard error is closed too, the exit status is all that is left.
     let _ = writeln!(io::stderr(), "{trouble}");
 }

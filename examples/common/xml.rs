@@ -5,13 +5,13 @@ use fhir_devices::resource::Reading;
 use fhir_devices::validate::{Validator, check_by};
 use fhir_devices::{Report, Resource};
 
-/// Whether a document is XML: its first character is `<`, a byte order mark and white space aside.
+/// Returns whether a document is XML: its first character is `<`, after white space and a byte order mark.
 pub(crate) fn is_xml(document: &[u8]) -> bool {
     let document = document.strip_prefix("\u{feff}".as_bytes()).unwrap_or(document);
     document.trim_ascii_start().first() == Some(&b'<')
 }
 
-/// What is said of a document in XML where it cannot be read.
+/// Returns the report on an XML document in a build without XML.
 #[cfg(not(feature = "xml"))]
 fn unsupported() -> Report {
     use fhir_devices::issue::{Issue, IssueType};
@@ -37,7 +37,7 @@ pub(crate) fn read(document: &[u8], mode: ReadMode) -> Result<Reading<Resource>,
     Err(unsupported())
 }
 
-/// Reads a document in either format as far as it can be read, with every finding.
+/// Reads a document in either format as far as possible, with every finding.
 #[allow(dead_code, reason = "not every example reads so")]
 pub(crate) fn check(document: &[u8], mode: ReadMode, validator: &Validator) -> (Option<Resource>, Report) {
     if !is_xml(document) {

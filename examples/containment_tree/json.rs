@@ -6,8 +6,8 @@ use fhir_devices::containment::Node;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
-/// `{"profile":..,"nodes":[..],"findings":[..]}`. The nodes are a list in which each names the one above, so that no
-/// depth is too deep for a reader.
+/// Prints `{"profile":..,"nodes":[..],"findings":[..]}`. The nodes are a list in which each names its parent, so that
+/// no depth is too deep for a reader.
 pub(crate) fn print(shown: &Shown<'_, '_>, out: &mut impl Write) -> io::Result<()> {
     write!(out, "{{\"profile\":{},\"nodes\":[", json!(shown.profile.as_str()))?;
     for node in shown.tree.nodes() {

@@ -49,7 +49,7 @@ fn label(node: Node<'_, '_>, rules: &[String]) -> String {
     lines.iter().map(|line| escape(line)).collect::<Vec<_>>().join("<br/>")
 }
 
-/// Mermaid reads `#35;` as the character of that number; so nothing in a text can end it or be taken for markup.
+/// Escapes a text. Mermaid reads `#35;` as the character of that number; so no text can end the label or act as markup.
 fn escape(text: &str) -> String {
     let safe = |c: char| c.is_alphanumeric() || " .,:/-_()%+".contains(c);
     text.chars().map(|c| if safe(c) { c.to_string() } else { format!("#{};", u32::from(c)) }).collect()

@@ -1,4 +1,4 @@
-//! The trees as a text picture, for people.
+//! The trees as a text picture.
 
 use super::Shown;
 use fhir_devices::Severity;
@@ -12,7 +12,7 @@ pub(crate) fn print(shown: &Shown<'_, '_>, several: bool, out: &mut impl Write) 
     }
     for top in shown.tree.top_level() {
         let mut lines = String::new();
-        // Writing to a text never fails.
+        // Writing to a string never fails.
         let _ = top.write_subtree(&mut lines, |node| notes(shown, node));
         writeln!(out, "{lines}")?;
     }
@@ -31,7 +31,7 @@ pub(crate) fn print(shown: &Shown<'_, '_>, several: bool, out: &mut impl Write) 
     Ok(())
 }
 
-/// Available updates and findings.
+/// Returns the available updates and the findings of a node.
 fn notes(shown: &Shown<'_, '_>, node: Node<'_, '_>) -> Vec<String> {
     let mut notes: Vec<String> = updates(node).into_iter().map(|update| format!("↑ {update}")).collect();
     notes.extend(shown.at(node).into_iter().map(|issue| {
@@ -40,14 +40,14 @@ fn notes(shown: &Shown<'_, '_>, node: Node<'_, '_>) -> Vec<String> {
             Severity::Warning => "!",
             Severity::Information => "·",
         };
-        // What was wanted stands in the list below the trees.
+        // The expected value is in the list below the trees.
         let found = issue.message.split(", wanted: ").next().unwrap_or_default();
         format!("{mark} {} {found}", issue.rule)
     }));
     notes
 }
 
-/// The updates that a component says are there.
+/// Returns the updates that a component states.
 pub(crate) fn updates(node: Node<'_, '_>) -> Vec<String> {
     let all = node.component().into_iter().flat_map(available);
     all.map(|update| match update {
@@ -60,7 +60,7 @@ pub(crate) fn updates(node: Node<'_, '_>) -> Vec<String> {
     .collect()
 }
 
-/// A text of a document on one line, without what would steer a terminal.
+/// Returns a text of a document on one line, without terminal control characters.
 pub(crate) fn plain(text: &str) -> String {
     let is_plain = |c: char| {
         !c.is_control() && !matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,4 +1,4 @@
-//! Where resources and update files are kept, as the command line says.
+//! The stores of resources and update files that the command line selects.
 
 #[cfg(feature = "postgres")]
 #[path = "wire.rs"]
@@ -11,7 +11,7 @@ use fhir_devices::store::{BlobStore, Ledger, PageKey, ResourceStore};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A store of resources, which keeps the ledger too.
+/// A store of resources and the ledger.
 struct Kept {
     resources: Arc<dyn ResourceStore>,
     ledger: Arc<dyn Ledger>,
@@ -25,7 +25,7 @@ impl Kept {
     }
 }
 
-/// Seals the secrets in a ledger by the keys of a file.
+/// Seals the secrets in a ledger with the keys of a file.
 #[cfg(feature = "sealed")]
 fn sealed(ledger: Arc<dyn Ledger>, file: &Path) -> Result<Arc<dyn Ledger>, String> {
     use fhir_devices::backend::sealed::{KeyRing, SealedLedger};
@@ -40,10 +40,10 @@ fn sealed(_: Arc<dyn Ledger>, file: &Path) -> Result<Arc<dyn Ledger>, String> {
     Err(format!("`--seal-keys {}` needs a build with the feature `sealed`", file.display()))
 }
 
-/// Opens the stores. One that is lost while the service runs says so to `fatal`.
+/// Opens the stores. A store that fails for good while the service runs reports to `fatal`.
 ///
 /// # Errors
-/// What is asked for is not in this build, or cannot be opened.
+/// The requested store is not in this build, or cannot be opened.
 pub(crate) async fn open(settings: &Settings, fatal: &Fatal) -> Result<Stores, String> {
     let mut stores = Stores::in_memory(settings.max_upload);
     if settings.postgres.is_some() && settings.blobs.is_none() && settings.data.is_none() {
@@ -107,7 +107,7 @@ fn lacking<T>(name: &str, feature: &str) -> Result<T, String> {
 fn in_redb(folder: &Path, fatal: &Fatal) -> Result<Kept, String> {
     let failed = |error: &dyn std::error::Error| failed("--data", folder.display(), error);
     let mut builder = std::fs::DirBuilder::new();
-    // What is kept is for the user of the service, and nobody else.
+    // The folder is accessible to the user of the service alone.
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(folder).map_err(|error| failed(&error))?;
@@ -137,7 +137,7 @@ fn in_files(_: &Path, _: u64) -> Result<Arc<dyn BlobStore>, String> {
 #[cfg(feature = "postgres")]
 async fn in_postgres(url: &str, roots: Option<&Path>) -> Result<Kept, String> {
     use fhir_devices::backend::postgres::{NoTls, Options};
-    // The address may hold a password, and is not repeated.
+    // The URL may contain a password, and is not repeated.
     let failed = |error: &dyn std::error::Error| failed("--postgres", "…", error);
     let store = match wire::of(url, roots)? {
         wire::Wire::Clear(url) => Options::new().connect(&url, NoTls).await,
@@ -151,7 +151,8 @@ async fn in_postgres(_: &str, _: Option<&Path>) -> Result<Kept, String> {
     lacking("--postgres", "postgres")
 }
 
-/// An account of Azure Cosmos DB, as a file of `name = value` lines says: `endpoint`, `key`, `region`, `database`, `container`.
+/// Opens an account of Azure Cosmos DB, from a file of `name = value` lines: `endpoint`, `key`, `region`, `database`,
+/// `container`.
 #[cfg(feature = "cosmos")]
 async fn in_cosmos(file: &Path) -> Result<Kept, String> {
     use fhir_devices::backend::Cosmos;
@@ -168,9 +169,9 @@ async fn in_cosmos(file: &Path) -> Result<Kept, String> {
     };
     let [endpoint, key, region, database, container] =
         [one("endpoint")?, one("key")?, one("region")?, one("database")?, one("container")?];
-    // The SDK takes its cryptography from the process. Another part may have chosen it already.
+    // The SDK uses the process's crypto provider. Another part may have installed one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // The key is in none of these messages.
+    // None of these messages contains the key.
     let endpoint =
         endpoint.parse().map_err(|_| format!("`--cosmos {}`: `{endpoint}` is no address", file.display()))?;
     let account = AccountReference::with_authentication_key(endpoint, key.to_owned());
@@ -189,7 +190,7 @@ async fn in_cosmos(_: &Path) -> Result<Kept, String> {
     lacking("--cosmos", "cosmos")
 }
 
-/// The resources in a server of somebody else's, tried out first.
+/// Connects to another FHIR server for the resources, and probes it.
 #[cfg(feature = "fhir-http")]
 async fn in_fhir_server(
     server: &ForeignServer,
@@ -201,7 +202,7 @@ async fn in_fhir_server(
     let read = |name: &str, path: &Path| std::fs::read(path).map_err(|error| failed(name, path.display(), &error));
     let mut options = Options::new().fhir_version(server.version).with_canonical_base(canonical.clone());
     options = options.with_page_key(pages);
-    // One that cannot be read hides no others, and is in the log.
+    // An unreadable resource hides no others, and is logged.
     options = options.leave_out_unreadable(|tenant, resource, why| {
         tracing::warn!(%tenant, resource, why, "a resource of the FHIR server cannot be read, and is left out");
     });
@@ -221,7 +222,7 @@ async fn in_fhir_server(
             Box::pin(async move { token.map_err(|error| StoreError::unavailable(None, Some(error.into()))) })
         });
     }
-    // Between machines by TLS alone: the store refuses the rest.
+    // Between machines only over TLS: the store refuses the rest.
     let store = options.connect(&server.url, &server.probe).await;
     Ok(Arc::new(store.map_err(|error| failed("--fhir", &server.url, &error))?))
 }

@@ -1,11 +1,11 @@
-//! A service that keeps medical devices and takes software updates for them, over HTTP.
+//! A service that stores medical devices and receives software updates for them, over HTTP.
 //!
 //! ```text
 //! cargo run --release --features server --example update_service -- [--listen ADDR] [--data DIR] [--help]
 //! ```
 //!
-//! By default everything is in memory, and the tenant `demo` has two devices to begin with. `http://127.0.0.1:8080/` is a
-//! page for people, and says what else there is; `/metrics` has numbers for Prometheus.
+//! By default everything is in memory, and the tenant `demo` has two devices to begin with. `http://127.0.0.1:8080/`
+//! has the HTML pages, with links to the rest; `/metrics` has metrics for Prometheus.
 
 mod kept;
 mod settings;
@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
     let settings = match arguments.and_then(|arguments| settings::read(arguments.into_iter())) {
         Ok(Some(settings)) => settings,
         Ok(None) => {
-            // Whoever reads no further needs no more help.
+            // A reader that closed the output needs no more help.
             let _ = writeln!(std::io::stdout(), "{USAGE}");
             return ExitCode::SUCCESS;
         }
@@ -42,17 +42,17 @@ async fn main() -> ExitCode {
         (Err(error), _) => refuse(&error.to_string()),
         (Ok(()), Some(condition)) => {
             eprintln!("update_service: {condition}");
-            // The runtime would wait for threads that a failed store holds.
+            // The runtime would wait for threads that a failed store blocks.
             std::process::exit(FAILED)
         }
         (Ok(()), None) => ExitCode::SUCCESS,
     }
 }
 
-/// The exit status of a service that met a condition after which it could not go on.
+/// The exit status after a fatal condition.
 const FAILED: i32 = 3;
 
-/// The exit status of a service whose store of update files is not that of its ledger.
+/// The exit status when the store of update files does not belong to the ledger.
 const OTHER_STORE: u8 = 4;
 
 fn is_mismatch(error: &MaintenanceError) -> bool {
@@ -130,10 +130,10 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// How often the file of tokens is looked at.
+/// How often the token file is checked for changes.
 const TOKENS_EVERY: Duration = Duration::from_secs(2);
 
-/// The signal that asks for the file of tokens to be read again. Without a handler it would end the process.
+/// The signal that reloads the token file. Without a handler it would end the process.
 struct Hangups(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
 
 impl Hangups {
@@ -147,7 +147,7 @@ impl Hangups {
     async fn each(mut self, tokens: Option<Arc<TokenFile>>) {
         while self.next().await {
             match &tokens {
-                // Its faults are in the log.
+                // Faults of the file are logged.
                 Some(file) => drop(file.reload()),
                 None => tracing::info!("there is no file of tokens to read again"),
             }
@@ -163,7 +163,7 @@ impl Hangups {
     }
 }
 
-/// Begins the log, on standard error.
+/// Starts logging to standard error.
 fn log(settings: &Settings) {
     let log = tracing_subscriber::fmt().with_max_level(settings.log).with_writer(std::io::stderr).with_target(false);
     if settings.log_json {
@@ -173,7 +173,7 @@ fn log(settings: &Settings) {
     }
 }
 
-/// Waits for Ctrl-C, or for the signal that asks a process to end.
+/// Waits for Ctrl-C, or for SIGTERM.
 async fn stop_signal() {
     let interrupt = async {
         if tokio::signal::ctrl_c().await.is_err() {

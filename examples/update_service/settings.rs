@@ -1,4 +1,4 @@
-//! What the command line says.
+//! The command-line options.
 
 use fhir_devices::convert::Version;
 use fhir_devices::ddi::DEFAULT_POLLING;
@@ -150,11 +150,11 @@ pub(crate) struct Settings {
     pub(crate) log_json: bool,
 }
 
-/// A FHIR server that keeps the resources.
+/// Another FHIR server, which stores the resources.
 #[derive(Clone, Debug)]
 #[cfg_attr(not(feature = "fhir-http"), allow(dead_code, reason = "the build has no client for it"))]
 pub(crate) struct ForeignServer {
-    /// With `{tenant}` for the tenant.
+    /// The URL, with `{tenant}` for the tenant.
     pub(crate) url: String,
     pub(crate) version: Version,
     pub(crate) probe: Tenant,
@@ -163,7 +163,7 @@ pub(crate) struct ForeignServer {
     pub(crate) roots: Option<PathBuf>,
 }
 
-/// A region, and how its devices are reached.
+/// Parses a region, and how its devices are reached.
 fn region(text: &str) -> Result<RegionId, String> {
     let wrong = || format!("`{text}` is no region, wanted NAME=slots");
     let (name, how) = text.split_once('=').ok_or_else(wrong)?;
@@ -173,7 +173,7 @@ fn region(text: &str) -> Result<RegionId, String> {
     name.parse().map_err(|error| format!("{error}"))
 }
 
-/// Reads the arguments; `None` where help is asked for.
+/// Parses the arguments; `None` asks for help.
 pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<Option<Settings>, String> {
     let mut settings = Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
@@ -400,9 +400,9 @@ fn limit(settings: &mut Settings, text: &str) -> Result<(), String> {
 }
 
 impl Settings {
-    /// What goes beyond this machine needs encryption and a sign-in.
+    /// Checks that a service reachable from other machines has TLS and authentication.
     fn is_safe(&self) -> Result<(), String> {
-        // An IPv4 address is the same within IPv6.
+        // An IPv4-mapped IPv6 address is the IPv4 address.
         let address = self.listen.ip().to_canonical();
         if address.is_unspecified() && self.base_url.is_none() {
             return Err(format!(
@@ -423,7 +423,7 @@ impl Settings {
     }
 }
 
-/// An address with the tenant in it, and no password, which others could read in the list of processes.
+/// Parses a URL with the tenant in it, and without a password, which others could read in the list of processes.
 fn fhir_url(text: String) -> Result<String, String> {
     let shown = text.rsplit_once('@').map_or(text.as_str(), |(_, rest)| rest);
     let wrong = |why: &str| format!("`--fhir {shown}`: {why}");
@@ -465,7 +465,7 @@ fn cdn_url(text: &str) -> Result<Url, String> {
     address(text).ok_or_else(|| format!("`{text}` is not the address of a cache, such as https://cdn.example/updates"))
 }
 
-/// An absolute address that clients can be given: of a host, without a name, a password, a query or a fragment.
+/// Parses an absolute URL for clients: with a host, without user name, password, query or fragment.
 fn address(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     let unspecified = match url.host()? {

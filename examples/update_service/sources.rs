@@ -1,10 +1,10 @@
-//! Settings from a file and from the environment, as the arguments of the command line that they stand for.
+//! Settings from a file and from the environment, converted to command-line arguments.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-/// How the names begin: `DEVICE_UPDATES_TLS_CERT` is `--tls-cert`.
+/// The prefix of the names: `DEVICE_UPDATES_TLS_CERT` is `--tls-cert`.
 const PREFIX: &str = "DEVICE_UPDATES_";
 
 /// The option that names the file.
@@ -13,14 +13,14 @@ const FILE: &str = "settings";
 /// The options without a value: `true` or `false` in a file and in the environment.
 const FLAGS: [&str; 2] = ["adopt-store", "no-demo"];
 
-/// The options that may come several times: blanks between their values.
+/// The repeatable options: their values are separated by spaces.
 const REPEATED: [&str; 3] = ["cors-origin", "limit", "region"];
 
-/// Returns all arguments: those of the file first, then those of the environment, then those that were given. Of one that stands
-/// in several of them, the last counts; of one that may come several times too, but the file where the environment has it.
+/// Returns all arguments: the settings of the file and of the environment, which replaces the file, then the given
+/// arguments. For an option in both, the last counts.
 ///
 /// # Errors
-/// The file cannot be read, or has a line that is no setting.
+/// The file cannot be read, or has a line that is not a setting.
 pub(crate) fn arguments(
     given: impl Iterator<Item = OsString>,
     environment: impl Iterator<Item = (OsString, OsString)>,
@@ -54,12 +54,12 @@ pub(crate) fn arguments(
     Ok(all)
 }
 
-/// Returns the option of a name; nothing where it is none of ours.
+/// Returns the option of a name; `None` for a name without the prefix.
 fn option(name: &str) -> Option<String> {
     Some(name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace('_', "-"))
 }
 
-/// Reads a file of settings, `NAME=VALUE` a line, as systemd and containers read them too.
+/// Reads a settings file, one `NAME=VALUE` per line, in the format of systemd and containers.
 fn read(path: &Path) -> Result<Vec<(String, String)>, String> {
     let wrong = |why: String| format!("`--{FILE} {}`: {why}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;

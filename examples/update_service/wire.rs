@@ -1,4 +1,4 @@
-//! The way to a PostgreSQL server: by TLS, or without encryption where that is on this machine or asked for.
+//! The connection to a PostgreSQL server: over TLS, or without encryption on this machine or where requested.
 
 use rustls_native_certs::load_native_certs;
 use std::net::IpAddr;
@@ -12,21 +12,21 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// How to connect, and the address as the client of the database reads it.
+/// The kind of connection, with the URL for the database client.
 pub(super) enum Wire {
     Clear(String),
     Tls(String, MakeRustlsConnect),
 }
 
-/// What an address asks for. By TLS the certificate of the server and the name in it are always verified: `require`,
-/// `verify-ca` and `verify-full` are one.
+/// Returns the connection that a URL asks for. Over TLS, the certificate of the server and its name are always
+/// verified: `require`, `verify-ca` and `verify-full` mean the same.
 ///
 /// # Errors
-/// The address is none, it leads to another machine and says nothing of TLS, or there are no roots.
+/// The URL is invalid, it leads to another machine and does not mention TLS, or there are no root certificates.
 pub(super) fn of(address: &str, roots: Option<&Path>) -> Result<Wire, String> {
     let address = verified(address);
     let config: Config = address.parse().map_err(|error: tokio_postgres::Error| {
-        // What is wrong is in the source; neither repeats the address.
+        // The cause is in the source; neither repeats the URL.
         let why = std::error::Error::source(&error).map(|why| format!(": {why}")).unwrap_or_default();
         format!("`--postgres …`: {error}{why}")
     })?;
@@ -42,7 +42,7 @@ pub(super) fn of(address: &str, roots: Option<&Path>) -> Result<Wire, String> {
     }
 }
 
-/// The address with the word for verified TLS that the client of the database knows.
+/// Returns the URL with the word for verified TLS that the database client knows.
 fn verified(address: &str) -> String {
     let (head, options, between) = match address.split_once('?') {
         Some((head, options)) if address.starts_with("postgres") => (format!("{head}?"), options, '&'),
@@ -56,7 +56,7 @@ fn verified(address: &str) -> String {
     head + &options.join(&between.to_string())
 }
 
-/// Whether every host is this machine.
+/// Returns whether every host is this machine.
 fn is_local(config: &Config) -> bool {
     let of_name = |host: &Host| match host {
         Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()),
