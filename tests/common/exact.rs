@@ -1,8 +1,8 @@
-//! JSON documents that are equal to the last digit.
+//! JSON documents compared to the last digit.
 
 use serde_json::value::RawValue;
 
-/// A JSON value whose numbers are texts, so that every digit counts, and whose objects are sorted.
+/// A JSON value with numbers as text, so that every digit counts, and with sorted object members.
 #[derive(Debug, PartialEq, PartialOrd, Eq, Ord)]
 pub(crate) enum Exact {
     Text(String),
@@ -11,7 +11,7 @@ pub(crate) enum Exact {
     Token(String),
 }
 
-/// The value of a document.
+/// Parses a document.
 pub(crate) fn exact(json: &str) -> Exact {
     let raw: &RawValue = serde_json::from_str(json).unwrap();
     let text = raw.get();
@@ -31,7 +31,7 @@ pub(crate) fn exact(json: &str) -> Exact {
     }
 }
 
-/// The members of an object, duplicates included.
+/// The members of an object, including duplicates.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {

@@ -1,9 +1,9 @@
-//! The examples as binaries, built in the way in which the test was.
+//! The examples as binaries, built with the profile and features of the test.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The features of this build, so that cargo finds the example built already where it has.
+/// The features of this build, so that cargo reuses an example that is already built.
 fn features() -> String {
     let all = [
         ("__cosmos_emulator", cfg!(feature = "__cosmos_emulator")),
@@ -32,15 +32,15 @@ fn features() -> String {
     all.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect::<Vec<_>>().join(",")
 }
 
-/// The binary of an example.
+/// Builds an example, and returns its binary.
 pub(crate) fn build(example: &str) -> PathBuf {
-    // The test lies at `PROFILE/deps/NAME-..`, and an example at `PROFILE/examples/..`.
+    // The test is at `PROFILE/deps/NAME-..`, and an example at `PROFILE/examples/..`.
     let own = std::env::current_exe().unwrap();
     let profile = own.ancestors().nth(2).unwrap();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--quiet", "--locked", "--example", example, "--features", &features()]);
     cargo.arg("--target-dir").arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
-    // What cargo tells a test about its package is none of the business of the build scripts, which would run again for it.
+    // Cargo's variables for the test's package would make build scripts run again.
     let told = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"].iter().any(|set| name.starts_with(set));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(told)) {
         cargo.env_remove(name);

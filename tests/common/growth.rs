@@ -1,9 +1,9 @@
-//! What a step costs at a size, against what it costs at four times the size.
+//! The cost of a step at a size, compared with its cost at four times the size.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// The processor time that this thread has taken, where the system tells it; another program does not count then.
+/// Returns the processor time of this thread, where the system reports it; other programs do not count then.
 fn processor_time() -> Duration {
     static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
@@ -11,9 +11,9 @@ fn processor_time() -> Duration {
     nanos.map_or_else(|| BEGUN.elapsed(), Duration::from_nanos)
 }
 
-/// Holds what something takes on this thread at four times a size to what it takes at the size: allocations and their bytes,
-/// which are the same each time, and processor time, which can only be too high. So the least of several times counts, and it
-/// is measured again, up to 12 times, before it is called too much.
+/// Compares the cost of `run` on this thread at four times a size with its cost at the size: the number and bytes of
+/// allocations, which are the same each time, and processor time, which can only be too high. So the minimum of several
+/// runs counts, and it is measured up to 12 times before the test fails.
 pub(crate) fn grows(run: impl Fn(usize), size: usize) {
     let sizes = [size, 4 * size];
     let [small, large] = sizes.map(|size| allocation_counter::measure(|| run(size)));
@@ -28,7 +28,7 @@ pub(crate) fn grows(run: impl Fn(usize), size: usize) {
             run(size);
             *least = (*least).min((processor_time() - begun).max(Duration::from_millis(2)));
         }
-        // What grows with the square takes sixteen times as long.
+        // Quadratic growth takes sixteen times as long.
         if round >= 2 && least[1] < least[0] * 10 {
             return;
         }

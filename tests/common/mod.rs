@@ -1,9 +1,9 @@
-//! Where the published definitions and documents are, on machines that have them.
+//! The location of the published definitions and documents, on machines that have them.
 
 use std::path::PathBuf;
 
-/// The folder with the published material: `FHIR_DEVICES_CORPUS`, or a folder beside the repository. `None` says that
-/// the test is skipped.
+/// Returns the folder with the published material: `FHIR_DEVICES_CORPUS`, or a folder beside the repository. `None`
+/// says that the test is skipped.
 pub(crate) fn corpus() -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus");
     let folder = std::env::var_os("FHIR_DEVICES_CORPUS").map_or_else(|| PathBuf::from(beside), PathBuf::from);

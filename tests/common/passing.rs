@@ -1,6 +1,6 @@
-//! Calls that a double of a store of resources passes on.
+//! Calls that a test double of a resource store forwards.
 
-/// Passes calls of [`ResourceStore`](fhir_devices::store::ResourceStore) on to the store in a field, as in
+/// Forwards calls of [`ResourceStore`](fhir_devices::store::ResourceStore) to the store in a field, as in
 /// `passed_on!(below: capabilities, read);`.
 macro_rules! passed_on {
     ($below:tt: $($call:ident),+) => { $(passed_on! { @ $below $call })+ };

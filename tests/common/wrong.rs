@@ -1,4 +1,4 @@
-//! Stores with one defect, over the store in memory.
+//! Stores with one defect, over the in-memory store.
 
 use fhir_devices::backend::Memory;
 use fhir_devices::store::*;
@@ -10,7 +10,7 @@ use std::sync::Mutex;
 type Made = Result<Vec<Version>, CommitError>;
 
 #[allow(clippy::type_complexity, reason = "a row of functions")]
-/// A store of resources each of whose methods may be replaced. The futures below are ready at once.
+/// A resource store whose methods can be replaced one by one. The futures of the inner store are ready at once.
 pub(crate) struct Wrong {
     pub(crate) below: Memory,
     pub(crate) capabilities: fn(&Self) -> Capabilities,
@@ -21,10 +21,10 @@ pub(crate) struct Wrong {
     pub(crate) changes: fn(&Self, &Tenant, &Changes) -> Result<Page<Version>>,
     pub(crate) prune: fn(&Self, &Tenant, &Key, NonZeroU32) -> Result<u64>,
     pub(crate) history: fn(&Self, &Tenant, &Key, NonZeroU32, Option<&PageToken>) -> Result<Page<Version>>,
-    /// Versions that a defect keeps for itself.
+    /// Versions that a defect stores for itself.
     pub(crate) kept: Mutex<HashMap<(Tenant, Key), Version>>,
     pub(crate) count: Mutex<u64>,
-    /// Whether the writes of a commit are made one by one, with a wait between them.
+    /// Whether the writes of a commit are made one by one, with a pause between them.
     pub(crate) halting: bool,
 }
 
@@ -46,12 +46,12 @@ impl Wrong {
         }
     }
 
-    /// What Memory would do.
+    /// Commits as `Memory` does.
     pub(crate) fn made(&self, tenant: &Tenant, writes: Vec<Write>) -> Made {
         block_on(self.below.commit(tenant, writes))
     }
 
-    /// How often it was asked, this time included.
+    /// Counts a call, and returns the number of calls.
     pub(crate) fn times(&self) -> u64 {
         let mut count = self.count.lock().unwrap();
         *count += 1;
@@ -109,7 +109,7 @@ impl ResourceStore for Wrong {
     }
 }
 
-/// Is pending once.
+/// Stays pending for one poll.
 pub(crate) async fn halt() {
     let mut halted = false;
     std::future::poll_fn(|cx| {
@@ -122,7 +122,7 @@ pub(crate) async fn halt() {
     .await;
 }
 
-/// The check of a condition and the write as two steps, between which others may come.
+/// Checks the precondition and writes in two steps, between which other writes may come.
 pub(crate) fn check_then_write(own: &Wrong, tenant: &Tenant, writes: Vec<Write>) -> Made {
     for (at, write) in writes.iter().enumerate() {
         let newest = block_on(own.below.read(tenant, &write.key));
@@ -137,7 +137,7 @@ pub(crate) fn check_then_write(own: &Wrong, tenant: &Tenant, writes: Vec<Write>)
         };
         return Err(CommitError::at(at, error));
     }
-    // As long as a quick answer of an engine takes.
+    // About as long as a fast answer of an engine takes.
     std::thread::sleep(std::time::Duration::from_micros(100));
     let blind = |write| Write { precondition: Precondition::None, ..write };
     own.made(tenant, writes.into_iter().map(blind).collect())
