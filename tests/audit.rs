@@ -1,4 +1,4 @@
-//! The records of what happened to updates: their text, their chain, what they rebuild, and their FHIR forms.
+//! Audit records of updates: their text, their chain, the states they rebuild, and their FHIR forms.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -43,14 +43,14 @@ fn gateway() -> RecordContext {
     RecordContext::by(Actor::service("gateway".parse().unwrap()))
 }
 
-/// A transition of an upload, in which nothing but the states is told.
+/// A transition of an upload with nothing but its states.
 fn plain(ingest: u128, from: Option<StateName>, to: StateName) -> AuditDraft {
     let mut draft = AuditDraft::new(NOON, Action::Extended, from, to);
     draft.ingest = Some(IngestId(ingest));
     draft
 }
 
-/// A transition and what is beside it, in which every member has a value.
+/// A transition and its context, with a value for every member.
 fn full() -> (AuditDraft, RecordContext) {
     let mut draft = plain(7, Some(StateName::Stored), StateName::Attached);
     draft.action = Action::Attached;
@@ -90,7 +90,7 @@ fn record_of((draft, aside): (AuditDraft, RecordContext)) -> AuditRecord {
     ChainHead::start(tenant()).append(draft, aside).record
 }
 
-/// The chain of some transitions.
+/// Returns the chain of some transitions.
 fn chained(drafts: impl IntoIterator<Item = AuditDraft>) -> (Vec<AuditRecord>, ChainHead) {
     let mut head = ChainHead::start(tenant());
     let mut records = Vec::new();
@@ -104,7 +104,7 @@ fn chained(drafts: impl IntoIterator<Item = AuditDraft>) -> (Vec<AuditRecord>, C
 
 // -------------------------------------------------------------------------------------------------------- strategies
 
-/// Any text that a type takes, among such as come close to what a record refuses.
+/// Texts that a type accepts, close to those that a record refuses.
 fn taken<T: FromStr + std::fmt::Debug + 'static>() -> BoxedStrategy<T> {
     let near = prop_oneof![
         "[a-z0-9-]{1,20}",

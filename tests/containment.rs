@@ -1,4 +1,4 @@
-//! The containment tree: its links, its levels, its rules, and which component is meant.
+//! The containment tree: its links, levels, rules, and the selection of a component.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;

@@ -109,7 +109,7 @@ fn expression(case: &Case) -> String {
     at
 }
 
-/// Whether one of two places holds the other; a member of a choice is held by its name without the type.
+/// Returns whether one of two paths contains the other; a member of a choice matches without its type.
 fn meets(at: &str, wanted: &str) -> bool {
     at == wanted
         || at.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(|c: char| ".[".contains(c) || c.is_uppercase()))

@@ -1,4 +1,4 @@
-//! A crash at every effect of every way that goes well: whatever was done until then, a new process brings it to the same end.
+//! A crash at every effect of every successful call: a new process brings it to the same end, whatever was done before.
 #![cfg(feature = "testkit")]
 #![allow(
     dead_code,
@@ -47,14 +47,14 @@ use time::OffsetDateTime;
 type Service = UpdateService<Net, Net, Net>;
 type Call = Pin<Box<dyn Future<Output = ()>>>;
 
-/// What all that is stored comes to: names that are given at random are left out.
+/// The final state of all stores, without random ids.
 #[derive(Debug, PartialEq, Eq)]
 struct End {
     /// The updates in the components: the component, the status, the digest, the sequence number.
     references: Vec<(String, UpdateStatus, Sha256, Option<u64>)>,
-    /// The states of the uploads, and why some failed, in the order in which they began.
+    /// The states of the uploads, and the reasons of failed ones, in the order of their begin.
     uploads: Vec<String>,
-    /// The bytes in the store, and how many need them.
+    /// The bytes in the store, and the number of their holders.
     blobs: BTreeMap<Sha256, usize>,
 }
 
@@ -75,7 +75,7 @@ impl Stage {
         Self { memory, net, clock, ids: Arc::new(AtomicU64::new(1)) }
     }
 
-    /// A process.
+    /// Returns the service of a new process.
     fn service(&self) -> Service {
         let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
         UpdateService::new(Arc::clone(&self.net), Arc::clone(&self.net), Arc::clone(&self.net))
@@ -87,7 +87,7 @@ impl Stage {
             .with_urls(|_, key| format!("https://cdn.example/{}/{}", key.digest, key.generation).parse().unwrap())
     }
 
-    /// Recovery, collection and sweep by a new process, and what is there then.
+    /// Recovery, collection and sweep by a new process; returns the final state.
     fn end(&self) -> End {
         let [tenant, _] = tenants();
         self.clock.fetch_add(1_000_000, Ordering::Relaxed);
@@ -142,7 +142,7 @@ impl Stage {
         all
     }
 
-    /// What is in the store is what the ledger says, and what the ledger says is needed.
+    /// Returns the stored bytes, which must agree with the ledger and be needed.
     fn blobs(&self) -> BTreeMap<Sha256, usize> {
         let entries: Vec<Entry> =
             self.scan("blob").iter().map(|record| Entry::from_bytes(&record.value).unwrap()).collect();
@@ -178,11 +178,11 @@ fn receive(service: Service, key: Option<&'static str>, sequence: Option<u64>, b
     })
 }
 
-/// A way: what was before, and the call that is broken off at each of its effects.
+/// A scenario: its preparation, and the call that is interrupted at each of its effects.
 struct Way {
     before: fn(&Stage),
     call: fn(Service) -> Call,
-    /// Whether the same call, sent again after the crash, leads to the end; else the recovery alone does.
+    /// Whether the call is sent again after the crash; otherwise the recovery alone completes it.
     again: bool,
 }
 
@@ -216,7 +216,7 @@ fn retire(service: Service) -> Call {
 }
 
 impl Way {
-    /// Breaks the call off after each of its polls, and holds the end against that of the call that was not broken off.
+    /// Interrupts the call after each of its polls, and compares the final state with that of an uninterrupted call.
     fn is_whole(&self) {
         let whole = Stage::new();
         (self.before)(&whole);

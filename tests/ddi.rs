@@ -1,4 +1,4 @@
-//! hawkBit's device interface, as a library: recorded conversations of clients, and every way to get a request wrong.
+//! hawkBit's device interface as a library: recorded conversations of clients, and every kind of invalid request.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 

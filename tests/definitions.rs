@@ -1,8 +1,8 @@
-//! Every declared type, row by row, both ways and in order, beside the published StructureDefinitions; and every
-//! closed set of codes beside its published expansion.
+//! Every declared type, row by row, in both directions and in order, against the published StructureDefinitions; and
+//! every closed set of codes against its published expansion.
 //!
-//! `tests/data/elements.tsv` holds the same facts for machines without the published definitions. `BLESS=1` writes it
-//! anew, once the declared types agree with the published ones.
+//! `tests/data/elements.tsv` has the same facts for machines without the published definitions. `BLESS=1` rewrites it,
+//! once the declared types agree with the published ones.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -22,7 +22,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// A published fact that the tables do not have, and why.
+/// A published fact that the tables omit, and the reason.
 struct Exception {
     at: &'static str,
     fact: Fact,
@@ -37,7 +37,7 @@ enum Fact {
 
 const MEDIA_TYPES: Fact = Fact::ValueSet("http://www.rfc-editor.org/bcp/bcp13.txt");
 
-/// One that no longer applies fails the run.
+/// An exception that no longer applies fails the run.
 const EXCEPTIONS: &[Exception] = &[
     Exception {
         at: "Attachment.contentType",
@@ -61,7 +61,7 @@ const EXCEPTIONS: &[Exception] = &[
     },
 ];
 
-/// The facts of one element, each as text.
+/// The facts of one element, as text.
 #[derive(Clone, Debug, PartialEq)]
 struct Row {
     path: String,
@@ -84,7 +84,7 @@ impl Row {
 
 const HEAD: &str = "path\tmin\tmax\ttypes\ttargets\trequired value set\trules";
 
-/// Every definition that the six resources reach, by its path.
+/// Returns every definition reachable from the six resources, by path.
 fn reached() -> BTreeMap<&'static str, &'static Definition> {
     let mut open = vec![
         Device::definition(),
@@ -104,7 +104,7 @@ fn reached() -> BTreeMap<&'static str, &'static Definition> {
     reached
 }
 
-/// The definitions that stand on their own; the others are parts of them.
+/// Returns the top-level definitions; the others are parts of them.
 fn whole() -> Vec<&'static Definition> {
     reached().into_values().filter(|definition| !definition.path.contains('.')).collect()
 }
@@ -114,7 +114,7 @@ fn rules(definition: &Definition) -> Vec<String> {
     definition.rules.iter().chain(forbidding).map(|rule| rule.key.to_owned()).collect()
 }
 
-/// The rows of a declared type and of its parts, in order.
+/// Returns the rows of a declared type and of its parts, in order.
 fn declared(definition: &Definition) -> Vec<Row> {
     let head = Row {
         path: definition.path.to_owned(),
@@ -163,7 +163,7 @@ fn declared_rows(definition: &Definition, rows: &mut Vec<Row>) {
     }
 }
 
-/// The end of a url, behind its last slash.
+/// Returns the last segment of a URL.
 fn last(url: &Value) -> String {
     url.as_str().unwrap().rsplit('/').next().unwrap().to_owned()
 }
@@ -174,7 +174,7 @@ fn structure_definition(folder: &Path, name: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// The rows of a published type, in order. An element that a constraint took away is left out.
+/// Returns the rows of a published type, in order, without elements that a constraint removed.
 fn published(folder: &Path, name: &str) -> Vec<Row> {
     let definition = structure_definition(folder, name);
     let elements = definition["snapshot"]["element"].as_array().unwrap();
@@ -215,7 +215,7 @@ fn published_row(name: &str, element: &Value) -> Row {
     }
 }
 
-/// Takes the exceptions away from a published row, and notes which there were.
+/// Removes the exceptions from a published row, and notes those used.
 fn except(row: &mut Row, used: &mut BTreeSet<usize>) {
     for (index, exception) in EXCEPTIONS.iter().enumerate().filter(|(_, exception)| exception.at == row.path) {
         let applies = match exception.fact {
@@ -232,7 +232,7 @@ fn except(row: &mut Row, used: &mut BTreeSet<usize>) {
     }
 }
 
-/// The lines of two tables that differ.
+/// Returns the differing lines of two tables.
 fn differences(ours: &[String], theirs: &[String]) -> Vec<String> {
     let only = |some: &[String], others: &[String], whose: &str| -> Vec<String> {
         some.iter().filter(|line| !others.contains(line)).map(|line| format!("{whose}: {line}")).collect()
@@ -285,7 +285,7 @@ fn declared_types_agree_with_the_table() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// An exception says that the tables lack a fact; one that they have is no exception.
+/// An exception states that the tables omit a fact; a fact in the tables is no exception.
 #[test]
 fn exceptions_are_not_declared() {
     let rows: Vec<Row> = whole().into_iter().flat_map(declared).collect();
@@ -346,7 +346,7 @@ fn walk_reaches_these_types() {
     assert_eq!(reached().into_keys().collect::<BTreeSet<_>>(), wanted);
 }
 
-/// The primitive types that the tables name, each with a published definition.
+/// Every primitive type in the tables has a published definition.
 #[test]
 fn primitive_types_are_published() {
     let primitives: BTreeSet<&str> = reached()
@@ -393,14 +393,14 @@ fn extension_value_has_38_types() {
     }
 }
 
-/// The codes of each value set that some row is bound to, by its url.
+/// Returns the codes of each value set that a row is bound to, by URL.
 fn closed_sets() -> BTreeMap<&'static str, &'static [&'static str]> {
     let rows = reached().into_values().flat_map(|definition| definition.rows);
     let types = rows.flat_map(|row| (row.types)());
     types.filter_map(|one| Some((one.value_set?, one.codes))).collect()
 }
 
-/// The codes of an expansion, those below another after it.
+/// Collects the codes of an expansion, nested ones after their parent.
 fn flattened(contains: &Value, into: &mut Vec<String>) {
     for one in contains.as_array().into_iter().flatten() {
         into.push(one["code"].as_str().unwrap().to_owned());
@@ -436,7 +436,7 @@ fn resource_types_agree_with_published_ones() {
     assert_eq!(code::RESOURCE_TYPES.to_vec(), concrete.collect::<Vec<_>>());
 }
 
-/// The findings of no row: of the text as a whole, or of what is kept as text.
+/// The findings of no row: those of the text as a whole, or of content kept as text.
 const ROWLESS: &[&str] = &["json", "resource-type", "fhir-version", "unchecked-type", "wrong-type", "null"];
 
 #[test]

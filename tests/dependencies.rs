@@ -1,4 +1,4 @@
-//! What a user builds who names no feature: none of the dependencies of the features.
+//! A build without features has none of the dependencies of the features.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// What cargo prints, of this package as it lies here.
+/// Returns cargo's output for this package.
 fn cargo(arguments: &[&str]) -> String {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let mut command = Command::new(env!("CARGO"));
@@ -15,13 +15,13 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The packages of the default build, by name, to a depth.
+/// Returns the packages of the default build, by name, to a depth.
 fn default_build(depth: &str) -> BTreeSet<String> {
     let tree = cargo(&["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p}", "--depth", depth]);
     tree.lines().filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect()
 }
 
-/// The dependencies that only features bring.
+/// Returns the dependencies that only features need.
 fn optional() -> BTreeSet<String> {
     let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1"])).unwrap();
     let dependencies = metadata["packages"][0]["dependencies"].as_array().unwrap();
@@ -55,7 +55,7 @@ fn default_build_has_few_dependencies() {
     assert!(default.len() <= 90, "{} packages: {default:?}", default.len());
 }
 
-/// The packages of which all features together build several majors, and who wants the one that is not ours.
+/// The packages that a build with all features has in several majors, and the dependency that needs the other one.
 const TWICE: [(&str, &str); 10] = [
     (
         "base64",

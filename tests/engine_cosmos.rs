@@ -1,5 +1,5 @@
-//! The store on Azure Cosmos DB, held against the contracts on the emulator within its SDK, and what is its own: where
-//! resources are kept, accounts that it refuses, and answers that are lost.
+//! The store on Azure Cosmos DB, tested against the contracts on its SDK's emulator, and its own behaviour: the layout
+//! of resources, refused accounts, and lost answers.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
@@ -33,7 +33,7 @@ async fn client(emulator: &Arc<InMemoryEmulatorHttpClient>) -> CosmosClient {
     client_with(emulator, Vec::new()).await
 }
 
-/// A client whose calls go wrong by these rules on their way.
+/// Returns a client with faults injected by these rules.
 async fn client_with(emulator: &Arc<InMemoryEmulatorHttpClient>, rules: Vec<Arc<FaultInjectionRule>>) -> CosmosClient {
     // The SDK takes its cryptography from the process; another test may have set it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -49,7 +49,7 @@ fn emulator(consistency: ConsistencyLevel) -> Arc<InMemoryEmulatorHttpClient> {
     Arc::new(InMemoryEmulatorHttpClient::new(account))
 }
 
-/// An account of its own, whose container is spread over several partitions of the service.
+/// Creates an account whose container has several partitions.
 async fn connect() -> Cosmos {
     connect_with(Vec::new()).await
 }
@@ -73,7 +73,7 @@ fhir_devices::resource_clock_conformance!(
     block_on = |task| RUNTIME.block_on(task)
 );
 
-/// The emulator takes its time, most of which it sleeps: `COSMOS_SEEDS` says how many histories it is worth.
+/// The emulator mostly sleeps: `COSMOS_SEEDS` sets the number of histories.
 #[test]
 fn histories_with_faults_are_linearizable() {
     let seeds = std::env::var("COSMOS_SEEDS").map_or(20, |seeds| seeds.parse().unwrap());
@@ -85,7 +85,7 @@ fn histories_with_faults_are_linearizable() {
     history::ledger(&ledger, &block_on, 0..seeds).unwrap();
 }
 
-/// Calls of one kind go wrong so: the first ones, or some of them.
+/// Returns a rule that makes calls of one kind fail: the first ones, or some of them.
 fn fault(
     of: FaultOperationType,
     error: FaultInjectionErrorType,

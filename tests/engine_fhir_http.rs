@@ -1,5 +1,5 @@
-//! The store on another FHIR server, held against the contract over the example `update_service`, and against servers that
-//! do as they please.
+//! The store on another FHIR server, tested against the contract over the example `update_service`, and against
+//! misbehaving servers.
 
 #![allow(
     clippy::unwrap_used,
@@ -66,7 +66,7 @@ fn block_on(task: Task<'_>) {
     RUNTIME.block_on(task);
 }
 
-/// What the service is known to do beyond FHIR.
+/// Returns options with the known features of the service beyond FHIR.
 fn options() -> Options {
     Options::new().with_read_your_writes_search()
 }
@@ -76,14 +76,14 @@ fn dressed(options: Options) -> Dressed<FhirServer> {
     Dressed(options.at(&format!("http://{}/{{tenant}}/fhir", service.address)).unwrap())
 }
 
-/// The store over the service, with what a probe found out.
+/// Returns the store over the service, with the results of a probe.
 fn connected() -> Dressed<FhirServer> {
     let address = RUNTIME.block_on(Service::start()).address;
     let address = format!("http://{address}/{{tenant}}/fhir");
     Dressed(RUNTIME.block_on(Options::new().connect(&address, &"ward".parse().unwrap())).unwrap())
 }
 
-/// The clauses that ask for what the capabilities exclude, where a commit has one write.
+/// The skipped clauses where a commit has one write.
 const SKIPPED: [(&str, &str); 12] = [
     ("r1_refused_commit_writes_nothing", "commits of several writes"),
     ("r1_commit_returns_versions_in_order", "commits of several writes"),
@@ -99,7 +99,7 @@ const SKIPPED: [(&str, &str); 12] = [
     ("r17_search_by_time_is_ordered_by_time", "an order of times"),
 ];
 
-/// Those that are left where it may be a transaction.
+/// The clauses still skipped where a commit may be a transaction.
 const SKIPPED_IN_TRANSACTIONS: [(&str, &str); 7] = [
     ("r1_commit_beyond_its_scope_is_refused", "no scope smaller than a tenant"),
     ("r5_history_without_the_capability_is_unsupported", "no history"),
@@ -153,7 +153,7 @@ fn contract_holds_with_a_case_sensitive_server() {
     contract_holds_with(options, &SKIPPED_IN_TRANSACTIONS);
 }
 
-/// Puts something between the service and its clients that loses requests and answers, and says so as gateways do.
+/// A proxy that loses requests and answers, and reports it as gateways do.
 async fn lossy(State(count): State<Arc<AtomicU64>>, request: Request, next: Next) -> Response {
     // Numbers that look random, and are the same in every run.
     let number = count.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
@@ -187,7 +187,7 @@ impl Stream for Torn {
     }
 }
 
-/// The store over the service, with a lossy way between them.
+/// Returns the store over the service, through the lossy proxy.
 fn over_a_lossy_way() -> FhirServer {
     let address = RUNTIME.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! Blobs in files, held against the contract, and what is their own: what outlives the process, and what lies in the folder.
+//! Blobs in files, tested against the contract, and their own behaviour: durability, and the content of the folder.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -24,7 +24,7 @@ impl Place {
         Self(path)
     }
 
-    /// Every file and folder below, as relative paths.
+    /// Returns every file and folder below, as relative paths.
     fn tree(&self) -> Vec<String> {
         fn below(folder: &Path, root: &Path, found: &mut Vec<String>) {
             for entry in fs::read_dir(folder).unwrap() {
@@ -53,7 +53,7 @@ impl Drop for Place {
     }
 }
 
-/// A store that takes its folder with it.
+/// A store that owns its folder.
 struct Own {
     store: Files,
     _place: Place,

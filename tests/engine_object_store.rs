@@ -1,4 +1,4 @@
-//! The blobs of `Objects` on every engine that is at hand: memory, local files, Azurite, and a server of S3.
+//! The blobs of `Objects` on every available engine: memory, local files, Azurite, and an S3 server.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// A part where the engine takes any, and the smallest that S3 takes.
+/// A part size where the engine accepts any, and the smallest one of S3.
 const PART: usize = 64 << 10;
 const PART_OF_S3: usize = 5 << 20;
 
@@ -37,7 +37,7 @@ fn parts(objects: Objects, size: usize) -> Objects {
     objects.with_part_size(NonZeroUsize::new(size).unwrap())
 }
 
-/// With so small parts that every file comes in several.
+/// Sets parts so small that every file comes in several.
 fn all_in_parts(objects: Objects) -> Objects {
     parts(objects, 3).with_max_size(200)
 }
@@ -46,7 +46,7 @@ fn memory() -> Objects {
     parts(Objects::open(&"memory:///".parse().unwrap(), []).unwrap(), PART).with_digests()
 }
 
-/// Removed with the test that made it.
+/// A folder removed with its test.
 struct Folder(std::path::PathBuf);
 
 impl Folder {
@@ -76,7 +76,7 @@ fn options<const N: usize>(all: [(&str, &str); N]) -> [(String, String); N] {
     all.map(|(key, value)| (key.to_owned(), value.to_owned()))
 }
 
-/// The account that every Azurite has, with the key that its documentation prints.
+/// The well-known account of every Azurite, with the key in its documentation.
 fn azurite() -> Option<Objects> {
     let endpoint = std::env::var("FHIR_DEVICES_AZURITE").ok()?;
     let key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
@@ -101,7 +101,7 @@ fn s3() -> Option<Objects> {
     Some(parts(Objects::open(&"s3://fhir-devices".parse().unwrap(), options).unwrap(), PART_OF_S3))
 }
 
-/// Why the clauses are not held against an engine, if they are not.
+/// Returns why the clauses are not tested on an engine, if they are not.
 fn skip(variable: &'static str) -> Option<String> {
     let lacks = std::env::var_os(variable).is_none();
     let required = std::env::var_os("FHIR_DEVICES_REQUIRE_ENGINES").is_some();
@@ -154,7 +154,7 @@ blob_store_conformance!(
     block_on = |task| RUNTIME.block_on(task)
 );
 
-/// Every engine that is at hand, by name, and the size of its parts.
+/// Returns every available engine, by name, with its part size.
 fn engines() -> Vec<(&'static str, Objects, usize)> {
     let mut engines = vec![("memory", memory(), PART), ("files", local(), PART)];
     match azurite() {
@@ -168,7 +168,7 @@ fn engines() -> Vec<(&'static str, Objects, usize)> {
     engines
 }
 
-/// Three parts, the last of which is short; no two parts are alike.
+/// Returns three parts, the last of which is short; no two parts are equal.
 fn large(part: usize) -> Bytes {
     let salt = random().to_le_bytes();
     let block: Vec<u8> = (0..4099_usize).map(|n| (n >> 8 ^ n) as u8 ^ salt[n % 8]).collect();

@@ -1,4 +1,4 @@
-//! The store in PostgreSQL, held against the contracts, and what is its own: sessions that break, schemas, plans.
+//! The store in PostgreSQL, tested against the contracts, and its own behaviour: broken sessions, schemas, query plans.
 //!
 //! The tests run against the server of `FHIR_DEVICES_POSTGRES` (a URL), or start one where its binaries are found.
 
@@ -59,7 +59,7 @@ ledger_conformance!(
     block_on = |future| RUNTIME.block_on(future)
 );
 
-/// Runs a test where there is a server.
+/// Runs a test if there is a server.
 fn on_a_server<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
     match &*SERVER {
         Ok(_) => RUNTIME.block_on(test()),
@@ -106,7 +106,7 @@ async fn put(store: &Postgres, tenant: &Tenant, write: Write) -> Result<Version>
     store.commit(tenant, vec![write]).await.map(|mut made| made.pop().unwrap()).map_err(|refused| refused.error)
 }
 
-/// The ids that a search finds, page after page.
+/// Returns the ids that a search finds, page after page.
 async fn ids(store: &Postgres, tenant: &Tenant, search: &Search) -> Vec<String> {
     let (mut search, mut all) = (search.clone(), Vec::new());
     loop {

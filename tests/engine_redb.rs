@@ -1,5 +1,5 @@
-//! The store in a redb file, held against the contracts, and what is its own: what outlives the process, the power, and a
-//! disk that fails.
+//! The store in a redb file, tested against the contracts, and its own behaviour: crashes, loss of power, and a failing
+//! disk.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
@@ -322,7 +322,7 @@ type Order = redb::TableDefinition<'static, &'static [u8], ()>;
 const TIMES: Order = redb::TableDefinition::new("times");
 const VERSIONS: Order = redb::TableDefinition::new("versions");
 
-/// The keys of a table of a file that no store has open.
+/// Returns the keys of a table of a file that no store has open.
 fn rows(place: &Place, table: Order) -> Vec<Vec<u8>> {
     use redb::ReadableTable as _;
     let db = redb::Database::open(&place.0).unwrap();
@@ -349,7 +349,7 @@ fn order_of_versions_has_those_that_history_has() {
     assert_eq!(rows(&place, TIMES).len(), 1);
 }
 
-/// A storage in memory that counts the bytes that are read.
+/// An in-memory storage that counts the bytes read.
 #[derive(Debug)]
 struct Metered(redb::backends::InMemoryBackend, Arc<AtomicU64>);
 
@@ -523,14 +523,14 @@ fn search_intersects_two_long_lists() {
 
 // ------------------------------------------------------------------------------------------ a disk that fails
 
-/// Keeps what was written apart from what was synced, as a disk with a cache does.
+/// Keeps written data apart from synced data, as a disk with a cache does.
 #[derive(Clone, Debug, Default)]
 struct Disk(Arc<Mutex<Cells>>);
 
 #[derive(Debug, Default)]
 struct Cells {
     written: Vec<u8>,
-    /// What a loss of power leaves, as it was at the last sync, and the writes since.
+    /// The content at the last sync, which survives a loss of power, and the writes since.
     synced: Vec<u8>,
     since: Vec<(usize, Vec<u8>)>,
     syncs: usize,
@@ -542,7 +542,7 @@ impl Disk {
         self.0.lock().unwrap()
     }
 
-    /// A disk after the power came back: what was synced, and of the rest the writes that `survives` says.
+    /// Returns the disk after a loss of power: the synced content, and those later writes that `survives` selects.
     fn after_power_loss(&self, mut survives: impl FnMut() -> bool) -> Self {
         let cells = self.cells();
         let mut bytes = cells.synced.clone();
@@ -596,7 +596,7 @@ impl StorageBackend for Disk {
     }
 }
 
-/// A generator of numbers that a failed run may be repeated with.
+/// A random number generator that makes a failed run repeatable.
 fn random(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -689,11 +689,11 @@ fn store_recovers_from_a_full_disk() {
 }
 
 thread_local! {
-    /// Whether a panic of this thread is counted and not printed.
+    /// Whether panics of this thread are counted instead of printed.
     static COUNTED: std::cell::Cell<Option<usize>> = const { std::cell::Cell::new(None) };
 }
 
-/// How many panics something has on this thread, those that are caught included.
+/// Returns the number of panics of a call on this thread, including caught ones.
 fn panics(run: impl FnOnce()) -> usize {
     static HOOK: std::sync::Once = std::sync::Once::new();
     HOOK.call_once(|| {

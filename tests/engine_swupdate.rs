@@ -1,4 +1,5 @@
-//! Debian's SWUpdate, unmodified, against the example `update_service`: it polls, installs and proves, through every fault on the way.
+//! Debian's unmodified SWUpdate against the example `update_service`: it polls, installs and reports, through every
+//! fault on the way.
 //!
 //! `FHIR_DEVICES_RECORD=1 cargo test --all-features --test engine_swupdate` records the conversations that `tests/ddi.rs` plays.
 
@@ -34,7 +35,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 const OPERATOR: &str = "operator-long-token-1";
 
-/// A device, the service, and what stands between them.
+/// A device, the service, and the proxy between them.
 struct World {
     device: Device,
     proxy: Proxy,
@@ -61,7 +62,7 @@ impl World {
         Self { device, proxy, binary: binary_path().to_owned(), options, service: Arc::default() }
     }
 
-    /// The bytes are fetched by a redirect.
+    /// The bytes are fetched through a redirect.
     fn with_redirect(mut self) -> Self {
         self.options.extend(["--cdn-url".to_owned(), format!("http://{}", self.proxy.address)]);
         self
@@ -190,8 +191,8 @@ fn is_closed(exchange: &Exchange) -> bool {
     exchange.method == "POST" && exchange.path.contains("deploymentBase") && exchange.body.contains("\"closed\"")
 }
 
-/// The device signs in by a token of its own, of which the service keeps the digest, and downloads by the signed link alone. The
-/// answer to its last report is lost.
+/// The device signs in with a token of its own, of which the service keeps the digest, and downloads with the signed
+/// link alone. The answer to its last report is lost.
 #[test]
 fn update_is_installed_and_proven() {
     if !is_here() {
@@ -260,7 +261,7 @@ fn other_bytes_than_released_are_not_installed() {
     world.record("wrong-digest");
 }
 
-/// The rollout is cancelled when the device has read what it is to install, and asks for the bytes.
+/// The rollout is cancelled when the device has read the deployment, and asks for the bytes.
 #[test]
 fn update_cancelled_before_the_download_is_not_installed() {
     if !is_here() {
@@ -297,7 +298,8 @@ fn update_cancelled_before_the_download_is_not_installed() {
     world.record("cancelled-before");
 }
 
-/// SWUpdate acknowledges a cancellation after it has installed: only the version that runs after the next start tells.
+/// SWUpdate acknowledges a cancellation after it has installed: only the version running after the next start is
+/// decisive.
 #[test]
 fn update_cancelled_after_the_download_ends_by_the_version() {
     if !is_here() {
@@ -354,7 +356,7 @@ fn service_killed_between_claim_and_redirect_gives_the_bytes_after_its_restart()
     assert_eq!(world.version(), "2.4");
 }
 
-/// SWUpdate reads a number of 32 bits with a sign: what is higher is reported for another action.
+/// SWUpdate reads a signed 32-bit number: a higher one is reported for another action.
 #[test]
 fn last_action_number_is_installed_and_no_other_follows() {
     if !is_here() {
@@ -385,7 +387,7 @@ fn last_action_number_is_installed_and_no_other_follows() {
     assert!(!reports.is_empty() && reports.iter().all(|one| one.path == feedback && one.status == 200));
 }
 
-/// Every command of the guide, in its order: a function takes the place of cargo, and the service listens at a free port.
+/// Every command of the guide, in order: a function replaces cargo, and the service listens at a free port.
 #[test]
 fn commands_of_the_guide_update_a_device() {
     if !is_here() {

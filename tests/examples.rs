@@ -1,4 +1,4 @@
-//! Every example says what it does, and bears it that nobody reads what it prints.
+//! Every example has `--help`, and handles a closed output.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -8,7 +8,7 @@ mod example;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// The arguments with which an example prints something; those of the services make it say where it listens.
+/// The arguments with which an example prints something; those of the services make it print its address.
 fn arguments(example: &str) -> Option<&'static [&'static str]> {
     Some(match example {
         "containment_tree" | "roundtrip" | "validate" => &["examples/data/monitor.json"],
@@ -21,7 +21,7 @@ fn arguments(example: &str) -> Option<&'static [&'static str]> {
     })
 }
 
-/// The names of the examples that this build has the features for.
+/// Returns the examples for which this build has the features.
 fn examples() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut names = Vec::new();
@@ -70,7 +70,7 @@ fn closed_pipe_ends_an_example_quietly() {
     }
 }
 
-/// What an example prints of a document that it is given on its standard input.
+/// Returns an example's output for a document on its standard input.
 fn said(example: &str, arguments: &[&str], document: &str) -> String {
     let output = run(example, arguments, document);
     let errors = String::from_utf8(output.stderr).unwrap();
@@ -87,7 +87,7 @@ fn run(example: &str, arguments: &[&str], document: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// The options in a text, each behind what comes before one.
+/// Returns the options in a text, each after the given prefix.
 #[cfg(feature = "server")]
 fn options<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(before).skip(1).filter(|rest| rest.starts_with("--")).map(|rest| {

@@ -1,4 +1,5 @@
-//! For every clause of the contracts a store with one defect is caught by it. A clause without such a store fails here.
+//! For every clause of the contracts, a store with one defect is caught by the clause. A clause without such a store
+//! fails here.
 
 #![cfg(feature = "testkit")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
@@ -24,7 +25,7 @@ mod wrong;
 
 use fhir_devices::testkit::store::{Clause, ClauseOutcome, StoreUnderTest, block_on};
 
-/// Holds the store that breaks a clause against that clause, for every clause.
+/// Checks the store that breaks a clause against that clause, for every clause.
 fn each_is_caught<S: ?Sized, W>(clauses: &[Clause<S>], wrong: impl Fn(&'static str) -> W, as_dyn: fn(&W) -> &S) {
     let mut missed = Vec::new();
     for clause in clauses {
@@ -37,7 +38,7 @@ fn each_is_caught<S: ?Sized, W>(clauses: &[Clause<S>], wrong: impl Fn(&'static s
     assert!(missed.is_empty(), "no store breaks these, or they do not see it: {missed:#?}");
 }
 
-/// Every clause holds where nothing is wrong, so that it is the defect that is caught.
+/// Every clause holds without a defect, so that the defect is what is caught.
 fn each_holds<S: ?Sized>(clauses: &[Clause<S>], store: &S) {
     for clause in clauses {
         let outcome = (clause.check)(&StoreUnderTest::new(store, &|task| block_on(task)));

@@ -1,9 +1,9 @@
-//! The modules are floors, and arrows point down: what `src/**/*.rs` names of this crate stands on a lower floor.
+//! The module layers: every crate-internal path in `src/**/*.rs` points to a lower layer.
 #![allow(clippy::unwrap_used, clippy::string_slice, reason = "a test may stop where it stands")]
 
 use std::path::Path;
 
-/// The floors from the top. The names on one floor are strangers to each other; `lib.rs` is above all.
+/// The layers from the top. Modules in one layer must not use each other; `lib.rs` is above all.
 const FLOORS: [&str; 28] = [
     "manual",
     "server",
@@ -40,7 +40,7 @@ fn floor(module: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| *floor == module)
 }
 
-/// The source without comments, strings and characters; every line break stays.
+/// Returns the source without comments, strings and characters; line breaks are kept.
 fn code_of(source: &str) -> String {
     let chars: Vec<char> = source.chars().collect();
     let at = |index: usize| chars.get(index).copied().unwrap_or('\0');
@@ -104,7 +104,7 @@ fn string_end(chars: &[char], quote: usize) -> usize {
     i
 }
 
-/// The end of the raw string that begins with the `r` at `start`, if one does.
+/// Returns the end of the raw string that begins with the `r` at `start`, if there is one.
 fn raw_string_end(chars: &[char], start: usize) -> Option<usize> {
     let hashes = chars.iter().skip(start + 1).take_while(|c| **c == '#').count();
     let open = start + 1 + hashes;
@@ -117,7 +117,7 @@ fn raw_string_end(chars: &[char], start: usize) -> Option<usize> {
     (open + 1..chars.len()).find(closes).map(|i| i + 1 + hashes)
 }
 
-/// What follows `crate::` somewhere: the line, whether a `$` stands before it, and the names; a group has several.
+/// Returns the paths after `crate::`: the line, whether a `$` precedes it, and the names; a group has several.
 fn arrows(code: &str) -> Vec<(usize, bool, Vec<String>)> {
     let mut found = Vec::new();
     for (start, _) in code.match_indices("crate::") {
@@ -140,7 +140,7 @@ fn name(text: &str) -> String {
     text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
-/// The first names of the paths in the group that follows its opening brace.
+/// Returns the first names of the paths in a group, from after its opening brace.
 fn group_names(group: &str) -> Vec<String> {
     let (mut depth, mut names, mut begins) = (0, Vec::new(), true);
     for (index, c) in group.char_indices() {
@@ -159,13 +159,13 @@ fn group_names(group: &str) -> Vec<String> {
     names
 }
 
-/// How deep the module of a file lies below the crate's root.
+/// Returns the depth of a file's module below the crate root.
 fn depth_of(file: &str) -> usize {
     let path = file.strip_suffix(".rs").unwrap_or(file);
     path.strip_suffix("/mod").unwrap_or(path).split('/').count()
 }
 
-/// Where a path of `super` leaves its room: the line, and the names that follow; a group has several.
+/// Returns where a path of `super` leaves its top-level module: the line, and the following names; a group has several.
 fn leaving(code: &str, file: &str) -> Vec<(usize, Vec<String>)> {
     let (mut found, mut word, mut line, mut chain) = (Vec::new(), String::new(), 1, 0);
     // For each open brace, whether it is that of a module.
@@ -211,14 +211,14 @@ fn leaving(code: &str, file: &str) -> Vec<(usize, Vec<String>)> {
     found
 }
 
-/// The module of a file: the first name below `src`; `None` for the crate's root.
+/// Returns the module of a file: the first name below `src`; `None` for the crate root.
 fn module(file: &str) -> Option<&str> {
     let first = file.split('/').next().unwrap_or_default();
     let module = first.strip_suffix(".rs").unwrap_or(first);
     (module != "lib").then_some(module)
 }
 
-/// What is wrong with one source; `file` is its path below `src`.
+/// Returns the faults of a source; `file` is its path below `src`.
 fn faults(file: &str, source: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let lines = source.lines().count();
@@ -278,7 +278,7 @@ fn modules_depend_on_lower_floors_only() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// The faults of a made-up source.
+/// Returns the faults of a made-up source.
 fn of(file: &str, source: &str) -> String {
     faults(file, source).join("; ")
 }
@@ -383,7 +383,7 @@ fn comments_and_strings_are_not_dependencies() {
     assert_eq!(of("issue/path.rs", &after), "issue/path.rs:9: `issue` names `crate::resource`, which is above it");
 }
 
-/// The files that make a MAC, how often each takes one out of its hasher, and whether it verifies those that it is sent.
+/// The files that compute a MAC, how often each takes one out of its hasher, and whether it verifies received MACs.
 const MACS: [(&str, usize, bool); 3] =
     [("backend/sealed/resources.rs", 1, false), ("ddi/link.rs", 1, true), ("store/page.rs", 1, true)];
 

@@ -1,4 +1,4 @@
-//! Histories under concurrency and honest faults: what is in order passes, and what is not is caught.
+//! Histories under concurrency and injected faults: linearizable stores pass, and others are caught.
 
 #![cfg(feature = "testkit")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
@@ -32,8 +32,8 @@ fn memory_ledger_histories_are_linearizable() -> Result<(), BrokenClause> {
     history::ledger(&memory, &|task| block_on(task), 0..200)
 }
 
-/// How many of so many seeds show that a store is not in order.
-/// How many of the seeds show the fault. On a quiet machine nearly all do; what a fault needs is another thread at the right time.
+/// Returns the number of seeds that show the fault. On a quiet machine nearly all do; a fault needs another thread at
+/// the right time.
 fn caught(seeds: u64, store: impl Fn() -> Wrong) -> usize {
     let shows = |seed: &u64| {
         let store: Arc<dyn ResourceStore> = Arc::new(store());
@@ -102,7 +102,7 @@ fn lost_acknowledged_write_is_caught() {
     assert!(caught >= 25, "{caught} of 50 seeds show it");
 }
 
-/// A ledger that checks, and writes afterwards.
+/// A ledger that checks first, and writes later.
 struct Racy(Memory, Mutex<()>);
 
 impl Ledger for Racy {
@@ -194,14 +194,14 @@ fn versions_of_a_long_run_are_in_order() {
 
 // ------------------------------------------------------------------------------------------ the doubles
 
-/// Memory that fails before it acts, delays and duplicates, and whoever tries again: together they keep every clause.
+/// Memory that fails before it acts, delays and duplicates, behind a retrying store: together they keep every clause.
 fn patient(seed: u64) -> Retrying<Faulty<Memory>> {
     let memory = Memory::new().with_max_body(1 << 16).with_max_blob(1 << 16);
     let fates = [CallOutcome::Works, CallOutcome::Unavailable, CallOutcome::Throttled, CallOutcome::Twice];
     Retrying::new(Arc::new(Faulty::new(Arc::new(memory), seed).with_only(&fates)))
 }
 
-/// A writer cannot be asked again, so that files are only delayed.
+/// Writes to a blob writer cannot be repeated, so files are only delayed.
 fn delayed(seed: u64) -> Faulty<Memory> {
     let memory = Memory::new().with_max_body(1 << 16).with_max_blob(1 << 16);
     Faulty::new(Arc::new(memory), seed).with_only(&[CallOutcome::Works])

@@ -1,5 +1,5 @@
-//! `kill -9` in the middle of the load: of a process with a redb file, and of a PostgreSQL server. What was acknowledged must
-//! be there afterwards, and every commit whole.
+//! `kill -9` under load: of a process with a redb file, and of a PostgreSQL server. Acknowledged writes must be there
+//! afterwards, and every commit whole.
 //!
 //! `KILL_ROUNDS=30 cargo test --release --features postgres,redb,testkit --test kill -- --nocapture` does thirty rounds
 //! of each; without the variable there are two.
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 const WRITERS: u64 = 8;
 
-/// How many rows a writer writes in each commit: three, or a single one, which goes a way of its own.
+/// Returns the number of rows that a writer writes in each commit: three, or one, which takes a path of its own.
 fn rows(writer: u64) -> u64 {
     if writer.is_multiple_of(2) { 3 } else { 1 }
 }
@@ -42,7 +42,7 @@ fn key(writer: u64, row: u64) -> Key {
     Key::new(ResourceType::DeviceComponent, format!("{writer}-{row}")).unwrap()
 }
 
-/// The commit that makes version `count` of the rows of a writer.
+/// Returns the commit that makes version `count` of a writer's rows.
 fn commit(writer: u64, count: u64) -> Vec<Write> {
     let write = |row| {
         let index = IndexEntries::new().with(Parameter::Source, Token::bare(format!("Device/{count}")));
@@ -55,7 +55,7 @@ fn commit(writer: u64, count: u64) -> Vec<Write> {
     (0..rows(writer)).map(write).collect()
 }
 
-/// What one writer finds after a kill: the version of its rows, which must be the same, with the right bodies and entries.
+/// Returns a writer's version after a kill, which must be the same for all its rows, with the right bodies and entries.
 async fn check(store: &impl ResourceStore, writer: u64) -> u64 {
     let mut versions = Vec::new();
     for row in 0..rows(writer) {
@@ -107,7 +107,7 @@ fn random(below: u64) -> u64 {
 
 const CHILD: &str = "KILL_CHILD_FILE";
 
-/// Not a test of its own: the process that is killed. It tells each acknowledgement on its standard output.
+/// Not a test of its own: the process that is killed. It prints each acknowledgement on its standard output.
 #[test]
 fn process_to_kill() {
     let Ok(file) = std::env::var(CHILD) else { return };
@@ -230,7 +230,8 @@ fn killed_postgres_keeps_acknowledged_writes() {
     figures.tell("a PostgreSQL server", rounds());
 }
 
-/// Commits until the server is gone; how many were acknowledged, and whether the last one is of unknown outcome.
+/// Commits until the server is gone; returns the number of acknowledged commits, and whether the last outcome is
+/// unknown.
 async fn load(
     store: Arc<Postgres>,
     stopped: Arc<AtomicBool>,

@@ -1,8 +1,8 @@
-//! `kill -9` of the example `update_service` while clients send it updates of all sizes, and take some back: what it acknowledged
-//! is attached and readable afterwards, or gone, and nothing else is left behind.
+//! `kill -9` of the example `update_service` while clients upload updates of all sizes, and withdraw some: acknowledged
+//! uploads are attached and readable afterwards, acknowledged withdrawals are done, and nothing else is left.
 //!
-//! `KILL_ROUNDS=50 cargo test --release --features redb --test kill_service -- --nocapture` does fifty rounds; without the
-//! variable there are five.
+//! `KILL_ROUNDS=50 cargo test --release --features redb --test kill_service -- --nocapture` does fifty rounds; without
+//! the variable there are five.
 
 #![cfg(unix)]
 #![allow(
@@ -103,7 +103,7 @@ fn killed_service_keeps_acknowledged_writes_only() {
     assert!(told.len() as u64 >= rounds());
 }
 
-/// Loads the service until it is killed at a random moment, and gives the clients that wait for an answer.
+/// Loads the service until it is killed at a random moment, and returns the clients that wait for an answer.
 fn load(service: Service, round: u64, before: Vec<load::Client>, told: &Mutex<Vec<Acknowledged>>) -> Vec<load::Client> {
     let (gone, address) = (AtomicBool::new(false), service.address().to_owned());
     let mut clients = clients(round);
@@ -129,8 +129,8 @@ fn load(service: Service, round: u64, before: Vec<load::Client>, told: &Mutex<Ve
     clients
 }
 
-/// Waits until the service has gone through all its tenants by itself: how many uploads it brought to their ends, and how
-/// many still wait for their bytes.
+/// Waits until the service has maintained all its tenants; returns how many uploads it finished, and how many still
+/// wait for their bytes.
 fn recovered(service: &Service) -> (u64, u64) {
     let begun = Instant::now();
     loop {
@@ -150,7 +150,8 @@ fn recovered(service: &Service) -> (u64, u64) {
     }
 }
 
-/// Fetches the file of an acknowledged update, as a device does, unless it is one of the oldest, which the service retires.
+/// Downloads the file of an acknowledged update, as a device does, unless it is one of the oldest, which the service
+/// retires.
 fn download(service: &Service, told: &Acknowledged) {
     let Acknowledged { upload, id, sha256, .. } = told;
     let state = ask(service.address(), "GET", &format!("/{}/updates/{id}", upload.tenant), "", b"").unwrap();

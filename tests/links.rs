@@ -1,4 +1,4 @@
-//! Every reference of a valid resource, followed at once.
+//! Every reference of a valid resource, resolved at once.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
 use fhir_devices::backend::Memory;
@@ -21,7 +21,7 @@ fn words(report: &Report) -> Vec<(&str, &str, &str)> {
     report.iter().map(|issue| (&*issue.rule, issue.at.as_str(), issue.message.as_str())).collect()
 }
 
-/// Answers by the id that is asked for.
+/// Answers by the requested id.
 struct Oracle;
 
 impl Oracle {
@@ -44,7 +44,7 @@ impl Resolver for Oracle {
     }
 }
 
-/// The same for those who wait, with a count of the calls.
+/// The asynchronous version, with a count of the calls.
 #[derive(Default)]
 struct Later(AtomicUsize);
 

@@ -1,8 +1,9 @@
-//! Whatever one client sends within the size limits, the example `update_service` grows by at most 256 MiB, and another
-//! client's `GET metadata` is answered in time: a hostile corpus against the real binary, one by one and sixteen at once.
+//! Whatever one client sends within the size limits, the example `update_service` grows by at most 256 MiB, and answers
+//! another client's `GET metadata` in time: a hostile corpus against the real binary, one by one and sixteen at once.
 //!
-//! `LOAD_DEVICES=400 cargo test --release --features redb,server --test load -- --nocapture` does it over 400 Devices of 3.8 MB and
-//! prints what each request took; without the variable there are 24. `LOAD_POLLS=10000` is how many devices poll hawkBit's interface.
+//! `LOAD_DEVICES=400 cargo test --release --features redb,server --test load -- --nocapture` runs it over 400 Devices
+//! of 3.8 MB and prints the time of each request; without the variable there are 24. `LOAD_POLLS=10000` sets the number
+//! of devices that poll hawkBit's interface.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -25,10 +26,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The bytes by which the process may grow.
+/// Maximum growth of the process, in bytes.
 const GROWTH: u64 = 256 << 20;
 
-/// How long 99 of 100 probes may take. A build without optimisation, on a machine that does other work, is no measure.
+/// Maximum time of 99 % of the probes. A build without optimisation, on a busy machine, is no measure.
 const P99: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2_000 } else { 100 });
 
 const JSON: &str = "Content-Type: application/fhir+json\r\n";
@@ -37,10 +38,10 @@ const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 const PATCH: &str = "Content-Type: application/json-patch+json\r\n";
 const MULTIPART: &str = "Content-Type: multipart/form-data; boundary=edge\r\n";
 
-/// Each measurement has the machine to itself.
+/// Gives each measurement the machine to itself.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// A request, named for what is wrong with it.
+/// A request, named for its fault.
 struct Hostile {
     name: &'static str,
     method: &'static str,
@@ -53,14 +54,14 @@ fn request(name: &'static str, method: &'static str, path: &str, headers: &str, 
     Hostile { name, method, path: format!("/load/{path}"), headers: headers.to_owned(), body }
 }
 
-/// Items with commas between them, up to a number of bytes.
+/// Returns items separated by commas, up to a number of bytes.
 fn items(item: &str, bytes: usize) -> String {
     let mut text = format!("{item},").repeat(bytes / (item.len() + 1));
     text.pop();
     text
 }
 
-/// A Device that takes about as much memory as one may, for its size.
+/// Returns a Device that needs about the maximum memory for its size.
 fn wide(id: &str) -> String {
     format!(r#"{{"resourceType":"Device","id":"{id}","identifier":[{}]}}"#, items(r#"{"value":"1"}"#, 1_200_000))
 }
@@ -265,7 +266,7 @@ fn memory(service: u32, name: &str) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// Asks for the metadata again and again until it is told to stop, and gives how long each answer took.
+/// Reads the metadata repeatedly until told to stop, and returns the time of each answer.
 fn probe(address: &str, stop: &AtomicBool) -> Vec<Duration> {
     let mut took = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -278,7 +279,7 @@ fn probe(address: &str, stop: &AtomicBool) -> Vec<Duration> {
     took
 }
 
-/// Asks so many times for a large answer, reads none of them, and gives the connections.
+/// Requests a large answer several times, reads none of them, and returns the connections.
 fn leave_unread(address: &str, path: &str, count: usize) -> Vec<TcpStream> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
     let ask = |_| {
@@ -385,7 +386,7 @@ fn hostile_requests_take_bounded_memory_and_time() {
     assert!(slow <= P99, "99 of 100 probes took up to {slow:?}");
 }
 
-/// Returns how long a process was at work, on all cores together.
+/// Returns the processor time of a process, on all cores together.
 fn at_work(process: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(11).take(2);
@@ -393,7 +394,8 @@ fn at_work(process: u32) -> Duration {
     Duration::from_millis(10 * fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>())
 }
 
-/// Ten thousand devices that poll once in 30 s: what the polls cost, each over a connection of its own, two at a time.
+/// Ten thousand devices that poll once in 30 s: the cost of the polls, each over a connection of its own, two at a
+/// time.
 #[test]
 fn polling_devices_take_a_tenth_of_a_core() {
     let asked = std::env::var("LOAD_POLLS").ok().and_then(|count| count.parse().ok());

@@ -1,4 +1,4 @@
-//! The states of an upload and of its bytes: every input in every state, and how records are written.
+//! The state machines of uploads and bytes: every input in every state, and the form of their records.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 

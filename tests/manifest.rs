@@ -1,4 +1,4 @@
-//! Manifests of updates: read strictly, verified before they are read, and held against the components of a device.
+//! Update manifests: read strictly, verified before they are parsed, and checked against the components of a device.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -21,7 +21,7 @@ mod versions;
 use fhir_devices::manifest::UpdateManifest;
 use std::path::{Path, PathBuf};
 
-/// The documents of one folder, by their names.
+/// Returns the documents of one folder, by name.
 fn documents(folder: &str) -> Vec<(String, Vec<u8>)> {
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/manifests").join(folder);
     let mut found: Vec<_> = std::fs::read_dir(folder)

@@ -1,4 +1,4 @@
-//! What codes say about their level, against codes that were found in use.
+//! The level that a code implies, compared with codes found in use.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 

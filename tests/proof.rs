@@ -1,12 +1,12 @@
-//! The production machines of uploads and their bytes, checked in every state and interleaving of small worlds.
+//! The production state machines of uploads and their bytes, checked in every state and interleaving of small worlds.
 //!
-//! What holds is numbered as in the manual: a reference means bytes that are there (I1) and verified (I2), nothing is
-//! orphaned (I3), no write of anybody is lost (I4), an upload is attached once at most (I5) and comes to its end (I6), what was
-//! withdrawn stays so (I7), and no hold is left behind (I8). Sequence numbers rise (V1), and a version stands for
-//! one set of bytes (V5).
+//! The invariants are numbered as in the manual: a reference means bytes that exist (I1) and are verified (I2), nothing
+//! is orphaned (I3), no write of others is lost (I4), an upload is attached at most once (I5) and comes to its end
+//! (I6), a withdrawal is final (I7), and no hold is left behind (I8). Sequence numbers rise (V1), and a version stands
+//! for one set of bytes (V5).
 //!
-//! The machines of rollouts are checked in the same way, and so is what the reconciler decides: see `rollout_rules` and
-//! `reconcile_rules`.
+//! The machines of rollouts are checked in the same way, and so are the decisions of the reconciler: see
+//! `rollout_rules` and `reconcile_rules`.
 //!
 //! cargo test --test proof -- --nocapture
 //! cargo test --release --test proof -- --nocapture    the large worlds too
@@ -50,7 +50,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 use world::{Model, Rule, Setup};
 
-/// Two uploads of the same bytes. Records that belong together are written together; whoever works may die at any point.
+/// Two uploads of the same bytes. Related records are written together; any worker may die at any point.
 const A: Setup = Setup {
     bytes: [0, 0],
     workers: &[0, 1],
@@ -68,16 +68,16 @@ const A: Setup = Setup {
     without: None,
 };
 
-/// Each record is written by itself, and an upload has two workers: one that is thought dead, and one that goes on.
+/// Each record is written by itself, and an upload has two workers: one that is thought dead, and one that continues.
 const Z: Setup = Setup { workers: &[0, 0, 1], joint: false, foreign: 0, torn: false, moves: false, resend: false, ..A };
 
-/// The same with one upload alone, and all that may befall it.
+/// A single upload with these settings, and every fault.
 const ALONE: Setup = Setup { workers: &[0, 0], foreign: 1, torn: true, moves: true, resend: true, ..Z };
 
-/// The same with two uploads that have one worker each.
+/// Two uploads with one worker each.
 const PAIR: Setup = Setup { workers: &[0, 1], ..Z };
 
-/// Two uploads of which one takes the place of the other, and is made current again, with one worker thought dead.
+/// Two uploads, one of which replaces the other, which is made current again, with one worker thought dead.
 const R: Setup = Setup { workers: &[0, 0, 1], joint: true, restore: true, ..Z };
 
 fn run(name: &str, setup: Setup) -> (Model, Found) {
@@ -188,7 +188,7 @@ fn every_state_effect_and_refusal_is_reached() {
     assert_eq!(blob_refusals, every(&of_bytes));
 }
 
-/// The rules, each with a small world that goes wrong without it, and what goes wrong there first.
+/// The rules, each with a small world that fails without it, and the first fault there.
 const MISSED: [(Rule, &str, Setup, &str); 26] = [
     (Rule::IfMatch, "A", A, "I4: what somebody else wrote is lost"),
     (Rule::AttachKeyed, "A", A, "I5"),

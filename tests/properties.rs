@@ -1,6 +1,6 @@
-//! What holds for every value that can be built: the strategies of the test kit, and the faults that it puts in.
+//! Properties of every value that can be built: the strategies of the test kit, and its injected faults.
 //!
-//! `PROPTEST_CASES` says how many values are tried; without it there are few, so that the tests take seconds.
+//! `PROPTEST_CASES` sets the number of values; without it there are few, so that the tests take seconds.
 #![cfg(feature = "testkit")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop where it stands")]
 
@@ -24,7 +24,7 @@ fn few(cases: u32) -> ProptestConfig {
 
 // ------------------------------------------------------------------------------------------------------------ values
 
-/// What holds for a value of each type of resource.
+/// Properties of a value of each type of resource.
 macro_rules! holds {
     ($($name:ident $Type:ident;)*) => { $(
         proptest! {
@@ -69,7 +69,7 @@ mod written_values_are_read_back_equal_and_valid {
     }
 }
 
-/// What holds for a value of each datatype, wherever it stands: in an extension of a device.
+/// Properties of a value of each datatype, in an extension of a device.
 macro_rules! hold_in_extensions {
     ($($name:ident)*) => { $(
         proptest! {
@@ -84,7 +84,7 @@ macro_rules! hold_in_extensions {
     )* };
 }
 
-/// What holds for a value of each primitive type, in an extension of a device.
+/// Properties of a value of each primitive type, in an extension of a device.
 macro_rules! hold_as_primitives {
     ($($name:ident)*) => { $(
         proptest! {
@@ -172,7 +172,7 @@ fn injected_fault_is_found_by_rule_and_path() {
 
 // --------------------------------------------------------------------------------------------------------- shrinking
 
-/// The smallest value of a strategy for which something does not hold.
+/// Returns the smallest value of a strategy for which a property fails.
 fn smallest<S: Strategy>(strategy: S, holds: impl Fn(&S::Value) -> bool) -> S::Value {
     let config = ProptestConfig { cases: 4_096, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = TestRunner::new_with_rng(

@@ -1,4 +1,4 @@
-//! The publishers of this crate, held against the contract of a region.
+//! The publishers of this crate, tested against the contract of a region.
 
 #![cfg(feature = "testkit")]
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]

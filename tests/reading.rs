@@ -1,4 +1,4 @@
-//! Reading: every kind of finding, with its place and its words; what is kept, and what is written back.
+//! Reading: every kind of finding, with its path and message; kept content, and written output.
 //!
 //! The documents under `tests/data/refused` are named for their defect. The snapshots hold every message once.
 #![allow(
@@ -15,7 +15,7 @@ use fhir_devices::{Bundle, Device, DeviceComponent, DeviceMetric, OperationOutco
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// The name and the text of each document in a folder of `tests/data`.
+/// Returns the name and the text of each document in a folder of `tests/data`.
 fn documents(folder: &str) -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(folder);
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -31,7 +31,7 @@ fn refusal(json: &str) -> Report {
     }
 }
 
-/// Each document and the report about it.
+/// Returns each document with its report.
 fn reports<D: AsRef<str>>(documents: impl IntoIterator<Item = D>) -> String {
     let mut out = String::new();
     for document in documents {
@@ -42,7 +42,7 @@ fn reports<D: AsRef<str>>(documents: impl IntoIterator<Item = D>) -> String {
     out
 }
 
-/// A device with these members.
+/// Returns a device with these members.
 fn device(members: &str) -> String {
     format!(r#"{{"resourceType":"Device",{members}}}"#)
 }
@@ -52,7 +52,7 @@ fn metric(members: &str) -> String {
     format!(r#"{{"resourceType":"DeviceMetric",{required},{members}}}"#)
 }
 
-/// A device with an extension that has these members beside its url.
+/// Returns a device with an extension that has these members beside its url.
 fn extended(members: &str) -> String {
     device(&format!(r#""extension":[{{"url":"http://x.example",{members}}}]"#))
 }
@@ -129,7 +129,7 @@ fn undefined_member_is_unknown() {
     ]));
 }
 
-/// A member that a rule takes away from the type is not unknown: the rule has a key.
+/// A member that a rule forbids is not unknown: the rule has a key.
 #[test]
 fn simple_quantity_with_comparator_breaks_its_rule() {
     let range = |limit: &str| extended(&format!(r#""valueRange":{{"low":{{{limit}}}}}"#));
@@ -238,7 +238,7 @@ fn malformed_primitive_names_its_format() {
     insta::assert_snapshot!(reports(each.chain(narratives)));
 }
 
-/// What no document can say, as JSON or the reader comes before.
+/// Faults that no document can have, as JSON or the reader prevents them.
 #[test]
 fn invalid_constructed_value_has_a_message() {
     use fhir_devices::datatype::{Reference, target};
@@ -431,7 +431,7 @@ fn choice_has_one_type() {
     ]));
 }
 
-/// A document whose JSON is broken at some place, with the line and the column.
+/// Invalid JSON, with its line and column.
 #[test]
 fn broken_json_has_a_position() {
     let broken = [
@@ -513,7 +513,7 @@ fn invalid_utf_8_has_a_position() {
     assert!(Device::from_json(b"\xed\xa0\x80").is_err(), "a surrogate in UTF-8");
 }
 
-/// `depth` objects inside one another, the resource included.
+/// Returns `depth` nested objects, the resource included.
 fn nested(depth: usize) -> String {
     // The first extension stands in the array of the resource: two levels an extension.
     let mut json = String::from(r#"{"resourceType":"Device""#);
@@ -612,8 +612,8 @@ fn serde_reads_and_writes_the_same_text() {
     }
 }
 
-/// A `serde_json::Value` holds numbers as floats, and so forgets how a decimal was written. Who needs the digits stays
-/// with text.
+/// A `serde_json::Value` holds numbers as floats, and so loses the text of a decimal. Callers who need the digits keep
+/// the text.
 #[test]
 fn decimal_loses_digits_only_in_serde_json_value() {
     let json = extended(r#""valueDecimal":1.50"#);

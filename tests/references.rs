@@ -1,4 +1,4 @@
-//! Literals, resolvers, whole devices from a store, and changes of a tree.
+//! Literal references, resolvers, whole devices from a store, and changes of a tree.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
 #[macro_use]
@@ -28,7 +28,7 @@ fn link(text: &str) -> Reference<target::Any> {
     Reference::to(text).unwrap()
 }
 
-/// What became of a reference, in a word.
+/// Returns the outcome of a reference as a word.
 fn word<R>(resolution: &Resolution<R>) -> &'static str {
     match resolution {
         Resolution::Found(_) => "found",
@@ -294,7 +294,7 @@ async fn device_tree_takes_a_constant_number_of_calls() {
     }
 }
 
-/// The same without what it says of its source.
+/// Returns the component without its source.
 fn sourceless(id: &str, code: &str, parent: &str) -> DeviceComponent {
     let mut one = component(id, code, "pump", parent);
     one.source = None;

@@ -1,4 +1,4 @@
-//! Small documents of the kinds that went wrong, and what is wanted of each.
+//! Small documents of the kinds that went wrong, with the expected findings of each.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop where it stands")]
 
 mod common;
@@ -16,13 +16,13 @@ fn has(report: &Report, rule: &str, severity: Severity, at: &str) -> bool {
     report.iter().any(|issue| issue.rule == rule && issue.severity == severity && issue.at == at)
 }
 
-/// Whether no finding but those is an error.
+/// Returns the errors of a report.
 fn errors(report: &Report) -> Vec<(&str, &str)> {
     let errors = report.iter().filter(|issue| issue.severity <= Severity::Error);
     errors.map(|issue| (&*issue.rule, issue.at.as_str())).collect()
 }
 
-/// Whether the findings are as grave as is due, at the place or in it.
+/// Returns whether the findings have the expected severity at the path, or within it.
 fn is_as_wanted(report: &Report, wanted: &str, at: &str) -> bool {
     if wanted == "none" {
         return !report.has_errors();
@@ -66,7 +66,7 @@ fn narratives_get_the_expected_findings() {
     assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// The documents of the folder, by name, each checked by what is wanted of it.
+/// The documents of the folder, by name, each with its expected findings.
 #[test]
 fn reported_documents_get_the_expected_findings() {
     let Some(folder) = common::corpus() else { return };

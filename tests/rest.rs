@@ -1,4 +1,4 @@
-//! The REST API over a store, without HTTP: every interaction, and searches held to a filter that looks at everything.
+//! The REST API over a store, without HTTP: every interaction, and searches compared with a full scan.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,14 +1,13 @@
-//! Bytes from anywhere: nothing panics, nothing overflows the stack, and what is accepted survives being written.
+//! Arbitrary bytes: nothing panics, nothing overflows the stack, and accepted documents survive being written.
 //!
-//! Each test runs for a moment; `FUZZ_SECONDS` says how long instead. The inputs follow from a fixed seed, or from
-//! `FUZZ_SEED`.
+//! Each test runs for a moment, or for `FUZZ_SECONDS`. The inputs follow from a fixed seed, or from `FUZZ_SEED`.
 //!
-//! Where this crate and `serde_json` differ about what JSON is:
+//! Where this crate and `serde_json` differ about valid JSON:
 //!
 //! - `serde_json` refuses numbers that do not fit a float (`1e400`) unless it keeps them as text; here every JSON
-//!   number is one, and what a FHIR type makes of it is another matter.
-//! - `serde_json` stops at 128 levels, this crate after them ([`MAX_DEPTH`]); beyond that nothing is said of the rest.
-//! - Half of a surrogate pair (`"\ud800"`) is refused by both; `serde_json` takes it where it only skips a value.
+//!   number is valid, and the FHIR type checks it.
+//! - `serde_json` stops at 128 levels, this crate after them ([`MAX_DEPTH`]); beyond that nothing is tested.
+//! - Half of a surrogate pair (`"\ud800"`) is refused by both; `serde_json` accepts it where it only skips a value.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -80,7 +79,7 @@ fn for_a_while(salt: u64, mut step: impl FnMut(&mut Chance)) {
 
 // ------------------------------------------------------------------------------------------------------------ probes
 
-/// What is said of a document of one type.
+/// Checks a document as one type.
 macro_rules! probe {
     ($Type:ident, $json:expr) => {
         if let Ok(value) = $Type::from_json($json) {
@@ -110,7 +109,7 @@ macro_rules! probe {
     };
 }
 
-/// Both texts are the same JSON, as far as `serde_json` can tell.
+/// Checks that both texts are the same JSON, as far as `serde_json` can tell.
 fn assert_same_value(one: &[u8], other: &str) {
     let other = serde_json::from_str::<serde_json::Value>(other);
     match serde_json::from_slice::<serde_json::Value>(one) {
@@ -188,7 +187,7 @@ fn probe_text(text: &str) {
     assert_eq!(Literal::parse(text).to_string(), text);
 }
 
-/// Probes with the input in the message of a failure.
+/// Probes a document, with the input in the message of a failure.
 fn probe_named(json: &[u8]) {
     let result = std::panic::catch_unwind(|| probe(json));
     if let Err(cause) = result {
@@ -257,7 +256,7 @@ const TOKENS: [&str; 44] = [
     "\u{feff}",
 ];
 
-/// The tokens of a document, white space left out.
+/// Returns the tokens of a document, without white space.
 fn tokens(json: &[u8]) -> Vec<Vec<u8>> {
     let (mut tokens, mut i): (Vec<Vec<u8>>, _) = (Vec::new(), 0);
     while i < json.len() {
@@ -283,7 +282,7 @@ fn tokens(json: &[u8]) -> Vec<Vec<u8>> {
     tokens
 }
 
-/// The end of the value that begins at token `start`.
+/// Returns the end of the value that begins at token `start`.
 fn value_end(tokens: &[Vec<u8>], start: usize) -> usize {
     let mut depth = 0usize;
     for (index, token) in tokens.iter().enumerate().skip(start) {
@@ -360,7 +359,7 @@ fn mutate_tokens(chance: &mut Chance, tokens: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// JSON of any shape, with names that mean something.
+/// Writes JSON of any shape, with meaningful names.
 fn any_json(chance: &mut Chance, depth: usize, names: &[&str], out: &mut String) {
     let simple = depth == 0 || chance.one_in(3);
     match chance.below(2) {
@@ -507,11 +506,11 @@ fn json_syntax_agrees_with_serde_json() {
 
 // ------------------------------------------------------------------------------------------------------------- stack
 
-/// What must be enough of a stack for everything that is done with the deepest documents, in a debug build too. The
-/// worst of them, resources in resources, took between 700 and 760 KiB of it when this was written.
+/// A stack size that must suffice for every operation on the deepest documents, in a debug build too. The worst of
+/// them, nested resources, took between 700 and 760 KiB when this was written.
 const STACK: usize = 1024 * 1024;
 
-/// The deepest documents that are read, one for each way down.
+/// Returns the deepest documents that are read, one for each kind of nesting.
 fn deepest() -> Vec<String> {
     let most = usize::try_from(MAX_DEPTH).unwrap();
     let wrap = |head: &str, open: &str, levels: usize, middle: &str, close: &str, tail: &str| {
@@ -607,7 +606,7 @@ fn deepest_documents_fit_a_small_stack() {
 
 // -------------------------------------------------------------------------------------------------------------- time
 
-/// Documents with a fault, or the subject of a rule, in each of `count` items.
+/// Returns documents with a fault, or the subject of a rule, in each of `count` items.
 fn crowded(count: usize) -> Vec<(&'static str, String)> {
     let of = |head: &str, item: &dyn Fn(usize) -> String, tail: &str| {
         let items: Vec<String> = (0..count).map(item).collect();

@@ -1,4 +1,4 @@
-//! Releases, rollouts and what devices report, over the store in memory.
+//! Releases, rollouts and device reports, over the in-memory store.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 

@@ -1,7 +1,8 @@
-//! The JSON Schemas under `schemas/`: made from the tables of the declared types, and never stricter than the reader.
+//! The JSON Schemas under `schemas/`: generated from the tables of the declared types, and never stricter than the
+//! reader.
 //!
-//! `BLESS=1` writes them anew. What JSON Schema cannot say is left to the reader: that a member comes once, that two
-//! arrays are equally long, that a number has no exponent, and every rule over several elements.
+//! `BLESS=1` rewrites them. The reader alone checks rules that JSON Schema cannot express: that a member occurs once,
+//! that two arrays are equally long, that a number has no exponent, and every rule over several elements.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -24,7 +25,8 @@ use std::path::{Path, PathBuf};
 
 // ---------------------------------------------------------------------------------------------------------- building
 
-/// The definitions that are schemas of their own, and stand in each of them: one resource may contain any other.
+/// The definitions that are schemas of their own, and are contained in each of them: one resource may contain any
+/// other.
 fn resources() -> [&'static Definition; 5] {
     [
         Device::definition(),
@@ -39,7 +41,8 @@ fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/$defs/{name}") })
 }
 
-/// The published expression of each primitive type where it is right, ours where it is not; none where there is none.
+/// Returns the published expression of each primitive type where it is correct, ours where it is not; null where there
+/// is none.
 fn primitive(name: &str) -> Value {
     const DATE: &str = r"-?(?!0000)[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01])";
     const DAY: &str = r"(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])";
@@ -80,7 +83,7 @@ fn primitive(name: &str) -> Value {
     }
 }
 
-/// The types of a schema, by their names.
+/// The types of a schema, by name.
 struct Types(Map<String, Value>);
 
 impl Types {
@@ -126,7 +129,7 @@ impl Types {
         types
     }
 
-    /// Adds a definition and those that it names.
+    /// Adds a definition and those it refers to.
     fn complex(&mut self, definition: &Definition) {
         if self.0.contains_key(definition.path) {
             return;
@@ -147,7 +150,7 @@ impl Types {
         self.0.insert(definition.path.to_owned(), schema);
     }
 
-    /// The schema of one value, after its type was added.
+    /// Returns the schema of one value, after adding its type.
     fn of(&mut self, one: &TypeDef) -> Value {
         if let Some(definition) = one.definition {
             let definition = definition();
@@ -165,7 +168,7 @@ impl Types {
         reference(one.name)
     }
 
-    /// A reference whose literal, where it names a type, names one of these.
+    /// Returns the schema of a reference whose literal, if it names a type, names one of these.
     fn reference_to(&mut self, targets: &[&str]) -> Value {
         let name = format!("Reference-{}", targets.join("-"));
         let pattern = format!(r"(^|/)({})/[^/]+(/_history/[^/]+)?$", targets.join("|"));
@@ -188,7 +191,7 @@ fn or_null(item: Value) -> Value {
     json!({ "anyOf": [item, { "type": "null" }] })
 }
 
-/// That one of these members is there.
+/// Requires one of these members.
 fn one_of_them(names: &[String]) -> Value {
     match names {
         [one] => json!({ "required": [one] }),
@@ -196,7 +199,7 @@ fn one_of_them(names: &[String]) -> Value {
     }
 }
 
-/// What an object may hold, and must.
+/// The allowed and required members of an object.
 #[derive(Default)]
 struct Object {
     properties: Map<String, Value>,
@@ -229,7 +232,7 @@ impl Object {
         }
     }
 
-    /// One member of a choice, with what belongs to it, or none where it may be absent.
+    /// One member of a choice, with its companion, or none where it may be absent.
     fn choice(&mut self, row: &ElementDef, prefix: &str, of: &mut dyn FnMut(&TypeDef) -> Value) {
         let mut ways = Vec::new();
         for one in (row.types)() {
@@ -264,7 +267,7 @@ impl Object {
     }
 }
 
-/// The `$id` of each published schema: fixed, and no domain that somebody else may own.
+/// The `$id` of each published schema: fixed, and in no domain that somebody else may own.
 const IDS: [(&str, &str); 4] = [
     ("Device", "urn:uuid:0800b502-66c7-4802-bab8-28f7198a61cf"),
     ("DeviceComponent", "urn:uuid:bc170e3d-4b66-42f2-9164-4de17bbee707"),
@@ -290,7 +293,7 @@ fn document(definition: &Definition) -> Value {
     schema
 }
 
-/// What the outcomes have in common that reports turn into.
+/// The common part of the outcomes of reports.
 fn of_a_report() -> Value {
     let rule = json!({
         "required": ["system", "code"],
@@ -349,7 +352,7 @@ fn schemas_agree_with_the_tables() {
 
 // ----------------------------------------------------------------------------------------------------------- checking
 
-/// A schema for each type, from the published file; that of a type that has none, from another that holds it.
+/// A schema for each type, from the published file; a type without one is taken from another schema.
 struct Schemas(BTreeMap<&'static str, Validator>);
 
 impl Schemas {
@@ -365,14 +368,14 @@ impl Schemas {
         Self(names.map(validator).collect())
     }
 
-    /// The first thing that the schema of `name` has against a document.
+    /// Returns the first error of the schema of `name` for a document.
     fn objection(&self, name: &str, document: &Value) -> Option<String> {
         let validator = self.0.get(name).unwrap_or(&self.0["Resource"]);
         validator.validate(document).err().map(|error| format!("{} at {}", error, error.instance_path()))
     }
 }
 
-/// The name and the text of every document that we have.
+/// Returns the name and the text of every document of the tests.
 fn documents() -> Vec<(String, String)> {
     let mut found = Vec::new();
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
@@ -432,7 +435,7 @@ fn schemas_accept_generated_resources() {
     built.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// How many of the cases of a layer the schemas refuse, as the reader does all of them.
+/// The number of cases of a layer that the schemas refuse, as the reader does with all of them.
 #[test]
 fn schemas_reject_what_json_schema_can_express() {
     let schemas = Schemas::new();

@@ -1,4 +1,4 @@
-//! Encryption at rest: what is sealed opens for who may, and nothing else passes for it.
+//! Encryption at rest: sealed data opens for authorised callers, and forged data does not open.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
@@ -45,7 +45,7 @@ fn sealed(below: &Arc<Memory>, ring: KeyRing) -> SealedBlobs<Memory> {
     SealedBlobs::new(Arc::clone(below), Arc::new(ring))
 }
 
-/// Bytes that no two chunks have in common.
+/// Returns bytes that no two chunks have in common.
 fn bytes(size: usize) -> Bytes {
     (0..size).map(|n| (n ^ (n >> 8) ^ (n >> 16)) as u8).collect()
 }
@@ -65,7 +65,7 @@ fn read(store: &impl BlobStore, tenant: &Tenant, key: &BlobKey, range: Option<Ra
     block_on(stream::collect(read.body, u64::MAX))
 }
 
-/// Puts bytes into the inner store as they are, under a name that they may not have.
+/// Puts bytes into the inner store unchanged, under a wrong key.
 fn plant(below: &Memory, tenant: &Tenant, digest: Sha256, generation: Generation, bytes: Bytes) {
     let mut writer = block_on(below.begin(tenant)).unwrap();
     let blob = BlobRef { digest, size: bytes.len() as u64 };

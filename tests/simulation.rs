@@ -1,8 +1,8 @@
-//! The drivers in worlds that go on at random: calls in any order, crashes, calls that sleep, stores that fail, lose answers
-//! and answer late, clocks that jump, and others who write to the same components.
+//! The drivers in random worlds: calls in any order, crashes, delayed calls, stores that fail, lose answers and answer
+//! late, clocks that jump, and other writers of the same components.
 //!
-//! After every step the invariants are looked at; when all is quiet, nothing may be lost and nothing left over. A world that
-//! fails prints its seed and the shortest list of choices found that fails as well.
+//! The invariants are checked after every step; at rest, nothing may be lost and nothing left over. A failing world
+//! prints its seed and the shortest list of choices found that fails too.
 //!
 //! ```text
 //! SIMULATION_SEEDS=1000000 cargo test --release --features testkit --test simulation -- nothing_is_lost --nocapture
@@ -38,17 +38,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use world::simulate;
 
-/// How many worlds there are where nobody says it.
+/// Default number of worlds.
 const SEEDS: u64 = if cfg!(debug_assertions) { 1_000 } else { 10_000 };
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Runs a world, and gives its result and its choices.
+/// Runs a world, and returns its result and its choices.
 type Simulation<'a> = &'a (dyn Fn(Choices) -> (Result<(), String>, Vec<u32>) + Sync);
 
-/// Tells of a seed that fails by the shortest list of choices that fails too.
+/// Reports a failing seed with the shortest list of choices that fails too.
 fn fail_by(seed: u64, fault: &str, made: Vec<u32>, simulate: Simulation<'_>) -> ! {
     let whole = made.len();
     let short = shrunk(made, Duration::from_secs(30), |list| {
@@ -60,7 +60,7 @@ fn fail_by(seed: u64, fault: &str, made: Vec<u32>, simulate: Simulation<'_>) -> 
     panic!("seed {seed}: {fault}\nof {whole} choices {} are left: {last}\n{short:?}", short.len());
 }
 
-/// Runs the worlds of so many seeds, or those that the environment names.
+/// Runs the worlds of a number of seeds, or those that the environment names.
 fn each_seed(seeds: u64, simulate: impl Fn(Choices) -> (Result<(), String>, Vec<u32>) + Sync) {
     if let Some(seed) = number("SIMULATION_SEED") {
         let (outcome, made) = simulate(Choices::seeded(seed));
@@ -105,7 +105,7 @@ fn same_choices_give_the_same_run() {
     }
 }
 
-/// How many worlds it may take to catch a mutant.
+/// Maximum number of worlds until a mutant must be caught.
 const PATIENCE: u64 = 5_000;
 
 fn caught(mutant: Mutant) {
@@ -152,7 +152,7 @@ mutants! {
     a_service_that_verifies_nothing_is_caught: NoVerification,
 }
 
-/// How many worlds with an older ledger or a second one there are.
+/// Number of worlds with an older ledger or a second one.
 const RESTORED: u64 = 500;
 
 #[test]

@@ -1,4 +1,4 @@
-//! The store in memory, held against the contracts by the suites of the test kit; and what only it does.
+//! The in-memory store, tested against the contracts by the suites of the test kit; and its own behaviour.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "a test fails by a panic")]
 
@@ -63,7 +63,7 @@ fn put(store: &impl ResourceStore, tenant: &Tenant, write: Write) -> Result<Vers
     block_on(store.commit(tenant, vec![write])).map(|mut made| made.pop().unwrap()).map_err(|e| e.error)
 }
 
-/// The generation of the blobs that need but one.
+/// The generation of blobs that need only one.
 const G: Generation = Generation(7);
 
 fn store_text(store: &impl BlobStore, tenant: &Tenant, text: &'static str) -> BlobRef {
@@ -232,13 +232,13 @@ fn discarded_blob_is_verified_and_not_kept() {
 
 // ------------------------------------------------------------------------------------------ lost answers
 
-/// Loses the answers of its first commits: each is applied, or not, as the list says.
+/// Loses the answers of its first commits: the list says which are applied.
 struct Forgetful {
     below: Memory,
     answers: Mutex<Vec<bool>>,
-    /// Deletions lose their write ids.
+    /// Whether deletions lose their write ids.
     nameless: bool,
-    /// How many looks at the versions fail.
+    /// The number of version reads that fail.
     unseen: AtomicU32,
 }
 
@@ -294,7 +294,7 @@ impl ResourceStore for Forgetful {
     }
 }
 
-/// The write of the device `a` with a model.
+/// Returns the write of the device `a` with a model.
 fn model(model: &str, when: Precondition) -> ValidWrite {
     let json = format!(r#"{{"resourceType":"Device","id":"a","model":"{model}"}}"#);
     Valid::new(Device::from_json(json.as_bytes()).unwrap()).unwrap().write(when).unwrap()
@@ -447,7 +447,7 @@ fn text_form_equals_json_form() {
     assert_eq!(digest, format!("\"{}\"", "ab".repeat(32)));
 }
 
-/// What the errors of the handles of a tenant say.
+/// The error messages of the tenant handles.
 #[test]
 fn error_names_its_resource_record_or_file() {
     let memory = Arc::new(Memory::new());

@@ -1,9 +1,9 @@
-//! The documentation that users read: what its examples show, and in how many lines an everyday task is done.
+//! The documentation for users: the results of its examples, and the number of lines of an everyday task.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::path::{Path, PathBuf};
 
-/// An example of the documentation: where it begins, what follows the marks, its lines, and those that are shown.
+/// An example in the documentation: its position, its attributes, its lines, and its visible lines.
 struct Example {
     file: String,
     line: usize,
@@ -20,7 +20,7 @@ impl Example {
         format!("{}:{}", self.file, self.line)
     }
 
-    /// Returns whether it is compiled as Rust and run.
+    /// Returns whether the example is compiled as Rust and run.
     fn is_run(&self) -> bool {
         self.attributes.is_empty() || self.attributes == "should_panic"
     }
@@ -86,7 +86,7 @@ fn examples_read_a_value_by_one_call() {
     }
 }
 
-/// An example that only declares a function, which nobody calls, shows nothing.
+/// An example that only declares a function, without a call, shows nothing.
 #[test]
 fn examples_show_a_result() {
     let mut bare = Vec::new();
@@ -103,7 +103,7 @@ fn examples_show_a_result() {
     assert!(bare.is_empty(), "{}", bare.join("\n"));
 }
 
-/// Returns the lines of an example that a user has to write: without imports, empty lines, and what is hidden or asserted.
+/// Returns the number of lines that a user has to write: without imports, empty lines, hidden lines and assertions.
 fn written(example: &Example) -> usize {
     let mut count = 0;
     let mut in_assertion = false;
@@ -148,8 +148,8 @@ fn written_lines_leave_out_imports_and_assertions() {
     assert_eq!(written(&Example { file: String::new(), line: 1, attributes: String::new(), lines }), 3);
 }
 
-/// Public records whose fields are all public, and which are not `#[non_exhaustive]`: what they are cannot get another field, or
-/// who takes one apart must not overlook a new one.
+/// Public structs with only public fields that are not `#[non_exhaustive]`: they cannot get another field, or code that
+/// destructures them must notice a new one.
 const CLOSED: &[(&str, &[&str])] = &[
     (
         "what a store takes and gives: a backend that takes one apart must see a new field",
@@ -257,7 +257,7 @@ fn public_records_may_grow_or_say_why_not() {
     assert!(gone.is_empty(), "closed here, and no such record any more: {gone:?}");
 }
 
-/// A command of the README reads files that are in the package, or that a line before it makes. Keys and tokens are the
+/// The files in commands of the README are in the package, or made by an earlier line. Keys and tokens are the
 /// operator's own.
 #[test]
 fn readme_commands_find_their_files() {
@@ -282,7 +282,8 @@ fn readme_commands_find_their_files() {
     assert!(read > 5, "{read} files are read");
 }
 
-/// The first line of an item's documentation says what the item is or does. None of these words is a subject or a verb for that.
+/// The first line of an item's documentation says what the item is or does. None of these words is a subject or a verb
+/// for that.
 #[test]
 fn first_lines_name_their_subject() {
     let banned = ["It", "They", "Who", "Who.", "Whom", "Whose", "Whose.", "What.", "Told", "Nobody", "Does"];

@@ -1,4 +1,4 @@
-//! Carrier strings of every agency: what they say, what is wrong with them, and that they are written as they were read.
+//! Carrier strings of every agency: their content, their faults, and that they are written as they were read.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -24,7 +24,7 @@ use growth::grows;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// Vectors that we believe to be wrong, each with the reason. One that we come to agree with must leave the list.
+/// Vectors that we believe to be wrong, each with the reason. A vector that we come to agree with must leave the list.
 const EXCEPTIONS: [(&str, &str); 0] = [];
 
 #[derive(serde::Deserialize)]
@@ -53,7 +53,7 @@ struct Parts {
     donation_id: Option<String>,
 }
 
-/// A day as the vectors write it: the month alone where the carrier states no more.
+/// Returns a day as the vectors write it: the month alone where the carrier states no more.
 fn written(day: Option<Day>) -> Option<String> {
     let day = day?;
     let date = day.date.to_string();
@@ -76,7 +76,7 @@ impl Parts {
     }
 }
 
-/// What the vectors say beyond the common parts.
+/// Checks the parts of a vector beyond the common ones.
 fn assert_extra(extra: &Map<String, Value>, udi: &Udi) -> Result<(), String> {
     let element = |id: &str| udi.elements().iter().find(|element| element.id() == id).map(|element| element.value());
     let part = |from: usize, to: usize| udi.di().get(from..to);
@@ -115,7 +115,8 @@ fn first_error(report: &Report) -> &str {
     &report.iter().find(|issue| issue.severity == Severity::Error).unwrap().rule
 }
 
-/// Both forms say the same when they are read again; the header of a compound message is for machines alone.
+/// Checks that both forms have the same content when they are read again; the header of a compound message is in the
+/// machine form only.
 fn assert_round_trip(udi: &Udi, mode: ParseMode, year: u16) -> Result<(), String> {
     let read = |text: &str| Udi::parse(text, mode, year).map(|read| read.udi).map_err(|report| report.to_string());
     if read(&udi.to_aidc())? != *udi {
@@ -218,13 +219,13 @@ fn hrf_and_aidc_of_a_vector_agree() {
     }
 }
 
-/// The rows of one of our own tables, with the control characters that it shows as pictures.
+/// Returns the rows of a table, with the control characters that it shows as pictures.
 fn rows(table: &str) -> Vec<Vec<String>> {
     let real = |text: &str| text.replace('␝', "\u{1d}").replace('␞', "\u{1e}").replace('␄', "\u{4}").replace('␠', " ");
     table.lines().map(|line| line.split('\t').map(real).collect()).collect()
 }
 
-/// What a carrier says, in one line.
+/// Returns the content of a carrier, in one line.
 fn said(udi: &Udi) -> String {
     let day = |day: Option<Day>| {
         day.map(|day| {
@@ -379,7 +380,7 @@ fn invalid_basic_udi_di_is_refused() {
     }
 }
 
-/// The shape is checked where the check characters are right too.
+/// The form is checked even where the check characters are correct.
 #[test]
 fn basic_udi_di_agency_follows_from_its_form() {
     let pair = |body: &str| format!("{body}{}", String::from_iter(check::gs1_pair(body).unwrap()));
@@ -400,7 +401,7 @@ fn basic_udi_di_agency_follows_from_its_form() {
     }
 }
 
-/// A code of the shape of ICCBBA that begins as one of IFA, and has the check digits of neither, is one of IFA.
+/// A code of ICCBBA's form that begins like one of IFA, and has the check digits of neither, is one of IFA.
 #[test]
 fn wrong_check_digits_do_not_change_the_agency() {
     for (body, agency) in [("PP990ABC123T0480", Agency::Ifa), ("19990ABC123T0480", Agency::Gs1)] {
@@ -446,7 +447,7 @@ fn carrier_has_a_form() {
     }
 }
 
-/// The element for the day alone says it where both are there, whichever comes first.
+/// The element for the day alone takes precedence where both are present, in either order.
 #[test]
 fn day_element_wins_over_the_one_with_a_time() {
     let read = |text: &str| Udi::parse(&format!("(01)09506000134376{text}"), ParseMode::Strict, 2026).unwrap().udi;
@@ -495,7 +496,7 @@ fn hibc_date_keeps_the_hour() {
     assert_eq!(Udi::parse(&text, ParseMode::Strict, 2026).unwrap_err().issues()[0].rule, "hibc-date-field");
 }
 
-/// What a strict read has against a carrier.
+/// Returns the findings of a strict read of a carrier.
 fn against(text: &str) -> String {
     Udi::parse(text, ParseMode::Strict, 2026).map_or_else(|report| report.to_string(), |_| String::new())
 }
@@ -552,7 +553,7 @@ fn ifa_quantity_is_a_number() {
     }
 }
 
-/// Until version 1.04 there was no packaging level, so that one character less was enough.
+/// Until version 1.04 there was no packaging level, so that one character less was valid.
 #[test]
 fn ifa_product_code_without_level_may_be_shorter() {
     let code = |body: &str| format!("(9N){body}{:02}", check::ifa_digits(body));

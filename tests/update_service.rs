@@ -1,4 +1,4 @@
-//! The example `update_service`, over HTTP: each row of its table, and each way to get it wrong.
+//! The example `update_service`, over HTTP: each row of its table, and each kind of invalid request.
 
 #![allow(
     clippy::unwrap_used,

@@ -26,7 +26,7 @@ use fhir_devices::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-/// The definitions that the five resources reach, by their paths.
+/// Returns the definitions reachable from the five resources, by path.
 fn reached() -> BTreeMap<&'static str, &'static Definition> {
     let mut open: Vec<&'static Definition> = vec![
         Device::definition(),
@@ -45,7 +45,7 @@ fn reached() -> BTreeMap<&'static str, &'static Definition> {
     reached
 }
 
-/// Every rule in the tables that the five resources reach, with the path of its type.
+/// Returns every rule in the tables reachable from the five resources, with the path of its type.
 fn rules() -> BTreeMap<(&'static str, &'static str), &'static str> {
     let rules = |definition: &'static Definition| definition.rules.iter().map(|rule| (definition.path, rule));
     reached().into_values().flat_map(rules).map(|(path, rule)| ((path, rule.key), rule.message)).collect()
@@ -56,12 +56,12 @@ fn report_of(json: &str) -> Report {
     checked(resource.validate())
 }
 
-/// The findings but the one that says which types were not checked, which has a test of its own.
+/// Removes the finding that names the unchecked types, which has a test of its own.
 fn checked(report: Report) -> Report {
     report.into_iter().filter(|issue| issue.rule != "unchecked-type").collect()
 }
 
-/// The findings about the rules of the specification, whose fixtures are no shorter than they must be.
+/// Keeps the findings about the rules of the specification, whose fixtures are minimal.
 fn of_rules(report: Report) -> Report {
     checked(report).into_iter().filter(|issue| !["full-url", "search-id"].contains(&&*issue.rule)).collect()
 }
@@ -182,7 +182,7 @@ fn missing_element_of_a_built_value_is_reported() {
     insta::assert_snapshot!(Valid::new(empty).unwrap_err(), @"error min-cardinality at OperationOutcome.issue: `issue` is missing, wanted at least one");
 }
 
-/// Also without a text whose places could put them in order.
+/// Also without a text whose positions could order them.
 #[test]
 fn unreferenced_contained_resource_is_located() {
     let contained = |id: &str| format!(r#"{{"resourceType":"Device","id":"{id}","contact":[{{"value":"1"}}]}}"#);
@@ -208,7 +208,7 @@ fn unreferenced_contained_resource_is_located() {
     );
 }
 
-/// A lenient read gives a narrative without its text, which is all that there is to say of it.
+/// A lenient read returns a narrative without its text, with no other issue.
 #[test]
 fn narrative_without_div_has_one_issue() {
     let json = device(r#""text":{"status":"generated"}"#);
@@ -244,7 +244,7 @@ fn rules_are_skipped_where_reading_failed() {
     assert!(broken.resource().is_none() && broken.report().has_errors());
 }
 
-/// Whatever is wrong besides, and wherever in the document it is of another version.
+/// Whatever other faults there are, and wherever the document is of another version.
 #[test]
 fn other_fhir_version_is_reported_once_and_first() {
     let first = |json: &str| {
@@ -271,7 +271,7 @@ fn other_fhir_version_is_reported_once_and_first() {
     }
 }
 
-/// A fault at the place of a rule, above it or below it, and no other.
+/// A fault at the path of a rule, above it or below it, and no other.
 #[test]
 fn rule_without_a_known_subject_is_skipped() {
     let extension = |members: &str| device(&format!(r#""extension":[{{{members}}}]"#));
@@ -294,7 +294,7 @@ fn rule_without_a_known_subject_is_skipped() {
     }
 }
 
-/// Which rules a bundle of no known type would have to keep is not known.
+/// For a bundle of unknown type, the applicable rules are unknown.
 #[test]
 fn bundle_without_type_breaks_no_type_rule() {
     for entry in
@@ -350,7 +350,7 @@ fn bundled_resource_issues_have_their_path() {
     insta::assert_snapshot!(checked.report());
 }
 
-/// What a resource that is kept as text contains is in its text.
+/// The contained resources of a resource kept as text are in its text.
 #[test]
 fn local_reference_in_an_unmodelled_resource_is_local() {
     let observation = r##"{"resourceType":"Observation","contained":[{"resourceType":"Patient","id":"p"}],"subject":{"reference":"#p"}}"##;
@@ -374,7 +374,7 @@ fn local_reference_in_an_unmodelled_resource_is_local() {
     assert_eq!(report_of(&parameters).to_string(), "");
 }
 
-/// The rules that a text breaks as the `div` of a narrative, each with its place.
+/// Returns the rules that a text breaks as the `div` of a narrative, each with its path.
 fn of_narrative(div: &str) -> Vec<(String, String)> {
     let div = serde_json::to_string(&format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{div}</div>")).unwrap();
     let json = format!(r#"{{"resourceType":"Device","text":{{"status":"generated","div":{div}}}}}"#);
@@ -525,7 +525,7 @@ fn code_outside_extensible_value_set_is_a_warning() {
     insta::assert_snapshot!(report);
 }
 
-/// Documents that have a code of no known set at each row with a binding that is not required, and at the media types.
+/// Documents with an unknown code at each row with a binding that is not required, and at the media types.
 fn coded_everywhere() -> [String; 5] {
     let concept = r#"{"coding":[{"system":"http://x.example","code":"c"},{"code":"d"},{"display":"e"}]}"#;
     let coding = r#"[{"system":"http://x.example","code":"c"}]"#;
@@ -573,7 +573,7 @@ fn unchecked_codes_are_reported_on_request() {
     insta::assert_snapshot!(text);
 }
 
-/// Every row that the specification binds to a value set is checked, or on request said not to be.
+/// Every row that the specification binds to a value set is checked, or on request reported as unchecked.
 #[test]
 fn published_bindings_are_checked() {
     let Some(folder) = common::corpus() else { return };
@@ -641,7 +641,7 @@ fn device_agrees_with_its_udi_carriers() {
     insta::assert_snapshot!(reports.join("\n"));
 }
 
-/// The issuers in the spellings of the specification, of its examples, of later versions, and as object identifiers.
+/// The issuers as spelled in the specification, in its examples, in later versions, and as object identifiers.
 #[test]
 fn udi_issuer_is_recognised_in_every_spelling() {
     let naming = "http://hl7.org/fhir/NamingSystem/";

@@ -1,4 +1,4 @@
-//! FHIR XML: read, written, held to the published schemas, and refused where it is faulty.
+//! FHIR XML: reading, writing, comparison with the published schemas, and refusal of faulty documents.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

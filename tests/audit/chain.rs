@@ -1,4 +1,4 @@
-//! Whatever is done to a chain is found, and its first place named.
+//! Every change to a chain is detected, and its first position named.
 
 use super::*;
 use fhir_devices::audit::{ChainBreak, ChainFault, Checkpoint, verify};
@@ -142,7 +142,7 @@ fn every_fault_has_a_message() {
     assert_eq!(words, wanted.map(|fault| format!("the chain breaks at record 7: {fault}")));
 }
 
-/// What somebody may do to a list of records.
+/// A change to a list of records.
 #[derive(Clone, Debug)]
 enum Tampering {
     Change(prop::sample::Index, AuditDraft),
@@ -163,7 +163,7 @@ fn tamperings() -> impl Strategy<Value = Tampering> {
     ]
 }
 
-/// The records after it.
+/// Returns the records after the changes.
 fn tampered(records: &[AuditRecord], tamperings: Vec<Tampering>) -> Vec<AuditRecord> {
     let mut other = records.to_vec();
     for tampering in tamperings {

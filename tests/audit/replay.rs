@@ -6,7 +6,7 @@ use fhir_devices::update::{Replayed, Unfit, replay};
 use fhir_devices::update::{blob, ingest};
 use std::collections::BTreeMap;
 
-/// What the machines have come to, and what was recorded of it.
+/// The states of the machines, and their audit records.
 struct World {
     head: ChainHead,
     records: Vec<AuditRecord>,
@@ -85,7 +85,7 @@ impl World {
     }
 }
 
-/// One thing that happens in a world.
+/// An event in a world.
 #[derive(Clone, Debug)]
 enum Event {
     Open(IngestId),

@@ -110,7 +110,7 @@ fn removal_of_an_update_has_a_provenance() {
     assert_eq!(event["entity"][1]["reference"]["reference"], "DeviceComponent/mds-7/_history/5");
 }
 
-/// What the published definitions find in both resources of a record.
+/// Returns the faults that the published definitions find in both resources of a record.
 fn faults(folder: &std::path::Path, record: &AuditRecord) -> Vec<String> {
     let mut published = Published::new(folder);
     published.resource(&parsed(&audit_event(record)));
@@ -134,7 +134,7 @@ fn audit_resources_follow_published_definitions() {
     outcome.unwrap();
 }
 
-/// The checker itself: each of these is a fault and no other.
+/// Tests the checker itself: each document has exactly one fault.
 #[test]
 fn published_definitions_detect_faults() {
     let Some(folder) = common::corpus() else { return };

@@ -1,11 +1,11 @@
-//! A resource beside its published definition: which members there may be, how often, of which types, with which codes.
+//! Checks a resource against its published definition: members, cardinalities, types and codes.
 
 use fhir_devices::element::Scalar;
 use fhir_devices::primitive::{Base64, Code, Id, Instant, Text, Uri};
 use serde_json::Value;
 use std::path::Path;
 
-/// The published definitions, and what they find.
+/// The published definitions, and the faults found.
 pub(crate) struct Published<'p> {
     folder: &'p Path,
     pub(crate) faults: Vec<String>,

@@ -1,11 +1,11 @@
-//! The canonical text of a record, and the texts in it.
+//! The canonical text of a record, and the texts it contains.
 
 use super::*;
 use fhir_devices::audit::{Checkpoint, read_lines};
 use fhir_devices::manifest::{Note, ProviderId, UpdateName, VersionLabel};
 use serde_json::Value;
 
-/// The text of form 1. It never changes: the chains that exist are made of it.
+/// The text of form 1. It never changes: existing chains are made of it.
 const FIRST: &str = r#"{"schema":1,"tenant":"st-mary","index":0,"prev":"463946173bed94e9be91ac84c18bed91b3d5b7beae01e4a86b8196796b7ab639","recorded":"2017-04-19T12:00:00.125Z","actor":{"kind":"service","id":"gateway"},"onBehalfOf":"m.jones","ingest":"00000000000000000000000000000007","action":"attached","from":"stored","to":"attached","reason":"withdrawn","comment":"the \"old\" one\\ loses alarms ✓","device":"pump-7","component":"mds-7","before":1,"after":2,"written":2,"sha256":"BLOB","size":8,"generation":"0000000000000000000000000000feed","holder":{"retention":"rule-7","until":"2027-04-18T22:00:00Z"},"provider":"acme","update":"pump/main","version":"2.4 (build 7)","sequence":18446744073709551615,"manifest":"MANIFEST","downgrade":{"from":6,"to":5,"reason":"6 loses alarms","approvedBy":["m.jones","a.smith"],"notAfter":"2017-05-01T00:00:00Z"},"verification":{"verdict":"verified","keys":["acme-2017"]},"supersededBy":"00000000000000000000000000000008","attempts":3,"deadline":"2017-04-19T13:00:00Z"}"#;
 
 fn first() -> String {

@@ -1,4 +1,4 @@
-//! Random forests with every kind of fault, against a model that looks at everything again for every question.
+//! Random forests with every kind of fault, compared with a model that scans everything for each question.
 
 use fhir_devices::containment::{Node, Tree, TreeBuilder};
 use fhir_devices::nomenclature::Level;
@@ -7,7 +7,7 @@ use fhir_devices::{Device, DeviceComponent, DeviceMetric, Resource};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// A resource to be made: a component, a metric or a device.
+/// A resource to make: a component, a metric or a device.
 #[derive(Clone, Debug)]
 struct DevicePart {
     kind: Kind,
@@ -26,7 +26,7 @@ enum Kind {
     Metric,
 }
 
-/// A reference: none, by id, or one that leads nowhere.
+/// A reference: none, by id, or without a target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Link {
     None,
@@ -46,7 +46,7 @@ const CODES: [(&str, Option<Level>); 8] = [
     ("65614", None),
     ("65579", None),
 ];
-/// Battery, clock and SCO, by the places of their codes: parts that have no level.
+/// Battery, clock and SCO, by the position of their codes: parts without a level.
 const PARTS: [u8; 3] = [5, 6, 7];
 const SUFFIXES: [(&str, Option<Level>); 4] =
     [("A_MDS", Some(Level::Mds)), ("A_VMD", Some(Level::Vmd)), ("A_CHAN", Some(Level::Channel)), ("A", None)];
@@ -103,7 +103,7 @@ fn read(part: &DevicePart) -> Resource {
     Resource::from_json(json.as_bytes()).unwrap_or_else(|report| panic!("{json}: {report}"))
 }
 
-/// The model: every answer from the parts alone, by looking at all of them.
+/// The model: every answer from a scan of all parts.
 struct Model<'p>(&'p [DevicePart]);
 
 impl Model<'_> {
@@ -136,7 +136,7 @@ impl Model<'_> {
         if self.is(at, Kind::Device) { Err("absent") } else { self.target(self.0[at].source, Kind::Device) }
     }
 
-    /// The members of the circle that `at` is on.
+    /// Returns the members of the cycle that contains `at`.
     fn circle(&self, at: usize) -> Option<BTreeSet<usize>> {
         let mut seen = BTreeSet::new();
         let mut here = at;
@@ -184,7 +184,7 @@ impl Model<'_> {
         self.is(at, Kind::Component).then(|| self.stated(at).or_else(by_place)).flatten()
     }
 
-    /// What a source is called, so that two can be compared: a device, or a text.
+    /// Returns a comparable form of a source: a device, or a text.
     fn own_source(&self, at: usize) -> Option<String> {
         match (self.source(at), self.0[at].source) {
             (Ok(device), _) => Some(format!("node {device}")),

@@ -1,14 +1,14 @@
-//! The rules of containment: how grave each is, and a tree that breaks it.
+//! The rules of containment: the severity of each, and a tree that breaks it.
 
 use super::common::corpus;
 use fhir_devices::containment::{ContainmentRule, Profile, TreeBuilder};
 use fhir_devices::{Resource, Severity};
 use std::collections::BTreeSet;
 
-/// What cannot be broken in STU3: rules about the `Device` of R4 that stands for a VMD, a channel or an MDS.
+/// Rules that cannot be broken in STU3: they are about the `Device` of R4 that stands for a VMD, a channel or an MDS.
 const NOT_OF_STU3: [&str; 2] = ["CT-32", "CT-33"];
 
-/// The severities in `base` and `pocd`: the table that a machine without the corpus has.
+/// The severities in `base` and `pocd`, for machines without the corpus.
 const SEVERITIES: &str = "01 e e|02 e e|03 e e|04 i w|05 w e|06 w e|07 w e|08 w e|09 w e|10 w e|11 i e|12 i e|13 i e|14 w e|\
     15 w e|16 w e|17 w e|18 i w|19 i w|20 i e|21 w e|22 i w|23 w w|24 w e|25 w e|26 w e|27 w e|28 w w|29 w w|30 w w|\
     31 - i|34 i i|35 w w";
@@ -57,7 +57,7 @@ fn rule_severities_agree_with_the_corpus_table() {
     assert_eq!(checked, ContainmentRule::ALL.iter().filter(|rule| rule.key().starts_with("CT-")).count());
 }
 
-/// A device without a fault, as members of resources: each case changes one thing.
+/// A device without a fault, as resources: each case changes one thing.
 const SOUND: &[&str] = &[
     r#""Device","id":"d","identifier":[{"type":{"coding":[{"code":"SNO"}]},"value":"S1"}]"#,
     r#""DeviceComponent","id":"m","identifier":{"value":"1"},"type":{MDS},"source":{"reference":"Device/d"},
@@ -109,8 +109,8 @@ fn sound_device_has_no_findings() {
     }
 }
 
-/// Each case: the rules that must be found, the resource that is changed, what in it is replaced, and by what; number 9
-/// adds a resource.
+/// Each case: the expected rules, the changed resource, the replaced text, and its replacement; number 9 adds a
+/// resource.
 #[test]
 fn every_rule_has_a_tree_that_breaks_it() {
     let generic = coding("69640", "MDC_DEV_ANALY_SAT_O2");
@@ -237,7 +237,7 @@ fn every_rule_has_a_tree_that_breaks_it() {
     assert_eq!(broken, all);
 }
 
-/// A device with some parts: the code, the parent, and whether CT-31 finds something there.
+/// A device with some parts: the code, the parent, and whether CT-31 is reported there.
 #[test]
 fn mds_and_vmd_have_the_allowed_parts() {
     let cases: &[&[(&str, &str, bool)]] = &[
@@ -272,7 +272,7 @@ fn mds_and_vmd_have_the_allowed_parts() {
     assert!(found.contains(&"CT-31".to_owned()), "{found:?}");
 }
 
-/// What the device says, the serial number of its MDS, and whether they agree.
+/// The content of the device, the serial number of its MDS, and whether they agree.
 #[test]
 fn mds_serial_agrees_with_identifier_and_udi() {
     let sno = |value: &str| format!(r#""identifier":[{{"type":{{"coding":[{{"code":"SNO"}}]}},"value":"{value}"}}]"#);

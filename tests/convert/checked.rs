@@ -1,4 +1,4 @@
-//! Documents of R4 and R5 that break the definitions of their own version, and carriers that this crate would not write.
+//! Documents of R4 and R5 that break the definitions of their own version, and carriers that this crate does not write.
 
 use crate::exact::exact;
 use fhir_devices::convert::{self, Options, Version};
@@ -8,7 +8,7 @@ fn found(report: &Report) -> Vec<(String, String)> {
     report.iter().map(|issue| (issue.rule.to_string(), issue.at.clone())).collect()
 }
 
-/// The faults of a document of a version.
+/// Returns the faults of a document of a version.
 fn faults(version: Version, json: &str) -> Vec<(String, String)> {
     let report = convert::from(version, json.as_bytes(), &Options::default()).map(|reading| reading.value.to_json());
     let report = report.expect_err(json);
@@ -158,7 +158,7 @@ fn faults_of_the_version_and_those_of_the_model_are_told_together() {
     assert_eq!(found, wanted, "{report}");
 }
 
-/// Extensions of an STU3 document with the urls of carriers, and contents that this crate would not write.
+/// Extensions of an STU3 document with the URLs of carriers, and contents that this crate does not write.
 const FORGED: [&str; 16] = [
     r#"{"url":"http://hl7.org/fhir/4.0/StructureDefinition/extension-Device.serialNumber","valueCode":"a"}"#,
     r#"{"url":"http://hl7.org/fhir/4.0/StructureDefinition/extension-Device.serialNumber","id":"x","valueString":"a"}"#,

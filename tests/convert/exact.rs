@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// A JSON value whose numbers are texts, so that every digit counts.
+/// A JSON value with numbers as text, so that every digit counts.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Exact {
     Text(String),

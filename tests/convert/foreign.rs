@@ -1,4 +1,4 @@
-//! Generated documents of R4 and R5: a small table of their elements, and a tape of choices that says what each document has.
+//! Generated documents of R4 and R5: a small table of their elements, and a tape of choices that determines a document.
 
 use crate::exact::{Exact, exact};
 use fhir_devices::convert::{self, Components, IdPolicy, MetricDevice, Options, Version};
@@ -29,12 +29,12 @@ enum Type {
     ContactPoint,
     Timing,
     Parts(&'static [Row]),
-    /// One value of several types, each with the end of its name.
+    /// One value of several types, each with the suffix of its name.
     Choice(&'static [(&'static str, Type)]),
 }
 use Type::*;
 
-/// One element: its name, how often it may be there, and its type.
+/// An element: its name, its cardinality, and its type.
 type Row = (&'static str, Count, Type);
 
 #[derive(Clone, Copy, PartialEq)]
@@ -232,7 +232,7 @@ const METRIC_R5: &[Row] = &[
 const DECIMALS: [&str; 11] =
     ["1.50", "2", "0.0010", "1e3", "1.50E+2", "-2.5e-7", "0.00e5", "-0e0", "6e300", "1e-9999999999999999999", "12.0e0"];
 
-/// The codings that a concept of `statusReason` may have.
+/// The codings that `statusReason` may have.
 const REASONS: [&str; 6] = [
     r#"{"system":"http://hl7.org/fhir/operational-status","code":"off"}"#,
     r#"{"system":"http://hl7.org/fhir/operational-status","code":"on","display":"On"}"#,
@@ -242,7 +242,7 @@ const REASONS: [&str; 6] = [
     r#"{"system":"urn:iso:std:iso:11073:10101","code":"1"}"#,
 ];
 
-/// Writes a document by a tape of choices. Where the tape is at its end nothing more is added, so that a failure shrinks.
+/// Writes a document from a tape of choices. After the end of the tape nothing is added, so that a failure shrinks.
 struct Generator<'t> {
     tape: std::slice::Iter<'t, u16>,
     version: Version,
@@ -272,7 +272,7 @@ impl Generator<'_> {
         self.version == Version::R5
     }
 
-    /// An object of these members, with an id and extensions sometimes.
+    /// Returns an object of these members, sometimes with an id and extensions.
     fn object(&mut self, members: Vec<String>) -> String {
         let mut all = Vec::new();
         if self.rarely(12) {
@@ -327,7 +327,7 @@ impl Generator<'_> {
         format!(r#"{{"url":"{url}",{value}}}"#)
     }
 
-    /// A primitive, as the members of an object: its value, its id and extensions, or both.
+    /// Returns a primitive as the members of an object: its value, its id and extensions, or both.
     fn primitive(&mut self, name: &str, value: &str) -> String {
         match self.choose(10) {
             8 => format!(r#""{name}":{value},"_{name}":{{"id":"{}"}}"#, self.fresh("p")),
@@ -351,7 +351,7 @@ impl Generator<'_> {
         })
     }
 
-    /// Some members, each there or not.
+    /// Returns a subset of the members.
     fn some(&mut self, members: &[String]) -> Vec<String> {
         let mut kept: Vec<String> = members.iter().filter(|_| !self.rarely(3)).cloned().collect();
         if kept.is_empty() {
@@ -560,7 +560,7 @@ impl Generator<'_> {
     }
 }
 
-/// A document of R4 or R5, by its tape.
+/// Returns a document of R4 or R5 from its tape.
 pub(crate) fn document(version: Version, metric: bool, component: bool, tape: &[u16]) -> String {
     let mut generator = Generator { tape: tape.iter(), version, depth: 0, number: 0 };
     let (r#type, rows) = match (version, metric) {
@@ -572,7 +572,7 @@ pub(crate) fn document(version: Version, metric: bool, component: bool, tape: &[
     generator.resource(r#type, rows, component && !metric)
 }
 
-/// How many documents are generated: `CONVERT_CASES`, if it is set.
+/// The number of generated documents: `CONVERT_CASES`, if set.
 fn cases() -> u32 {
     std::env::var("CONVERT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256)
 }
@@ -620,7 +620,7 @@ proptest! {
         }
     }
 
-    /// What is accepted is kept whole: a document with a fault in it is refused, or comes back as it was.
+    /// An accepted document is kept whole: a faulty document is refused, or converts back unchanged.
     #[test]
     fn faulty_documents_of_r4_and_r5_are_refused_or_come_back_equal(
         tape in tapes(),
@@ -660,7 +660,7 @@ proptest! {
     }
 }
 
-/// The same without nulls at the ends of arrays, which pad them and say nothing.
+/// Returns the document without nulls at the ends of arrays, which are only padding.
 fn unpadded(json: Exact) -> Exact {
     match json {
         Exact::Object(members) => {
@@ -677,7 +677,7 @@ fn unpadded(json: Exact) -> Exact {
     }
 }
 
-/// What stands in the place of a value.
+/// The faulty replacements of a value.
 const FAULTS: [&str; 14] = [
     "null",
     "{}",
@@ -695,7 +695,7 @@ const FAULTS: [&str; 14] = [
     "[{\"value\":\"1\"}]",
 ];
 
-/// The document with a fault for the value behind one of its colons.
+/// Returns the document with a fault in place of the value after one of its colons.
 fn with_fault(json: &str, place: prop::sample::Index, fault: &str) -> String {
     let colons: Vec<usize> = json.match_indices("\":").map(|(at, _)| at + 2).collect();
     if colons.is_empty() {

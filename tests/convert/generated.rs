@@ -1,4 +1,4 @@
-//! Round trips of generated documents, and of documents with faults.
+//! Round trips of generated documents, and of faulty documents.
 
 use fhir_devices::convert::{self, MetricDevice, Options, Version};
 use fhir_devices::testkit::strategies;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 const VERSIONS: [Version; 3] = [Version::R4, Version::R4B, Version::R5];
 
-/// Whether a refusal is one that cannot be helped: what a document of STU3 can have and the other version cannot.
+/// Returns whether a refusal is unavoidable: an STU3 document may have content that the other version cannot.
 fn is_known_loss(report: &fhir_devices::Report) -> bool {
     let errors = report.iter().filter(|issue| issue.severity <= Severity::Error);
     let mut keys = errors.map(|issue| (&*issue.rule, &*issue.at));
@@ -65,7 +65,7 @@ proptest! {
     }
 }
 
-/// What a fault puts in the place of some characters.
+/// The faulty replacements of some characters.
 const FRAGMENTS: [&str; 12] =
     ["null", "{}", "[]", "\"\"", "5", "{\"a\":1}", "[null]", "true", "\"DeviceComponent\"", "\\", "}", "\u{e9}"];
 

@@ -1,9 +1,9 @@
-//! The options of a conversion, and documents of R4 and R5 there and back.
+//! The options of a conversion, and round trips of documents of R4 and R5.
 
 use crate::exact::exact;
 use fhir_devices::convert::{self, CodeSystems, Components, LinkPolicy, MetricDevice, Options, Version};
 
-/// A document of its version goes to `through` and back and is the same.
+/// Checks that a document of its version converts to `through` and back unchanged.
 fn assert_there_and_back(json: &str, version: Version, through: Version, options: &Options) {
     let there = convert::between(version, through, json.as_bytes(), options).unwrap_or_else(|r| panic!("{json}: {r}"));
     let back = convert::between(through, version, there.json.as_bytes(), options);

@@ -1,4 +1,4 @@
-//! Documents that have extensions and tags of their own where a conversion writes such too, wherever those stand.
+//! Documents with extensions and tags of their own where a conversion writes such too, at any position.
 
 use crate::exact::exact;
 use fhir_devices::convert::{self, Options, Version};
@@ -219,7 +219,7 @@ fn codings_of_a_status_reason_keep_their_places() {
     }
 }
 
-/// The mark of a component by the default base of canonical URLs.
+/// The mark of a component under the default canonical base.
 const OURS: &str = "https://fhir-devices-f77498d7-a562-46ce-808d-d3f3f84c850b.invalid/CodeSystem/stu3-type";
 
 #[test]

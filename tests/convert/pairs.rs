@@ -1,4 +1,4 @@
-//! The pairs of the corpus: what a document becomes, with its report, and what it comes back as.
+//! The pairs of the corpus: the converted document with its report, and the document converted back.
 
 use crate::common;
 use crate::exact::exact;
@@ -12,7 +12,7 @@ type Row = std::collections::BTreeMap<String, Box<RawValue>>;
 
 const BASE: &str = "https://fhir.test.example";
 
-/// The rows of a file of pairs, with the base of this test where the file has a mark for it.
+/// Returns the rows of a file of pairs, with the base of this test in place of its mark.
 fn rows(folder: &Path, name: &str) -> Vec<Row> {
     let text = std::fs::read_to_string(folder.join("conversion").join(name)).unwrap().replace("{base}", BASE);
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -26,7 +26,7 @@ fn options() -> Options {
     Options::default().base(CanonicalBase::new(BASE).unwrap())
 }
 
-/// A report as the pairs have it: the key, the element, the detail.
+/// Returns a report in the form of the pairs: the key, the element, the detail.
 fn told(report: &Report) -> Vec<[String; 3]> {
     let detail = |message: &str| message.split_once(": ").map(|(_, detail)| detail.to_owned()).unwrap_or_default();
     report.iter().map(|issue| [issue.rule.to_string(), issue.at.clone(), detail(&issue.message)]).collect()
@@ -96,7 +96,7 @@ fn edits_between_conversions_are_kept() {
     }
 }
 
-/// Conversion there and back gives the document again, for every version that takes it.
+/// Checks that a round trip returns the same document, for every version that accepts it.
 fn assert_round_trip(name: &str, resource: &Resource, refused: &mut Vec<String>) {
     for version in [Version::R4, Version::R4B, Version::R5] {
         match convert::to(version, resource, &options()) {
@@ -142,7 +142,7 @@ fn published_and_valid_documents_round_trip() {
     assert!(refused.len() < 10, "{refused:#?}");
 }
 
-/// The texts of the documents of a folder: of its JSON files, and of the rows of its tables.
+/// Returns the documents of a folder: its JSON files, and the rows of its tables.
 fn documents(folder: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {

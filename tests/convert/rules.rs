@@ -1,4 +1,4 @@
-//! What a conversion does with documents that are not as they should be, and with what cannot be kept.
+//! Conversion of faulty documents, and of content that cannot be kept.
 
 use crate::exact::exact;
 use crate::growth::grows;

@@ -1,5 +1,5 @@
-//! Conversations of Debian's SWUpdate, as they were recorded by `tests/engine_swupdate.rs`: each request is answered with the status
-//! that it got then, and the rollout ends the same.
+//! Conversations of Debian's SWUpdate, recorded by `tests/engine_swupdate.rs`: each request gets the recorded status,
+//! and the rollout ends the same way.
 
 use super::world::{World, href};
 use fhir_devices::ddi::{Method, Refusal, Request};
@@ -23,7 +23,7 @@ fn lines(text: &str) -> Vec<Line> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Sends a line; a link to bytes is the one of the document that was read last.
+/// Sends a line; a link to bytes is taken from the last document read.
 async fn play(world: &World, line: &Line, link: &mut Option<String>) {
     if line.path == "offers" {
         let status = match world.fetch(link.as_ref().unwrap()).await {
@@ -57,7 +57,7 @@ async fn cancel(world: &World, id: RolloutId) {
     world.work().await;
 }
 
-/// Plays a conversation. The rollout is cancelled before the first line of which `cancels` says so.
+/// Plays a conversation. The rollout is cancelled before the first line for which `cancels` is true.
 async fn ends(text: &str, cancels: impl Fn(&Line) -> bool) -> (World, RolloutId) {
     let world = World::new().await;
     let id = world.roll_out("2.4", 6, 69_985).await;

@@ -1,4 +1,4 @@
-//! Requests that are refused by type, and change nothing.
+//! Requests that are refused with a typed error, and change nothing.
 
 use super::world::{World, href};
 use fhir_devices::ddi::{MAX_BODY, Method, Refusal, Request};
@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 
 const MDS: u32 = 69_985;
 
-/// Everything that the ledger has.
+/// Returns everything in the ledger.
 async fn ledger(world: &World) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     for folder in ["ro", "ro-of", "ro-due", "todo", "lock", "slot", "rollout", "release", "accepted", "audit"] {
@@ -108,7 +108,7 @@ async fn wrong_requests_are_refused_and_change_nothing() {
     assert_eq!(world.version("pump-7-channel").await, "2.3");
 }
 
-/// The number of an action counts within its device: the same number of two devices is two actions.
+/// Action numbers are per device: the same number at two devices is two actions.
 #[tokio::test]
 async fn report_of_one_device_is_not_that_of_another() {
     let world = World::new().await;
@@ -128,7 +128,7 @@ async fn report_of_one_device_is_not_that_of_another() {
     assert_eq!(verified, Err(fhir_devices::ddi::LinkRefusal::Wrong));
 }
 
-/// Polls of ten thousand devices, with what each costs the stores.
+/// Polls of ten thousand devices, with the cost of each to the stores.
 #[cfg(feature = "testkit")]
 #[tokio::test]
 async fn poll_that_finds_nothing_reads_two_records_and_writes_none() {

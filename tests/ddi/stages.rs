@@ -1,4 +1,4 @@
-//! What a device is shown from stage to stage of its actions.
+//! The documents shown to a device in each stage of its actions.
 
 use super::world::{World, href};
 use fhir_devices::ddi::{Method, Request};
@@ -23,7 +23,7 @@ fn links<const N: usize>(links: [(&str, &str); N]) -> Vec<(String, String)> {
     links.map(|(name, path)| (name.to_owned(), path.to_owned())).to_vec()
 }
 
-/// Sends the versions, so that the device is not asked for them any more.
+/// Sends the versions, so that the device is no longer asked for them.
 async fn known(world: &World) {
     world.attributes(PUMP, r#"{"sw.pump-7-mds":"2.3","hw":"b"}"#).await.unwrap();
     assert_eq!(world.links(PUMP).await, []);
@@ -198,7 +198,7 @@ async fn offer_that_nobody_took_is_shown_no_more_once_it_is_cancelled() {
     assert_eq!(world.ended(id, OutcomeClass::Cancelled).await, 2);
 }
 
-/// A client takes a refused download for a failure: what cannot be had now is not shown.
+/// A client takes a refused download for a failure, so an unavailable update is not shown.
 #[tokio::test]
 async fn paused_rollout_shows_nothing_to_install() {
     let world = World::new().await;

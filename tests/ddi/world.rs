@@ -1,4 +1,4 @@
-//! A tenant with two pumps, of which each has an MDS and a channel, and the interface that they poll.
+//! A tenant with two pumps, each with an MDS and a channel, and the interface that they poll.
 
 use fhir_devices::backend::{Memory, Slots};
 use fhir_devices::ddi::{DeviceInterface, LinkKey, Method, Refusal, Request, Response, SignedLink};
@@ -71,7 +71,7 @@ impl<L: Ledger> World<L> {
         *self.clock.lock().unwrap() += time::Duration::seconds(seconds);
     }
 
-    /// Rolls out a version to the components of a type, one attempt each.
+    /// Rolls out a version to the components of a type, with one attempt each.
     pub(crate) async fn roll_out(&self, version: &str, sequence: u64, code: u32) -> RolloutId {
         let by: ActorId = "author".parse().unwrap();
         let (file, media_type) = ("pump.swu".parse().unwrap(), "application/octet-stream".parse().unwrap());
@@ -98,7 +98,7 @@ impl<L: Ledger> World<L> {
         self.interface.handle(&self.tenant, &device.parse().unwrap(), request).await
     }
 
-    /// A poll's links: their names and the paths below the device.
+    /// Returns the links of a poll: their names and their paths below the device.
     pub(crate) async fn links(&self, device: &str) -> Vec<(String, String)> {
         let answer = self.ask(device, &Request::get(&[])).await.unwrap();
         let read: Value = serde_json::from_str(&answer.body.unwrap()).unwrap();

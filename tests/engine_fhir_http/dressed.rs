@@ -1,11 +1,11 @@
-//! The bodies and entries of the test kit as resources that a FHIR server takes.
+//! The bodies and entries of the test kit as resources that a FHIR server accepts.
 //!
-//! The kit writes bodies such as `1`, under entries that no body has. Here each becomes a resource that holds both: the body in
-//! an extension, the entries in the elements that the search parameters look at. What the kit calls a DeviceComponent is
-//! kept as a Device, which may have many identifiers, and the other way round; a source and a parent of such a Device are
-//! its patient and its location. References are absolute, to resources of the right type on a server that does not exist, as
-//! servers take no other reference to what they do not have. All else is the store's: versions, conditions, pages, tokens,
-//! errors.
+//! The kit writes bodies such as `1`, with entries that no body has. Here each becomes a resource that holds both: the
+//! body in an extension, the entries in the elements of the search parameters. A DeviceComponent of the kit is stored
+//! as a Device, which may have many identifiers, and the other way round; a source and a parent of such a Device are
+//! its patient and its location. References are absolute, to resources of the right type on a server that does not
+//! exist, since servers accept no other reference to resources that they lack. All else is the store's: versions,
+//! conditions, pages, tokens, errors.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,7 +31,7 @@ fn key(key: &Key) -> Key {
     Key::new(other(key.resource_type()), key.id().clone()).unwrap()
 }
 
-/// A parameter as the other type has it; `kind` is the kit's.
+/// Returns the corresponding parameter of the other type; `kind` is the kit's type.
 fn parameter(kind: ResourceType, of: Parameter) -> Parameter {
     match (kind, of) {
         (ResourceType::DeviceComponent, Parameter::Source) => Parameter::Patient,
@@ -40,8 +40,8 @@ fn parameter(kind: ResourceType, of: Parameter) -> Parameter {
     }
 }
 
-/// A value as a resource can hold it: a reference to nothing that a server keeps, an address without what an address has not.
-/// `kind` is the kit's.
+/// Returns a value in the form that a resource can hold: a reference to an unknown resource, a URL without characters
+/// that URLs exclude. `kind` is the kit's type.
 fn value(kind: ResourceType, of: Parameter, value: &str) -> String {
     let target = match (kind, of) {
         (ResourceType::DeviceComponent, Parameter::Source) => "Patient",
@@ -56,7 +56,7 @@ fn value(kind: ResourceType, of: Parameter, value: &str) -> String {
     }
 }
 
-/// An id of which the beginning is that of the text.
+/// Returns an id that keeps the beginning of the text.
 fn id(text: &str) -> String {
     let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("-{:x}-", u32::from(c)) };
     text.chars().map(letter).collect()

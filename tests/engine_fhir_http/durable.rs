@@ -1,9 +1,9 @@
-//! A stand-in FHIR server of our own that keeps what it acknowledged over `kill -9`, as HAPI's in the tests, which keeps all in
-//! memory, does not: both it and the service are killed amid uploads.
+//! A durable stand-in FHIR server whose acknowledged data survive `kill -9`, unlike HAPI's server in the tests, which
+//! keeps all data in memory: it and the service are killed during uploads.
 //!
-//! `FHIR_DURABLE_SERVER` is a command that starts another server at `$PORT`, one whose tenants are below `/fhir` and which keeps what it
-//! acknowledged, as HAPI's does over a file of H2 with `WRITE_DELAY=0`. `FHIR_BOTH_UPLOADS` says how many uploads there are, and
-//! `FHIR_BOTH_PAUSE` how many seconds lie between two kills.
+//! `FHIR_DURABLE_SERVER` is a command that starts another server at `$PORT`, with tenants below `/fhir`, whose
+//! acknowledged data are durable, as HAPI's are over a file of H2 with `WRITE_DELAY=0`. `FHIR_BOTH_UPLOADS` is the
+//! number of uploads, and `FHIR_BOTH_PAUSE` the seconds between two kills.
 
 use super::client::Service;
 use super::lax::{Kept, Lax};
@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
-/// The file of the stand-in, and the address where it listens.
+/// The file of the stand-in, and the address it listens at.
 const LOG: &str = "STAND_IN_LOG";
 const ADDRESS: &str = "STAND_IN_ADDRESS";
 
@@ -31,18 +31,18 @@ fn other_server() -> Option<String> {
     std::env::var("FHIR_DURABLE_SERVER").ok()
 }
 
-/// How long nothing is killed.
+/// The time between two kills.
 fn pause() -> Duration {
     let told = std::env::var("FHIR_BOTH_PAUSE").ok().and_then(|seconds| seconds.parse().ok());
     told.map_or(Duration::from_millis(900), Duration::from_secs)
 }
 
-/// How many uploads there are in all.
+/// The number of uploads.
 fn uploads() -> usize {
     std::env::var("FHIR_BOTH_UPLOADS").ok().and_then(|count| count.parse().ok()).unwrap_or(120)
 }
 
-/// The state of every tenant, and the file to which each change is appended before it is answered.
+/// The state of every tenant, and the file to which each change is appended before the answer.
 struct Durable {
     tenants: BTreeMap<String, Kept>,
     log: File,
@@ -102,7 +102,7 @@ fn stand_in() {
     });
 }
 
-/// A process that is killed when it is dropped.
+/// A process that is killed on drop.
 struct Killed(Child);
 
 impl Drop for Killed {
@@ -112,17 +112,17 @@ impl Drop for Killed {
     }
 }
 
-/// The components that get updates.
+/// The number of components that get updates.
 const PARTS: usize = 8;
 
-/// Where a stand-in and a service over it are, and what they keep.
+/// The addresses and data of a stand-in and a service over it.
 struct Place {
     binary: PathBuf,
     folder: Folder,
     server: SocketAddr,
     service: SocketAddr,
     hospital: Hospital,
-    /// What is before the name of a tenant in a path.
+    /// The path before the name of a tenant.
     path: &'static str,
 }
 
@@ -169,7 +169,7 @@ impl Place {
         child
     }
 
-    /// Whether the server says what it can do.
+    /// Returns whether the server answers with its capabilities.
     fn is_up(&self) -> bool {
         let ask = || -> std::io::Result<bool> {
             let mut stream = std::net::TcpStream::connect(self.server)?;
@@ -182,7 +182,7 @@ impl Place {
         ask().unwrap_or_default()
     }
 
-    /// Starts the service; nothing where the server went away meanwhile, so that it could not be tried out.
+    /// Starts the service; `None` where the server went away meanwhile, so that it could not be probed.
     fn start_service(&self) -> Option<Killed> {
         let (listen, fhir) = (self.service.to_string(), format!("http://{}{}/{{tenant}}", self.server, self.path));
         let mut command = Command::new(&self.binary);
@@ -198,7 +198,7 @@ impl Place {
         line.starts_with("listening on").then_some(child)
     }
 
-    /// Puts the devices of the hospital there.
+    /// Creates the devices of the hospital.
     fn fill(&self) {
         RUNTIME.block_on(async {
             self.hospital.send(&device("pump")).await;
@@ -208,7 +208,7 @@ impl Place {
         });
     }
 
-    /// Waits until each update that was acknowledged is at its component, once, and no other; and in the ledger.
+    /// Waits until each acknowledged update is at its component, once, and no other; and in the ledger.
     async fn check(&self, acknowledged: &BTreeMap<String, usize>) {
         eventually("each update is at its component, once", async || {
             let mut found = BTreeMap::<String, Vec<usize>>::new();
@@ -229,7 +229,7 @@ impl Place {
     }
 }
 
-/// Uploads of a server that is away for a minute, in which the service looks after its tenants in vain.
+/// Uploads while the server is away for a minute, in which maintenance of its tenants fails.
 #[test]
 fn uploads_wait_for_a_server_that_is_away_for_a_minute() {
     let place = Place::new("away");

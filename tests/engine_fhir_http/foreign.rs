@@ -1,5 +1,5 @@
-//! A FHIR STU3 server that others have written, where `FHIR_STU3_URL` leads to one, with `{tenant}` for a tenant: every clause of
-//! the contract, histories of many threads, and the life of a resource. Each test has tenants of its own.
+//! Another vendor's FHIR STU3 server, at `FHIR_STU3_URL` with `{tenant}` for a tenant: every clause of the contract,
+//! histories of many threads, and the life of a resource. Each test has tenants of its own.
 
 use super::client::Service;
 use super::dressed::Dressed;
@@ -22,12 +22,12 @@ use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 use tokio::net::TcpListener;
 
-/// Where a FHIR STU3 server of others is, with `{tenant}` for a tenant.
+/// Returns the URL of another vendor's FHIR STU3 server, with `{tenant}` for a tenant.
 pub(crate) fn foreign_url() -> Option<String> {
     url_in("FHIR_STU3_URL")
 }
 
-/// Where a FHIR server of others is, by a variable.
+/// Returns the URL of another vendor's FHIR server from a variable.
 pub(crate) fn url_in(variable: &str) -> Option<String> {
     let url = std::env::var(variable).ok();
     if url.is_none() {
@@ -102,14 +102,14 @@ fn resource_life_cycle_on_a_foreign_server() {
     });
 }
 
-/// Every clause of the contract, a line each.
+/// Every clause of the contract, one line each.
 #[test]
 fn contract_holds_over_a_foreign_server() {
     let Some(url) = foreign_url() else { return };
     clauses_hold(Options::new(), &url);
 }
 
-/// Holds every clause over a server, and prints a line for each.
+/// Checks every clause over a server, and prints a line for each.
 pub(crate) fn clauses_hold(options: Options, url: &str) {
     let store = RUNTIME.block_on(options.connect(url, &"foreign".parse().unwrap())).unwrap();
     println!("{:?}", store.capabilities());
@@ -156,7 +156,7 @@ fn histories_over_a_foreign_server_with_lost_messages_are_linearizable() {
     history::resources(&store, &block_on, 0..10).unwrap();
 }
 
-/// The address of something between the server and its clients that loses messages.
+/// Returns the address of a proxy that loses messages of the server and its clients.
 fn lossy_way(url: &str) -> String {
     let server = url::Url::parse(&url.replace("{tenant}", "tenant")).unwrap().origin().ascii_serialization();
     let address: SocketAddr = server.trim_start_matches("http://").parse().unwrap();

@@ -1,5 +1,5 @@
-//! A FHIR server that keeps resources and honours as little as a test wants: what a probe finds out about it, and whether the
-//! contract holds over it.
+//! A FHIR server that stores resources and breaks as many rules as a test asks for: the findings of a probe, and
+//! whether the contract holds over it.
 
 use super::dressed::Dressed;
 use super::odd::{Heard, Odd, Say, html, say};
@@ -14,18 +14,18 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// What the server does against the rules.
+/// The rules that the server breaks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lax {
     ignores_if_none_match: bool,
-    /// `If-Match` over what never was creates it.
+    /// `If-Match` over an unknown resource creates it.
     creates_by_if_match: bool,
     ignores_if_match: bool,
     ignores_if_match_of_delete: bool,
     deletes_by_address: bool,
-    /// A write of what is there makes no version.
+    /// A write of the same content makes no version.
     keeps_equal: bool,
-    /// The number of versions is counted once, and a history is cut there.
+    /// The number of versions is counted once, and the history is cut there.
     counts_once: bool,
     minds_case: bool,
     adds_to_meta: bool,
@@ -34,7 +34,7 @@ pub(super) struct Lax {
     sorts_downwards: bool,
 }
 
-/// What HAPI's JPA server was seen to do.
+/// The observed behaviour of HAPI's JPA server.
 const LIKE_HAPI: Lax = Lax {
     ignores_if_none_match: true,
     creates_by_if_match: true,
@@ -52,7 +52,7 @@ const LIKE_HAPI: Lax = Lax {
 
 #[derive(Default)]
 pub(super) struct Kept {
-    /// The versions of a resource, the first one first; `None` is a deletion.
+    /// The versions of a resource, oldest first; `None` is a deletion.
     pub(super) versions: BTreeMap<String, Vec<Option<String>>>,
     counted: BTreeMap<String, usize>,
 }
@@ -61,7 +61,7 @@ fn number(tag: &str) -> usize {
     tag.trim_start_matches("W/").trim_matches('"').parse().unwrap()
 }
 
-/// The resource as it is shown: with its version, and with what the server adds.
+/// Returns the resource as shown: with its version, and with the server's additions.
 fn shown(lax: Lax, body: &str, version: usize) -> String {
     let source = if lax.adds_to_meta {
         format!(
@@ -177,7 +177,7 @@ impl Kept {
         bundle(&entries)
     }
 
-    /// It knows `_id` and `identifier`, and finds everything otherwise.
+    /// Supports `_id` and `identifier`, and returns everything for other parameters.
     fn search(&self, lax: Lax, kind: &str, query: &str) -> Say {
         let pairs: BTreeMap<_, _> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let mut found = Vec::new();
@@ -218,7 +218,7 @@ fn statement(version: &str) -> String {
     .to_string()
 }
 
-/// A server that is lax so, for every tenant of its own.
+/// Starts a server that breaks these rules, for any tenant.
 async fn start(lax: Lax) -> Odd {
     let all = Mutex::new(BTreeMap::<String, Kept>::new());
     Odd::start(move |heard| {
@@ -234,7 +234,7 @@ async fn connect(odd: &Odd) -> Result<FhirServer> {
     options.connect(&format!("http://{}/{{tenant}}", odd.address), &"ward".parse().unwrap()).await
 }
 
-/// The clauses that are broken over a server, and those of some numbers that are skipped.
+/// Returns the broken clauses over a server, and the skipped ones of some numbers.
 fn clauses(store: FhirServer, of: &[&str]) -> (Vec<&'static str>, Vec<&'static str>) {
     let store = Dressed(store);
     let trial = StoreUnderTest::new(&store as &dyn ResourceStore, &block_on);
@@ -254,7 +254,7 @@ fn clauses(store: FhirServer, of: &[&str]) -> (Vec<&'static str>, Vec<&'static s
 
 const ALL: [&str; 13] =
     ["r1_", "r2_", "r3_", "r4_", "r5_", "r6_", "r8_foreign", "r9_", "r10_", "r11_", "r12_", "r13_", "r15_"];
-/// A server of one commit at a time, whose times are not in order.
+/// The skipped clauses of a server with one write per commit, whose times are not in order.
 const SKIPPED: [&str; 8] = [
     "r1_refused_commit_writes_nothing",
     "r1_commit_returns_versions_in_order",
@@ -312,7 +312,7 @@ fn fault(error: StoreError) -> ServerFault {
     }
 }
 
-/// What comes of a server, which must be refused; the error says of which tenant.
+/// Returns the error of a refused server, which must name the tenant.
 async fn refused(odd: &Odd) -> StoreError {
     let error = connect(odd).await.unwrap_err();
     assert!(error.subject().is_some_and(|subject| subject.tenant().as_str() == "ward"), "{error:?}");
@@ -364,7 +364,7 @@ async fn what_is_no_such_server_is_refused() {
     assert!(matches!(refused(&slow).await, StoreError::Unavailable { .. }));
 }
 
-/// An answer that shows what another write made is not believed.
+/// An answer that shows the result of another write is not trusted.
 #[tokio::test]
 async fn answer_of_another_write_is_not_believed() {
     let odd = Odd::start(|_| {
@@ -380,7 +380,7 @@ async fn answer_of_another_write_is_not_believed() {
     assert_eq!(fault(unknown), ServerFault::WriteIdLost);
 }
 
-/// The requests of one story, and those that a client needs that looks at nothing.
+/// The requests of one story, and those of a client without checks.
 #[tokio::test]
 async fn requests_are_those_of_a_bare_client() {
     let odd = start(LIKE_HAPI).await;

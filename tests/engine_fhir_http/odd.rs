@@ -1,11 +1,11 @@
-//! A server that says what a test wants it to say, byte for byte.
+//! A server that answers what a test tells it to, byte for byte.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// A request, as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub(crate) struct Heard {
     /// `PUT /ward/Device/p`
@@ -21,13 +21,13 @@ impl Heard {
     }
 }
 
-/// What is said: a status with headers and a body, or other bytes.
+/// An answer: a status with headers and a body, or raw bytes.
 #[derive(Clone, Debug)]
 pub(crate) enum Say {
     Answer(u16, Vec<(&'static str, String)>, Vec<u8>),
-    /// These bytes, and the connection ends.
+    /// These bytes, and then the end of the connection.
     Bytes(Vec<u8>),
-    /// Nothing, for as long as the client waits.
+    /// No answer while the client waits.
     Nothing,
 }
 
@@ -65,7 +65,7 @@ impl Say {
         }
     }
 
-    /// The same, of which the last bytes do not arrive.
+    /// Returns the answer without its last bytes.
     pub(crate) fn torn(&self) -> Self {
         Self::Bytes(self.bytes(7))
     }
@@ -78,7 +78,7 @@ pub(crate) struct Odd {
 }
 
 impl Odd {
-    /// Answers each request by its line.
+    /// Starts a server that answers each request by its line.
     pub(crate) async fn start(script: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! A FHIR R4 server that others have written, where `FHIR_R4_URL` leads to one, with `{tenant}` for a tenant.
+//! Another vendor's FHIR R4 server, at `FHIR_R4_URL` with `{tenant}` for a tenant.
 
 use super::client::{Form, Service};
 use super::dressed::Dressed;
@@ -20,7 +20,7 @@ fn r4(conversion: convert::Options) -> Options {
     Options::new().fhir_version(Version::R4).conversion(conversion)
 }
 
-/// Components and devices have ids of their own.
+/// Returns options under which components and devices have separate ids.
 fn apart() -> Options {
     r4(convert::Options::default().ids(IdPolicy::Prefix("dc-".to_owned())))
 }
@@ -47,7 +47,7 @@ fn other_versions_are_refused() {
     }
 }
 
-/// The hospital's own devices, as they stand in its server: a pump, and a VMD that is known by its code alone.
+/// The hospital's own devices in its server: a pump, and a VMD known by its code alone.
 #[test]
 fn native_devices_of_r4_get_updates() {
     let Some(url) = url_in("FHIR_R4_URL") else { return };
@@ -99,7 +99,7 @@ fn native_devices_of_r4_get_updates() {
     });
 }
 
-/// A server with two Devices that can be converted, one that would lose an element, and one that is wrong.
+/// A server with two Devices that can be converted, one that would lose an element, and an invalid one.
 fn three_and_a_loss(heard: &Heard) -> Say {
     let device = |id: &str, member: &str| -> Value {
         let json = format!(

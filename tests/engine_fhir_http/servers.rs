@@ -1,4 +1,4 @@
-//! Servers that do as they please: what the store makes of it.
+//! Misbehaving servers, and the store's reaction to them.
 
 use super::odd::{Heard, Odd, Say, html, say};
 use fhir_devices::backend::FhirServer;
@@ -12,7 +12,7 @@ fn ward() -> Tenant {
     "ward".parse().unwrap()
 }
 
-/// Options for servers of which nothing but the answer to one request is of interest.
+/// Returns options for tests of the answer to one request.
 fn plain() -> Options {
     Options::new().trust_if_match().without_write_marks()
 }
@@ -45,7 +45,7 @@ async fn over(options: Options, script: impl Fn(&Heard) -> Say + Send + Sync + '
     (options.at(&format!("http://{}/{{tenant}}", odd.address)).unwrap(), odd)
 }
 
-/// A server that says the same to everything.
+/// Starts a server with the same answer to everything.
 async fn always(said: Say) -> (FhirServer, Odd) {
     over(plain(), move |_| said.clone()).await
 }
@@ -68,7 +68,7 @@ async fn search(store: &FhirServer) -> Result<Page<Version>> {
     store.search(&ward(), &Search::new(ResourceType::Device)).await
 }
 
-/// The fault of the server that an error carries.
+/// Returns the server fault in an error.
 #[track_caller]
 fn fault<T: std::fmt::Debug>(answer: Result<T>) -> ServerFault {
     match answer {
@@ -183,7 +183,7 @@ async fn server_that_drops_extensions_is_detected() {
 
 // ------------------------------------------------------------------------------------------ conditions
 
-/// A server that refuses every write so, and shows this when it is read.
+/// Starts a server that refuses every write with a status, and answers reads with `shows`.
 async fn refusing(status: u16, shows: Say) -> (FhirServer, Odd) {
     over(plain(), move |heard| match heard.line.starts_with("GET") {
         true => shows.clone(),
@@ -304,7 +304,7 @@ async fn write_applied_against_its_condition_is_detected() {
     }
 }
 
-/// A history that ends in a deletion, which has no number of its own.
+/// Returns a history that ends in a deletion without a number of its own.
 fn deleted(of: &str) -> String {
     format!(
         r#"{{"resourceType":"Bundle","type":"history","entry":[
@@ -356,8 +356,8 @@ async fn gone_differs_from_not_found() {
     assert!(matches!(never, Err(StoreError::NotFound { .. })), "{never:?}");
 }
 
-/// A server whose histories show no deletions: `p` was made, deleted, made again, and deleted; the numbers of the deletions are
-/// told nowhere.
+/// A server whose histories show no deletions: `p` was created, deleted, created again, and deleted; the numbers of the
+/// deletions are shown nowhere.
 fn secretive(heard: &Heard) -> Say {
     let history = format!(
         r#"{{"resourceType":"Bundle","type":"history","entry":[{{"resource":{}}},{{"resource":{}}}]}}"#,
@@ -737,7 +737,7 @@ async fn unsorted_pages_fail_and_one_page_is_sorted() {
     assert_eq!(fault(search(&store).await), ServerFault::NotSorted);
 }
 
-/// A server of seven devices, two a page, whose links are so long, and which serves each page that was linked.
+/// A server of seven devices, two per page, with links of a given length, which serves each linked page.
 async fn paged(long: usize, expired: u16) -> (FhirServer, Odd) {
     const ALL: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
     over(plain(), move |heard| {
@@ -781,7 +781,7 @@ async fn pages_are_complete_with_any_link_length() {
     }
 }
 
-/// A server of 30 resources or versions of 900 kB each, which gives as many as are asked for at once.
+/// A server of 30 resources or versions of 900 kB each, which returns as many as requested at once.
 async fn heavy() -> (FhirServer, Odd) {
     over(plain(), |heard| {
         let number = |name: &str| {

@@ -1,4 +1,4 @@
-//! The store over the example `update_service`, with resources as they are.
+//! The store over the example `update_service`, with real resources.
 
 use super::client::Service;
 use super::{RUNTIME, options};
@@ -144,7 +144,7 @@ fn service_refusal_keeps_its_message() {
     });
 }
 
-/// Every value of every resource, in each form in which it can be asked for, as the store in memory finds it.
+/// Every value of every resource, in each searchable form, compared with the in-memory store.
 #[test]
 fn service_search_agrees_with_memory() {
     RUNTIME.block_on(async {
@@ -303,7 +303,8 @@ fn concurrent_tree_writes_lose_nothing() {
     });
 }
 
-/// The updates of a component belong to one service: another one over its FHIR face is told so, and changes nothing.
+/// The updates of a component belong to one service: a second one over its FHIR interface is refused, and changes
+/// nothing.
 #[test]
 fn second_update_service_over_the_same_components_is_refused() {
     RUNTIME.block_on(async {
@@ -337,7 +338,7 @@ fn statuses(component: &DeviceComponent) -> Vec<(String, UpdateStatus)> {
         .collect()
 }
 
-/// The life of two updates: attached, superseded, made current again, withdrawn; each as the component shows it.
+/// The life of two updates, as the component shows them: attached, superseded, made current again, withdrawn.
 async fn live<R: ResourceStore>(
     service: &UpdateService<R, dyn BlobStore, dyn Ledger>,
     shown: impl AsyncFn() -> DeviceComponent,
@@ -370,7 +371,7 @@ async fn live<R: ResourceStore>(
     }
 }
 
-/// Two services over one ledger, of which one writes through the FHIR interface of the other.
+/// Two services over one ledger, one of which writes through the FHIR interface of the other.
 #[test]
 fn second_update_service_over_the_same_ledger_attaches_through_the_guard() {
     RUNTIME.block_on(async {
@@ -396,7 +397,7 @@ fn second_update_service_over_the_same_ledger_attaches_through_the_guard() {
     });
 }
 
-/// Writes a resource as a server does that knows nothing of updates; gives the status.
+/// Writes a resource as a server without knowledge of updates does; returns the status.
 async fn put(store: &TenantResources, asked: &Request<'_>) -> u16 {
     let header =
         |name: &str| asked.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value);
@@ -417,7 +418,7 @@ async fn put(store: &TenantResources, asked: &Request<'_>) -> u16 {
     }
 }
 
-/// A FHIR server that knows nothing of updates takes the reference like any other extension.
+/// A FHIR server without knowledge of updates accepts the reference like any other extension.
 #[test]
 fn update_service_attaches_over_a_server_without_the_guard() {
     RUNTIME.block_on(async {

@@ -1,4 +1,4 @@
-//! The service `update_service` as a process, over a FHIR server of others, from the first device to the last crash.
+//! The service `update_service` as a process over another FHIR server, from the first device to the last crash.
 
 use super::client::{Form, Reply, Service, parsed};
 use super::foreign::foreign_url;
@@ -17,19 +17,19 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long the server is away. That it may be a minute, in which the service looks after its tenants in vain, is tested over the
-/// stand-in of `durable.rs`, beside other tests.
+/// How long the server is away. A minute, in which maintenance of its tenants fails, is tested over the stand-in of
+/// `durable.rs`, in parallel with other tests.
 fn away_for() -> Duration {
     let told = std::env::var("FHIR_AWAY_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(told.unwrap_or(6))
 }
 
-/// How often the service is killed amid uploads.
+/// The number of kills during uploads.
 fn rounds() -> u64 {
     std::env::var("FHIR_STORY_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
 }
 
-/// A way to the server that can be closed.
+/// A connection to the server that can be closed.
 struct Way {
     address: SocketAddr,
     closed: Arc<AtomicBool>,
@@ -69,7 +69,7 @@ impl Way {
     }
 }
 
-/// The service. It is killed where it is dropped.
+/// The service, killed on drop.
 struct Process {
     child: Child,
     http: Service,
@@ -107,7 +107,7 @@ impl Drop for Folder {
     }
 }
 
-/// The hospital: its server, and the path of its tenant there.
+/// The hospital: its server, and the path of its tenant.
 pub(super) struct Hospital {
     pub(super) server: Service,
     pub(super) path: String,
@@ -132,7 +132,7 @@ impl Hospital {
         DeviceComponent::from_json(&reply.body).unwrap_or_else(|report| panic!("{report}: {}", reply.text()))
     }
 
-    /// The updates of a component: their names, ids and statuses.
+    /// Returns the updates of a component: their names, ids and statuses.
     pub(super) async fn updates(&self, id: &str) -> Vec<(String, String, UpdateStatus)> {
         let component = self.component(id).await;
         available(&component)
@@ -194,7 +194,7 @@ pub(super) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
     }
 }
 
-/// Sends one update until it is acknowledged; gives its id.
+/// Sends one update until it is acknowledged; returns its id.
 async fn insist(service: &Service, tenant: &str, part: &str, name: &str) -> String {
     let begun = Instant::now();
     loop {

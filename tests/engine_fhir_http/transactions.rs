@@ -1,4 +1,4 @@
-//! Transactions, on servers that do as they please with them.
+//! Transactions on misbehaving servers.
 
 use super::odd::{Heard, Odd, Say, html, say};
 use fhir_devices::backend::FhirServer;
@@ -28,7 +28,7 @@ fn plain(id: &str) -> String {
     json!({"resourceType": "Device", "id": id}).to_string()
 }
 
-/// A server on which `old` is in version 3, `new` never was, and a transaction is answered so.
+/// Starts a server on which `old` is in version 3, `new` never existed, and a transaction gets this answer.
 async fn over(answer: Say) -> (FhirServer, Odd) {
     let script = move |heard: &Heard| match heard.line.as_str() {
         "POST /ward/" => answer.clone(),

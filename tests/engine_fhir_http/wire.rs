@@ -1,5 +1,5 @@
-//! The options `--fhir-token`, `--fhir-cert` and `--fhir-ca` of the example `update_service`, over a TLS server of our own; and what a
-//! read of ours adds to that of a bare client.
+//! The options `--fhir-token`, `--fhir-cert` and `--fhir-ca` of the example `update_service`, over a TLS server; and
+//! the overhead of a read compared with a bare client.
 
 use super::client::Service;
 use super::foreign::foreign_url;
@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/certificate.pem");
 const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/key.pem");
 
-/// Takes one client certificate and no other.
+/// Accepts one client certificate and no other.
 #[derive(Debug)]
 struct Pinned(CertificateDer<'static>, Arc<CryptoProvider>);
 
@@ -71,7 +71,7 @@ impl ClientCertVerifier for Pinned {
     }
 }
 
-/// A FHIR server that wants this token and, where asked, a client certificate.
+/// Starts a FHIR server that requires this token and, on request, a client certificate.
 async fn tls_server(token: Arc<Mutex<String>>, wants_certificate: bool) -> SocketAddr {
     let provider = Arc::new(ring::default_provider());
     let certificate = CertificateDer::from_pem_file(CERTIFICATE).unwrap();
@@ -108,7 +108,7 @@ async fn tls_server(token: Arc<Mutex<String>>, wants_certificate: bool) -> Socke
     address
 }
 
-/// Starts the service over the server; gives the address where it listens, or what it says when it does not.
+/// Starts the service over the server; returns its address, or its output when it does not start.
 fn start(binary: &Path, fhir: &str, options: &[&str]) -> (std::process::Child, Result<SocketAddr, String>) {
     let mut command = Command::new(binary);
     command.args(["--listen", "127.0.0.1:0", "--no-demo", "--log", "error", "--fhir", fhir]).args(options);

@@ -1,4 +1,4 @@
-//! What an engine of blobs does when it goes wrong: stores that fail after the deed, and servers that answer so.
+//! Faults of blob engines: stores that fail after the effect, and servers with such answers.
 
 use super::*;
 use fhir_devices::backend::object_store::driver::{
@@ -14,24 +14,24 @@ use std::sync::Mutex;
 type Answer<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 type Many<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 
-/// What goes wrong.
+/// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     /// A put is done, and its answer is lost.
     LosePut,
-    /// A put is not done, and nobody knows.
+    /// A put is not done, and its outcome is unknown.
     DropPut,
     /// A copy is done, and its answer is lost.
     LoseCopy,
-    /// A copy is not done, and nobody knows.
+    /// A copy is not done, and its outcome is unknown.
     DropCopy,
-    /// Conditions on copies and puts are not known, as on some servers of S3.
+    /// Conditions on copies and puts are not supported, as on some S3 servers.
     NoConditions,
-    /// The first put meets another of the same object.
+    /// The first put meets another one of the same object.
     Busy,
-    /// A stream ends before its time.
+    /// A stream ends early.
     CutStream,
-    /// A part of an upload is not taken.
+    /// A part of an upload is refused.
     DropPart,
 }
 
@@ -261,7 +261,7 @@ fn writer_with_a_failed_part_can_only_abort() {
     });
 }
 
-/// A server on the loopback that gives the same answer to every request, or hangs up. Each answer closes its connection.
+/// A server on the loopback with the same answer to every request, or none. Each answer closes its connection.
 fn server(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -284,7 +284,7 @@ fn server(answer: &'static str) -> String {
     format!("http://{address}")
 }
 
-/// An S3 behind such a server, which is asked once and no more.
+/// Returns a store on S3 behind such a server, without retries.
 fn at(endpoint: &str) -> Objects {
     use fhir_devices::backend::object_store::Connector;
     use fhir_devices::backend::object_store::driver::{RetryConfig, aws::AmazonS3Builder};
@@ -328,13 +328,13 @@ fn server_answers_map_to_store_errors() {
     assert!(matches!((&read, &written), (Unavailable { .. }, Unavailable { .. })), "{read:?} {written:?}");
 }
 
-/// An object below `staging`, as a process leaves it that ends between the upload and the copy.
+/// Leaves an object below `staging`, as a process does that ends between the upload and the copy.
 pub(super) async fn leave_staged(objects: &Objects, prefix: &str, tenant: &Tenant) {
     let path = Path::from(format!("{prefix}{tenant}/staging/left"));
     objects.store().put(&path, "firmw".into()).await.unwrap();
 }
 
-/// Status and body of what is at an address, over a connection of its own.
+/// Returns status and body of a URL, over a connection of its own.
 pub(super) async fn fetch(url: &url::Url) -> (u16, String) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let host = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());

@@ -1,4 +1,4 @@
-//! Stores of files with one defect each, named for the clause that it breaks.
+//! Blob stores with one defect each, named for the clause that it breaks.
 
 use super::wrong::halt;
 use super::{each_holds, each_is_caught};
@@ -26,7 +26,7 @@ fn correct_blob_store_passes_every_clause() {
 struct Wrong {
     below: Arc<Memory>,
     defect: &'static str,
-    /// Names that a defect keeps for itself.
+    /// Keys that a defect stores for itself.
     kept: Arc<Mutex<HashSet<(Tenant, BlobKey)>>>,
     offset: Arc<Mutex<usize>>,
 }
@@ -266,7 +266,7 @@ impl BlobWriter for Writer {
     }
 }
 
-/// An upload that is finished when its writer goes away.
+/// Completes an upload when its writer is dropped.
 impl Drop for Writer {
     fn drop(&mut self) {
         if self.own.is("b4_aborted_or_dropped_writer_leaves_nothing") && self.below.take().is_some() {

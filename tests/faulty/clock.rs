@@ -1,4 +1,4 @@
-//! Stores with a wrong rule for the times of versions each, named for the clause that it breaks.
+//! Stores with a wrong rule for the times of versions, named for the clause that it breaks.
 
 use super::wrong::Wrong;
 use super::{each_holds, each_is_caught};
@@ -17,7 +17,7 @@ fn correct_clock_store_passes_every_clause() {
     each_holds(CLAUSES, &timed(|_| {}));
 }
 
-/// A store in memory whose commits are changed by a defect.
+/// An in-memory store whose commits are changed by a defect.
 fn timed(defect: impl FnOnce(&mut Wrong)) -> TimedStore {
     let clock = TestClock::new();
     let mut store = Wrong::right(Memory::new().with_clock(clock.clone()));
@@ -30,7 +30,7 @@ fn seconds(version: &mut Version, change: impl FnOnce(i64) -> i64) {
     version.last_updated = time::OffsetDateTime::from_unix_timestamp(changed).unwrap();
 }
 
-/// The newest version of a resource, as the inner store has it.
+/// Returns the newest version of a resource in the inner store.
 fn newest(own: &Wrong, t: &Tenant, key: &Key) -> Option<Version> {
     let limit = std::num::NonZeroU32::MIN;
     fhir_devices::testkit::store::block_on(own.below.history(t, key, limit, None)).ok()?.items.pop()
@@ -99,7 +99,7 @@ fn wrong(clause: &str) -> impl FnOnce(&mut Wrong) {
     }
 }
 
-/// The time of the clock below: that of a resource which was never written before.
+/// Returns the time of the inner clock: that of a resource never written before.
 fn newest_of_a_new_one(own: &Wrong, t: &Tenant) -> i64 {
     let key: Key = format!("Device/new-{}", own.times()).parse().unwrap();
     own.made(t, vec![Write::put(key.clone(), "{}", IndexEntries::new())]).unwrap();

@@ -23,7 +23,7 @@ fn correct_ledger_passes_every_clause() {
 struct Wrong {
     below: Memory,
     defect: &'static str,
-    /// Records of which another state is told.
+    /// Records that are shown in another state.
     kept: Mutex<Vec<(Tenant, LedgerRecord)>>,
     offset: Mutex<usize>,
 }
@@ -53,7 +53,7 @@ impl Wrong {
         block_on(self.below.scan(t, prefix, limit, a))
     }
 
-    /// The changes, each against what is there now.
+    /// Applies the changes, each to the current state.
     fn blindly(&self, t: &Tenant, changes: Vec<Change>) -> Made {
         let seen =
             |change: Change| Change { expected: self.read(t, &change.key).map(|record| record.revision), ..change };

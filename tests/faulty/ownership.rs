@@ -31,9 +31,9 @@ fn stores(defect: &'static str) -> ServiceStores {
 struct Wrong {
     below: Arc<Memory>,
     defect: &'static str,
-    /// How often the files of a tenant were listed.
+    /// The tenants for each listing of their files.
     listed: Mutex<Vec<Tenant>>,
-    /// Records that were looked for and not there.
+    /// Records that were looked up and missing.
     missed: Mutex<HashSet<(Tenant, LedgerKey)>>,
 }
 

@@ -10,11 +10,11 @@ use fhir_devices::store::{BoxFuture, Tenant};
 use fhir_devices::testkit::store::publisher::CLAUSES;
 use std::sync::{Arc, Mutex};
 
-/// A region over a true one, which breaks a clause.
+/// A region over a correct one, which breaks a clause.
 struct Wrong {
     defect: &'static str,
     inner: Memory,
-    /// What was written last, by whom-ever.
+    /// The last write of any caller.
     last: Mutex<Option<(Slot, Content)>>,
     puts: Mutex<u32>,
 }
@@ -28,7 +28,7 @@ impl Wrong {
         self.defect == defect
     }
 
-    /// Writes whatever is there.
+    /// Writes whatever the slot holds.
     async fn force(&self, tenant: &Tenant, slot: &Slot, content: &Content) -> Result<Receipt, PublishError> {
         loop {
             let seen = self.inner.read(tenant, slot).await?.map(|found| found.version);

@@ -49,7 +49,7 @@ fn failed_clause_shows_text_and_likely_cause_first() {
 
 type Made = Result<Vec<Version>, CommitError>;
 
-/// The writes of a commit as commits of their own.
+/// Makes the writes of a commit as separate commits.
 fn one_by_one(own: &Wrong, t: &Tenant, writes: Vec<Write>) -> Made {
     let mut made = Vec::new();
     for (at, write) in writes.into_iter().enumerate() {
@@ -59,29 +59,29 @@ fn one_by_one(own: &Wrong, t: &Tenant, writes: Vec<Write>) -> Made {
     Ok(made)
 }
 
-/// With each write changed.
+/// Commits with each write changed.
 fn changed(own: &Wrong, t: &Tenant, writes: Vec<Write>, change: fn(Write) -> Write) -> Made {
     own.made(t, writes.into_iter().map(change).collect())
 }
 
-/// With each version of the answer changed.
+/// Commits, and changes each version of the answer.
 fn answered(own: &Wrong, t: &Tenant, writes: Vec<Write>, change: fn(Version) -> Version) -> Made {
     Ok(own.made(t, writes)?.into_iter().map(change).collect())
 }
 
-/// With another error.
+/// Commits, and changes the error.
 fn refused(own: &Wrong, t: &Tenant, writes: Vec<Write>, change: fn(CommitError) -> CommitError) -> Made {
     own.made(t, writes).map_err(change)
 }
 
-/// With each criterion changed.
+/// Searches with each criterion changed.
 fn asked(own: &Wrong, t: &Tenant, search: &Search, change: fn(&Criterion) -> Criterion) -> Result<Page<Version>> {
     let mut search = search.clone();
     search.all_of = search.all_of.iter().map(change).collect();
     block_on(own.below.search(t, &search))
 }
 
-/// Pages by the number of what was seen before.
+/// Pages by an offset.
 fn by_offset(own: &Wrong, t: &Tenant, search: &Search) -> Result<Page<Version>> {
     let mut offset = own.count.lock().unwrap();
     if search.after.is_none() {
@@ -103,14 +103,14 @@ fn history(own: &Wrong, t: &Tenant, k: &Key, l: NonZeroU32, a: Option<&PageToken
     block_on(own.below.history(t, k, l, a))
 }
 
-/// Keeps what it makes, by tenant and key.
+/// Stores the versions it makes, by tenant and key.
 fn keeping(own: &Wrong, t: &Tenant, writes: Vec<Write>) -> Made {
     let made = own.made(t, writes)?;
     own.kept.lock().unwrap().extend(made.iter().map(|version| ((t.clone(), version.key.clone()), version.clone())));
     Ok(made)
 }
 
-/// The store that breaks a clause.
+/// Returns the store that breaks a clause.
 fn wrong(clause: &'static str) -> Wrong {
     let mut wrong = Wrong::right(Memory::new().with_max_body(2_000).with_max_writes(50));
     match clause {

@@ -1,4 +1,4 @@
-//! The example `update_service` as a process of its own, and as much of an HTTP client as it takes to load it.
+//! The example `update_service` as a process, and a minimal HTTP client to load it.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 #[path = "../common/example.rs"]
 mod example;
 
-/// The binary of the service.
+/// Builds the binary of the service.
 pub(crate) fn build() -> PathBuf {
     example::build("update_service")
 }
 
-/// A running service. One that is dropped is killed.
+/// A running service, killed on drop.
 pub(crate) struct Service {
     child: Child,
     address: String,
-    /// How long it took until it listened.
+    /// The time from the start until it listened.
     pub(crate) started: Duration,
 }
 
@@ -35,7 +35,7 @@ impl Service {
         Self::start_with(binary, data, &["--keep-superseded", "1000000"])
     }
 
-    /// Starts it with further options.
+    /// Starts the service with further options.
     pub(crate) fn start_with(binary: &Path, data: &Path, options: &[&str]) -> Self {
         let begun = Instant::now();
         let mut child = Command::new(binary)
@@ -52,7 +52,7 @@ impl Service {
         Self { child, address, started: begun.elapsed() }
     }
 
-    /// Starts it, and kills it after a while, wherever it is then.
+    /// Starts the service, and kills it after a while.
     pub(crate) fn start_in_vain(binary: &Path, data: &Path, lives: Duration) {
         let mut command = Command::new(binary);
         command.args(["--listen", "127.0.0.1:0", "--no-demo", "--log", "error", "--data"]).arg(data);
@@ -66,7 +66,7 @@ impl Service {
         &self.address
     }
 
-    /// The number of the process.
+    /// Returns the process id.
     #[allow(dead_code, reason = "one of the tests that start the service measures it")]
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
@@ -78,7 +78,7 @@ impl Service {
         self.child.wait().unwrap();
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Asks the service to stop, and waits until it has.
     pub(crate) fn stop(mut self) {
         let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         assert!(asked.unwrap().success());
@@ -104,7 +104,7 @@ impl Reply {
     }
 }
 
-/// Sends a request over a connection of its own, and reads the answer to its end. An answer that breaks off is none.
+/// Sends a request over a connection of its own, and reads the whole answer. An answer that breaks off is an error.
 pub(crate) fn ask(address: &str, method: &str, path: &str, headers: &str, body: &[u8]) -> io::Result<Reply> {
     let broken = |why: &str| io::Error::new(io::ErrorKind::UnexpectedEof, why);
     let mut stream = TcpStream::connect(address)?;

@@ -1,4 +1,4 @@
-//! What the options `--keep-*` of the example `update_service` leave of uploads, files and versions.
+//! The effect of the options `--keep-*` of the example `update_service` on uploads, files and versions.
 
 use super::Folder;
 use super::binary::{Reply, Service, ask, build};
@@ -34,7 +34,7 @@ fn upload(service: &Service, form: &str) -> Reply {
     ask(service.address(), "POST", "/ward/updates", headers, form.as_bytes()).unwrap()
 }
 
-/// The statuses of the updates that the component shows.
+/// Returns the statuses of the updates in the component.
 fn statuses(service: &Service) -> Vec<String> {
     let component = get(service, COMPONENT);
     let parts = component["extension"].as_array().cloned().unwrap_or_default();
@@ -46,7 +46,7 @@ fn statuses(service: &Service) -> Vec<String> {
     parts.iter().map(status).collect()
 }
 
-/// How many update files lie in a folder.
+/// Returns the number of update files in a folder.
 fn files(folder: &Path) -> usize {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let count = |path: std::path::PathBuf| match path.is_dir() {
@@ -56,7 +56,7 @@ fn files(folder: &Path) -> usize {
     entries.map(|entry| count(entry.path())).sum()
 }
 
-/// What a service still has.
+/// The data that a service still has.
 #[derive(Debug)]
 struct Left {
     /// The statuses of the updates in the component.
@@ -68,8 +68,8 @@ struct Left {
     versions: usize,
 }
 
-/// What is left after six uploads, of which the last is withdrawn, one with wrong bytes, one that breaks off, and the first round
-/// of a service that is started again.
+/// Checks the rest after six uploads, of which the last is withdrawn, one has wrong bytes and one is interrupted, and
+/// after the first round of a restarted service.
 fn left(name: &str, options: &[&str], is_done: impl Fn(&Left) -> bool) {
     let folder = Folder(std::env::temp_dir().join(format!("fhir-devices-keep-{name}-{}", std::process::id())));
     let (binary, data) = (build(), &folder.0);
@@ -155,7 +155,7 @@ fn keep_options_remove_updates_files_records_and_versions() {
     });
 }
 
-/// How many uploads are in a state.
+/// Returns the number of uploads in a state.
 fn count(left: &Left, state: &str) -> usize {
     left.uploads.iter().filter(|of| *of == state).count()
 }

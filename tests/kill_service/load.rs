@@ -1,4 +1,4 @@
-//! What the clients send, and what they were told.
+//! The requests of the clients, and the answers they got.
 
 use super::binary::{Reply, ask};
 use super::random;
@@ -9,35 +9,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) const TENANTS: [&str; 2] = ["st-mary", "ward-5"];
 
-/// The largest file. To hash it takes a build without optimisation long.
+/// Maximum size of a file. Hashing it takes a build without optimisation long.
 const LARGEST: u64 = if cfg!(debug_assertions) { 1 << 20 } else { 8 << 20 };
 
-/// One who sends updates, one after the other, to one component.
+/// A client that sends updates, one after the other, to one component.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     pub(crate) tenant: &'static str,
     pub(crate) device: String,
     pub(crate) number: usize,
-    /// The only one for its component, which so may count.
+    /// Whether it is the only client of its component, and so may use sequence numbers.
     counts: bool,
     sent: u64,
     retired: bool,
-    /// What it was not told the outcome of. It is sent again before anything else is, an upload under the same key.
+    /// The request whose outcome it does not know. It is repeated first, an upload under the same key.
     pub(crate) pending: Option<Request>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     Upload(Upload),
-    /// To take back an upload that was acknowledged, by its id.
+    /// The withdrawal of an acknowledged upload, by its id.
     Withdrawal(String),
 }
 
-/// Whether an upload that was acknowledged is taken back.
+/// Whether an acknowledged upload is withdrawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Withdrawn {
     No,
-    /// Asked for, and not acknowledged.
+    /// Requested, and not acknowledged.
     Perhaps,
     Yes,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Upload {
     pub(crate) component: String,
     client: usize,
     device: String,
-    /// No other upload has it.
+    /// Unique among the uploads.
     pub(crate) name: String,
     seed: u64,
     size: usize,
@@ -57,20 +57,20 @@ pub(crate) struct Upload {
     again: bool,
 }
 
-/// An upload that was acknowledged.
+/// An acknowledged upload.
 #[derive(Clone, Debug)]
 pub(crate) struct Acknowledged {
     pub(crate) upload: Upload,
     pub(crate) id: String,
     pub(crate) sha256: Sha256,
     pub(crate) client: usize,
-    /// The service had attached it before it was killed, and could not say so.
+    /// The service had attached it before it was killed, without an answer.
     pub(crate) replayed: bool,
     pub(crate) withdrawn: Withdrawn,
 }
 
 impl Upload {
-    /// The bytes: some of them come again and again, and most never.
+    /// Returns the bytes: some of them are repeated, most are unique.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut state = self.seed.wrapping_mul(2).wrapping_add(1);
         let mut bytes = Vec::with_capacity(self.size + 8);
@@ -104,7 +104,7 @@ impl Upload {
     }
 }
 
-/// The clients of a round. Two share a component, and one has one for itself, in each tenant.
+/// Returns the clients of a round. Two share a component, and one has its own, in each tenant.
 pub(crate) fn clients(round: u64) -> Vec<Client> {
     let client = |tenant, shared: bool| (tenant, format!("pump-{round}-{}", if shared { "shared" } else { "own" }));
     let all = TENANTS.iter().flat_map(|tenant| [true, true, false].map(|shared| client(*tenant, shared)));
@@ -115,7 +115,7 @@ pub(crate) fn clients(round: u64) -> Vec<Client> {
     all.collect()
 }
 
-/// The devices of the clients, as the service is to have them.
+/// Creates the devices of the clients.
 pub(crate) fn make_devices(address: &str, clients: &[Client]) {
     for Client { tenant, device, .. } in clients {
         let part = format!(
@@ -169,7 +169,7 @@ impl Client {
         }
     }
 
-    /// Sends until the service is gone, or it has its answer and is retired.
+    /// Sends until the service is gone, or the client has its answer and is retired.
     pub(crate) fn run(&mut self, address: &str, told: &Mutex<Vec<Acknowledged>>, gone: &AtomicBool) {
         while !self.retired || self.pending.is_some() {
             let request = self.next();
@@ -191,7 +191,7 @@ impl Client {
         }
     }
 
-    /// Whether it was taken; not where it is to be tried again.
+    /// Returns whether the upload was accepted; `false` where it must be repeated.
     fn send(&mut self, address: &str, upload: &Upload, told: &Mutex<Vec<Acknowledged>>) -> io::Result<bool> {
         let bytes = upload.bytes();
         let headers = format!(

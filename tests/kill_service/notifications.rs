@@ -1,5 +1,5 @@
-//! `kill -9` of the service while it tells a subscriber of what clients write: everything that was acknowledged is told, in the
-//! order of the versions of each resource.
+//! `kill -9` of the service while it notifies a subscriber: every acknowledged write is notified, in the order of the
+//! versions of each resource.
 
 use super::Folder;
 use super::binary::{self, ask};
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 const JSON: &str = "Content-Type: application/fhir+json\r\n";
 
-/// What an endpoint was told: the id of each resource, and its version.
+/// The notifications that an endpoint received: the id of each resource, and its version.
 type Told = Arc<Mutex<Vec<(String, u64)>>>;
 
-/// An endpoint that takes everything.
+/// Starts an endpoint that accepts everything.
 fn endpoint() -> (String, Told) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -62,7 +62,7 @@ fn endpoint() -> (String, Told) {
     (url, told)
 }
 
-/// A running service. One that is dropped is killed.
+/// A running service, killed on drop.
 struct Process(Child, String);
 
 impl Drop for Process {

@@ -1,4 +1,4 @@
-//! The service as a process: its signals, its file descriptors, its exit statuses, and what its log says.
+//! The service as a process: its signals, its file descriptors, its exit statuses, and its log.
 
 use super::binary;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -21,7 +21,7 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts it by a shell, after what `before` says.
+    /// Starts the service in a shell, after the commands in `before`.
     pub(super) fn start(before: &str, arguments: &str) -> Self {
         let command = format!("{before} exec '{}' --listen 127.0.0.1:0 {arguments}", binary::build().display());
         let mut shell = Command::new("sh");
@@ -37,19 +37,19 @@ impl Process {
         assert!(sent.success());
     }
 
-    /// The status of a `GET`.
+    /// Returns the status of a `GET`.
     pub(super) fn get(&self, path: &str, token: &str) -> u16 {
         let headers = format!("Authorization: Bearer {token}\r\n");
         binary::ask(&self.address, "GET", path, &headers, b"").unwrap().status
     }
 
-    /// Asks it to end, and gives its exit status and its log.
+    /// Asks the service to end, and returns its exit status and its log.
     pub(super) fn end(self) -> (Option<i32>, String) {
         self.signal("-TERM");
         self.ended()
     }
 
-    /// Waits until it ends by itself or is asked to, and gives its exit status and its log.
+    /// Waits until the service ends, and returns its exit status and its log.
     pub(super) fn ended(mut self) -> (Option<i32>, String) {
         let mut log = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();

@@ -1,4 +1,4 @@
-//! What must be so once everything has come to rest, in the stores that the service left behind.
+//! The invariants at rest, in the stores that the service left behind.
 
 use super::load::{Acknowledged, TENANTS, Withdrawn};
 use fhir_devices::DeviceComponent;
@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// How many superseded updates a component keeps, as the service does when it is not told otherwise.
+/// Number of superseded updates that a component keeps, by the default of the service.
 const KEPT: usize = 3;
 
-/// What was found, to be told.
+/// The findings, to be printed.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) attached: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Found {
     pub(crate) collected: u64,
 }
 
-/// The updates of each component of a tenant, those that were taken back among them.
+/// Returns the updates of each component of a tenant, including withdrawn ones.
 async fn entries(resources: &TenantResources<Redb>) -> BTreeMap<String, Vec<AvailableUpdate>> {
     let all = resources.all(Search::new(ResourceType::DeviceComponent)).await.unwrap();
     let updates = |version: &Version| {
@@ -46,8 +46,8 @@ fn in_use(entries: &[AvailableUpdate]) -> Vec<&AvailableUpdate> {
     entries.iter().filter(|update| update.status != UpdateStatus::Withdrawn).collect()
 }
 
-/// That what was acknowledged is there, in the order in which each client was told, or was retired after enough later ones;
-/// that what was taken back is not; that one upload is attached once, and that only the last one is current.
+/// Checks that acknowledged updates are there, in the order of their acknowledgements, or were retired after enough
+/// later ones; that withdrawn ones are not; that each upload is attached once; and that only the last one is current.
 fn check_components(told: &[&Acknowledged], components: &BTreeMap<String, Vec<AvailableUpdate>>) {
     for (component, entries) in components {
         let updates = in_use(entries);
@@ -76,7 +76,7 @@ fn check_components(told: &[&Acknowledged], components: &BTreeMap<String, Vec<Av
     }
 }
 
-/// Opens what the service left behind, brings what waits to its end, cleans up, and looks at everything.
+/// Opens the stores that the service left behind, finishes waiting work, cleans up, and checks everything.
 pub(crate) async fn check(data: &Path, told: &[Acknowledged]) -> Found {
     let store = Arc::new(Redb::open(data.join("resources.redb")).unwrap());
     let files = Arc::new(Files::open(data.join("files")).unwrap());

@@ -1,5 +1,6 @@
-//! `kill -9` of the service under a rollout: devices ask, fetch and report over HTTP, and go on after each start as if the answer
-//! had been lost. Every report that was acknowledged is kept, whoever has bytes is counted, and the rollout ends true.
+//! `kill -9` of the service during a rollout: devices poll, download and report over HTTP, and continue after each
+//! start as if the answer had been lost. Every acknowledged report is kept, every device with bytes is counted, and the
+//! rollout ends correctly.
 
 use super::binary::{Reply, Service, ask, build};
 use super::{Folder, random, rounds};
@@ -22,14 +23,14 @@ const DEVICES: usize = 48;
 const THREADS: usize = 4;
 const VERSION: &str = "9.0";
 
-/// What devices were told.
+/// The answers that devices got.
 #[derive(Debug, Default)]
 struct Told {
-    /// The devices whose file came whole.
+    /// The devices that downloaded the whole file.
     bytes: BTreeSet<usize>,
-    /// The devices whose report of the version was acknowledged.
+    /// The devices whose version report was acknowledged.
     versions: BTreeSet<usize>,
-    /// How many reports were acknowledged in all.
+    /// The number of acknowledged reports.
     reports: usize,
 }
 
@@ -81,7 +82,7 @@ fn begin(address: &str) -> String {
     rollout["id"].as_str().unwrap().to_owned()
 }
 
-/// What one device does when it looks: each answer that breaks off is asked for again.
+/// Lets one device poll and act: each interrupted request is repeated.
 fn act(address: &str, number: usize, told: &Mutex<Told>) -> io::Result<()> {
     let offers = get(address, &format!("/{TENANT}/devices/pump-{number}/offers"))?;
     let reports = format!("/{TENANT}/devices/pump-{number}/reports");
@@ -181,7 +182,7 @@ fn killed_service_ends_its_rollout_true() {
     println!("{kills} kills: {} reports acknowledged, 0 lost, {records} audit records in whole chains", told.reports);
 }
 
-/// Whether the chains that the service left behind are whole and rebuild what there is; gives how many records there are.
+/// Checks that the chains left behind are whole and rebuild the states; returns the number of records.
 async fn check(data: &Path, rollout: RolloutId) -> usize {
     let tenant: Tenant = TENANT.parse().unwrap();
     let store = Arc::new(Redb::open(data.join("resources.redb")).unwrap());

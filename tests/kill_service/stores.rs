@@ -1,5 +1,4 @@
-//! The service as a process whose stores fail: another ledger, a full disk, a file that is lost, and what it keeps for how
-//! long.
+//! The service as a process with failing stores: another ledger, a full disk, a lost file, and retention.
 
 use super::operation::{Process, eventually};
 use super::{Folder, binary};
@@ -20,7 +19,7 @@ fn data(folder: &Folder, options: &str) -> String {
     format!("--data '{}' {options}", folder.0.display())
 }
 
-/// The form of an upload to the demo fleet.
+/// Returns the form of an upload to the demo fleet.
 fn form(bytes: &[u8]) -> Vec<u8> {
     let mut form = b"--edge\r\nContent-Disposition: form-data; name=\"DeviceId\"\r\n\r\ninfusion-pump-7\r\n\
         --edge\r\nContent-Disposition: form-data; name=\"Component\"\r\n\r\npump-lvp\r\n\
@@ -73,7 +72,7 @@ fn lost_ledger_exits_with_4_until_adoption() {
     assert_eq!(service.end().0, Some(0));
 }
 
-/// The files below a folder, by the ends of their names.
+/// Returns the files below a folder, by the ends of their names.
 fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
@@ -87,7 +86,7 @@ fn files(folder: &Path) -> Vec<String> {
     found
 }
 
-/// Sets how far a file of the process may be written to, as a disk does that is full; `false` where that cannot be done.
+/// Limits the size of files that the process writes, like a full disk; `false` where that is not possible.
 fn limit(service: &Process, bytes: &str) -> bool {
     let arguments = [format!("--pid={}", service.child.id()), format!("--fsize={bytes}:unlimited")];
     match Command::new("prlimit").args(arguments).status() {
@@ -99,7 +98,7 @@ fn limit(service: &Process, bytes: &str) -> bool {
     }
 }
 
-/// Without it the process would end at the first write that is refused.
+/// Without it the process would end at the first refused write.
 const NO_SIGNAL: &str = "trap '' XFSZ;";
 
 #[test]
@@ -167,7 +166,7 @@ fn lost_file_exits_with_3() {
     assert!(log.contains("the service cannot go on") && log.contains("is empty"), "{log}");
 }
 
-/// The number of a metric.
+/// Returns the value of a metric.
 fn number(service: &Process, name: &str) -> u64 {
     let metrics = text(service, "/metrics");
     let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("update_service_{name} ")));

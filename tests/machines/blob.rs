@@ -1,4 +1,4 @@
-//! The ledger of the bytes: who holds them, when they are condemned, and what a sweep deletes.
+//! The ledger entries of bytes: their holders, their condemnation, and deletion by a sweep.
 
 use super::*;
 use fhir_devices::audit::Holder;

@@ -1,4 +1,4 @@
-//! What lanes share, for any number of lanes: a build that fails everywhere stops within the limit and the cap.
+//! The shares of lanes, for any number of lanes: a build that fails everywhere stops within the limit and the cap.
 
 use super::NOW;
 use fhir_devices::manifest::ReleaseId;
@@ -17,7 +17,7 @@ struct Lanes {
     planned: Vec<Vec<Deployment>>,
 }
 
-/// So many lanes, all of them open, with so many components in all.
+/// Creates open lanes with this many components in total.
 fn open_lanes(lanes: u16, components: usize) -> Lanes {
     let stop = StopCriterion::new([OutcomeClass::Failed], 100, 3_000);
     assert_eq!(stop.limit(0), LIMIT);
@@ -57,7 +57,7 @@ impl Lanes {
         }
     }
 
-    /// Offers as much as every lane may, and lets all of it fail. Whether any did.
+    /// Offers as much as every lane may, and lets all of it fail; returns whether any did.
     fn offer_and_fail(&mut self) -> bool {
         let mut under_way = Vec::new();
         for lane in 0..self.heads.len() {
@@ -84,7 +84,7 @@ impl Lanes {
         some
     }
 
-    /// Moves failures to every lane that has none left, from any that gives one.
+    /// Moves failures to every lane that has none left, from any lane that can spare one.
     fn share(&mut self) -> bool {
         let mut moved = false;
         for to in 0..self.heads.len() {

@@ -1,4 +1,4 @@
-//! How records are written, and that those of earlier releases stay readable.
+//! The form of records, and the readability of those of earlier releases.
 
 use super::*;
 use fhir_devices::audit::UploadFailure;
@@ -30,7 +30,7 @@ fn deadline_beyond_year_9999_is_written() {
 
 const DIGEST: &str = "c9a59a9b2f7af1d8d6e7a6b3a1b4c1f3b2a59c3fb6bfe0c6a0f2d6cc2a04d3a1";
 
-/// The records of a release must be read by all that follow.
+/// The records of a release must be readable by all later ones.
 #[test]
 fn record_of_format_1_is_readable() {
     let digest: Sha256 = DIGEST.parse().unwrap();
@@ -119,7 +119,7 @@ fn became_current_is_set_by_attach_and_restore_alone() {
     assert_eq!((superseded.current_since(), restored.current_since()), (Some(at(2)), Some(at(9))));
 }
 
-/// What the audit chain says of what the reconciler does.
+/// The audit drafts of the reconciler.
 #[test]
 fn reconciler_audit_drafts_are_written_unchanged() {
     let fixtures: Vec<_> = include_str!("audit-reconciler.jsonl").lines().collect();
@@ -144,7 +144,7 @@ fn reconciler_audit_drafts_are_written_unchanged() {
     assert_eq!(said, fixtures);
 }
 
-/// What the audit chain says of what the service does to components by itself. `tests/service` holds the service to it.
+/// The audit drafts of the service's own changes to components. `tests/service` checks the service against it.
 #[test]
 fn service_audit_drafts_are_readable() {
     let fixtures: Vec<_> = include_str!("audit-service.jsonl").lines().collect();

@@ -31,7 +31,7 @@ fn drafted() -> Release {
     Release::draft(ReleaseId(7), request, "author".parse().unwrap(), NOW, Duration::HOUR).unwrap().0
 }
 
-/// Every state, with what may be known of the bytes in it.
+/// Returns every state, with the possible knowledge of the bytes in it.
 fn releases() -> Vec<Release> {
     let mut all = Vec::new();
     for (generation, sha1) in [(None, None), (Some(GENERATION), None), (Some(GENERATION), Some(Sha1([7; 20])))] {
@@ -65,7 +65,7 @@ fn inputs() -> Vec<Input> {
     all
 }
 
-/// How far a release is. It never goes back.
+/// Returns the progress of a release, which never goes back.
 fn rank(state: &State) -> u8 {
     match state {
         State::Draft { .. } => 0,

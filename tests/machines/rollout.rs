@@ -1,4 +1,4 @@
-//! Rollouts, their lanes and their deployments: every input in every state, what is counted and shared, and the records.
+//! Rollouts, their lanes and their deployments: every input in every state, the counts and shares, and the records.
 
 use super::{Duration, NOW, OffsetDateTime};
 use fhir_devices::manifest::{ActorId, ReleaseId};
@@ -142,7 +142,7 @@ fn inputs() -> Vec<Input> {
     all
 }
 
-/// A lane that has one deployment, in some state.
+/// Returns a lane with one deployment in some state.
 fn with_one(spec: &Spec, status: LaneStatus, state: &State) -> LaneHead {
     let lane = lane_in(spec, status);
     let mut counts = Counts::default();
@@ -263,7 +263,7 @@ fn deployment_record_survives_writing_in_every_state() {
     }
 }
 
-/// Records as they were written by the first version, one a line. Lines are added, and never changed.
+/// Records as written by the first version, one per line. Lines are added, and never changed.
 #[test]
 fn records_of_format_1_are_read_and_written_as_they_were() {
     let spec = gated();
@@ -532,7 +532,7 @@ fn halted_rollout_goes_on_only_when_others_approve_and_counts_anew() {
     assert_eq!((more.rollout.allowed[0], lane.lane.allowances[0].share), (2, 2));
 }
 
-/// A small world that anything may happen to, over the machines alone.
+/// A small world with arbitrary events, over the machines alone.
 struct World {
     spec: Spec,
     lanes: Vec<LaneHead>,

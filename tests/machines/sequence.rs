@@ -1,4 +1,4 @@
-//! Sequence numbers only rise, for each component and provider, unless somebody who may has said otherwise.
+//! Sequence numbers only rise, for each component and provider, unless an authorised person lowers them.
 
 use super::*;
 use fhir_devices::audit::UploadFailure;
@@ -142,7 +142,7 @@ fn numbered_upload_overtakes_an_unnumbered_one() {
     assert!(matches!(outrun.state, State::Releasing { reason: UploadFailure::Superseded, component: Some(_), .. }));
 }
 
-/// What the version of the upload stands for, and what the component reports.
+/// The claim of the upload's version, and the reported versions of the component.
 fn known(bytes: Option<&[u8]>, reported: &[&str]) -> Input {
     let claim = bytes.map(|bytes| VersionClaim {
         component: "ecg".parse().unwrap(),

@@ -14,7 +14,7 @@ use time::macros::datetime;
 
 const NOW: OffsetDateTime = datetime!(2017-04-19 10:00 UTC);
 
-/// One specification: its code, its value, and the item that it is of.
+/// A production specification: its code, its value, and its item.
 type Said<'s> = (&'s str, &'s str, Option<&'s str>);
 
 fn component(id: &str, code: u32, parent: Option<&str>, specs: &[Said<'_>]) -> DeviceComponent {
@@ -85,7 +85,7 @@ impl Pump {
         reasons
     }
 
-    /// What speaks against an update of the MDS.
+    /// Returns the reasons against an update of the MDS.
     fn against(&self, manifest: &UpdateManifest) -> Vec<String> {
         against(self.reasons("mds", manifest, &Situation::at(NOW)))
     }

@@ -1,4 +1,4 @@
-//! What is accepted and what is refused, with each finding; and the schema, which says the same.
+//! Accepted and refused manifests, with each finding; and the schema, which agrees.
 
 use super::*;
 use fhir_devices::containment::IdentifierQuery;
@@ -27,7 +27,7 @@ fn schema() -> &'static jsonschema::Validator {
     })
 }
 
-/// What JSON Schema cannot say.
+/// Rules that JSON Schema cannot express.
 const BEYOND_THE_SCHEMA: [&str; 7] = [
     "bound-outside-its-scheme",
     "duplicate-member",
@@ -139,7 +139,7 @@ fn targets() -> BoxedStrategy<Target> {
         .boxed()
 }
 
-/// A version of a scheme.
+/// A version in a scheme.
 fn version(scheme: VersionScheme) -> BoxedStrategy<String> {
     match scheme {
         VersionScheme::Semver => {

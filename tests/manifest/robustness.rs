@@ -1,5 +1,5 @@
-//! Bytes from anywhere: nothing panics, and what is accepted survives being written. `FUZZ_SECONDS` says for how long, and
-//! `FUZZ_SEED` from where.
+//! Arbitrary bytes: nothing panics, and accepted manifests survive being written. `FUZZ_SECONDS` sets the duration, and
+//! `FUZZ_SEED` the seed.
 
 use super::*;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ fn setting<T: std::str::FromStr>(name: &str, otherwise: T) -> T {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
 }
 
-/// One change of a document: a byte, a token, a part taken out, doubled or moved.
+/// Changes a document once: a byte, a token, or a part removed, doubled or moved.
 fn mutate(json: &mut Vec<u8>, others: &[Vec<u8>], chance: &mut Chance) {
     const TOKENS: [&str; 14] = [
         "{",

@@ -1,4 +1,4 @@
-//! Verified first, then read; and what somebody may try instead.
+//! Verification before parsing; and attempts to get around it.
 
 use super::*;
 use fhir_devices::manifest::{
@@ -7,7 +7,7 @@ use fhir_devices::manifest::{
 use fhir_devices::store::{BlobRef, Sha256, Tenant};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Says that some keys are good, and counts how often it is asked.
+/// A verifier that accepts some keys, and counts its calls.
 struct Says(Vec<KeyId>, AtomicUsize);
 
 impl Says {
@@ -23,7 +23,7 @@ impl Verifier for Says {
     }
 }
 
-/// Refuses everything.
+/// A verifier that refuses everything.
 struct Nobody;
 
 impl Verifier for Nobody {
@@ -161,7 +161,7 @@ mod ed25519 {
         keys
     }
 
-    /// What becomes of a good manifest that these have signed.
+    /// Returns the outcome of a valid manifest with these signatures.
     fn outcome(keys: &Ed25519Keys, signed: &[(&str, u8)]) -> String {
         let bytes = document("smallest");
         let signatures = signed.iter().map(|(id, seed)| sign(*seed, id, &bytes)).collect();

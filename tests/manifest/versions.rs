@@ -1,4 +1,4 @@
-//! The orders of versions, and the ranges in them.
+//! The orders of versions, and ranges of versions.
 
 use fhir_devices::manifest::{Bounds, VersionLabel, VersionRange, VersionScheme};
 use proptest::prelude::*;
@@ -108,7 +108,7 @@ fn empty_version_range_matches_nothing() {
     }
 }
 
-/// A version of one scheme; many are near to one another.
+/// A version of one scheme; many are close to each other.
 fn of(scheme: VersionScheme) -> BoxedStrategy<String> {
     match scheme {
         VersionScheme::Semver => {

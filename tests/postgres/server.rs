@@ -1,10 +1,10 @@
-//! A PostgreSQL server for the tests: that of `FHIR_DEVICES_POSTGRES`, or one of their own from the binaries of this machine.
+//! A PostgreSQL server for the tests: that of `FHIR_DEVICES_POSTGRES`, or a new one from the binaries of this machine.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A server, and how to reach it. One of our own is stopped, and its data removed, when this is dropped.
+/// A server, and how to reach it. A server of the tests is stopped, and its data removed, on drop.
 pub(crate) struct Server {
     pub(crate) url: String,
     own: Option<Own>,
@@ -18,7 +18,7 @@ struct Own {
 }
 
 impl Server {
-    /// The server of the environment, or a new one; why there is none.
+    /// Returns the server of the environment, or a new one; the error says why there is none.
     pub(crate) fn start() -> Result<Self, String> {
         match std::env::var("FHIR_DEVICES_POSTGRES") {
             Ok(url) => Ok(Self { url, own: None }),
@@ -26,7 +26,8 @@ impl Server {
         }
     }
 
-    /// A new one with these settings, which may be killed. Where the gate provides one, the test fails instead of being skipped.
+    /// Starts a new server with these settings, which may be killed. Where the gate provides one, the test fails
+    /// instead of being skipped.
     pub(crate) fn start_own(settings: &[&str]) -> Result<Self, String> {
         let started = Self::try_to_start(settings);
         let required = std::env::var_os("FHIR_DEVICES_REQUIRE_ENGINES").is_some();
@@ -49,7 +50,7 @@ impl Server {
         Ok(Self { url, own: Some(own) })
     }
 
-    /// Leaves it running for as long as this process does: what is in a `static` is never dropped.
+    /// Keeps the server running as long as this process: a `static` is never dropped.
     #[allow(dead_code, reason = "a server may have an owner")]
     pub(crate) fn shared() -> Result<Self, String> {
         let server = Self::start()?;
@@ -80,7 +81,7 @@ impl Server {
         run(Command::new("kill").arg("-9").args(all))
     }
 
-    /// Starts it again after it was killed.
+    /// Starts the server again after it was killed.
     #[allow(dead_code, reason = "not every test kills its server")]
     pub(crate) fn boot(&self) -> Result<(), String> {
         let own = self.own.as_ref().ok_or("a server of others is not started")?;
@@ -149,7 +150,7 @@ fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.starts_with(b"0\n"))
 }
 
-/// The folder with `initdb` and `pg_ctl`: where Debian keeps the newest server, or one of `PATH`.
+/// Returns the folder with `initdb` and `pg_ctl`: where Debian has the newest server, or one of `PATH`.
 fn binaries() -> Option<PathBuf> {
     let of_debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut of_debian: Vec<_> = of_debian.map(|entry| entry.path().join("bin")).collect();

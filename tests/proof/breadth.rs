@@ -4,11 +4,11 @@ use super::machines::Map;
 use std::fmt::{Debug, Write as _};
 use std::hash::Hash;
 
-/// One thing that can happen in a world.
+/// An event in a world.
 pub(crate) struct Edge<W> {
     pub(crate) what: String,
     pub(crate) to: W,
-    /// Whether it is sure to happen at last, if nothing else does.
+    /// Whether it is certain to happen eventually, if nothing else does.
     pub(crate) fair: bool,
     /// The fault.
     pub(crate) wrong: Option<&'static str>,
@@ -19,9 +19,9 @@ pub(crate) trait Model {
 
     fn start(&mut self) -> Self::World;
     fn next(&mut self, world: &Self::World, out: &mut Vec<Edge<Self::World>>);
-    /// What is wrong with a world.
+    /// Returns the fault of a world.
     fn wrong(&mut self, world: &Self::World) -> Option<&'static str>;
-    /// Whether all has come to its end.
+    /// Returns whether everything has come to its end.
     fn finished(&mut self, world: &Self::World) -> bool;
 }
 
@@ -43,8 +43,8 @@ impl Found {
     }
 }
 
-/// Every world that can come about, each once, and the shortest way to the first that is wrong. A world from which no sure way
-/// leads to an end is wrong as well.
+/// Returns every reachable world once, and the shortest path to the first fault. A world from which no fair path leads
+/// to an end is a fault as well.
 pub(crate) fn explore<M: Model>(model: &mut M) -> Found {
     let start = model.start();
     let mut index: Map<M::World, u32> = Map::default();
@@ -93,7 +93,7 @@ fn way<M: Model>(model: &mut M, worlds: &[M::World], parents: &[u32], mut at: us
     steps
 }
 
-/// The first world from which no sure way leads to an end.
+/// Returns the first world from which no fair path leads to an end.
 fn stuck<M: Model>(model: &mut M, worlds: &[M::World], fair: &[(u32, u32)]) -> Option<usize> {
     let mut back: Vec<Vec<u32>> = vec![Vec::new(); worlds.len()];
     fair.iter().for_each(|(from, to)| back[*to as usize].push(*from));
@@ -109,7 +109,7 @@ fn stuck<M: Model>(model: &mut M, worlds: &[M::World], fair: &[(u32, u32)]) -> O
     ends.iter().position(|end| !end)
 }
 
-/// Numbers for things that are large, so that a world is small.
+/// Numbers for large values, so that a world is small.
 pub(crate) struct Pool<T> {
     pub(crate) all: Vec<T>,
     index: Map<T, u16>,

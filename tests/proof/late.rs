@@ -10,8 +10,7 @@ use fhir_devices::update::ingest::{self, Input, State, Step};
 use time::Duration;
 
 impl Machines {
-    /// Says everything that was ever said to every state, and some things that no driver in its senses says. The refusals
-    /// are noted.
+    /// Repeats every input in every state, and some inputs that no correct driver sends. The refusals are noted.
     pub(crate) fn say_all_again(&mut self) {
         let said: Vec<_> = self.steps.keys().map(|(ingest, _, said)| (*ingest, *said)).collect();
         for (ingest, said) in said {

@@ -1,4 +1,4 @@
-//! The production machines behind small numbers: each state, once met, has a number, and each step is taken once.
+//! The production machines behind small numbers: each state, once met, has a number, and each step is computed once.
 
 use fhir_devices::audit::Holder;
 use fhir_devices::audit::StateName;
@@ -13,13 +13,13 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-/// Every deadline that was given has come by then.
+/// Every deadline has passed by then.
 pub(crate) const LATE: OffsetDateTime = datetime!(2017-04-20 10:00 UTC);
 pub(crate) const NOW: OffsetDateTime = datetime!(2017-04-19 10:00 UTC);
 const BYTES: [&[u8]; 2] = [b"firmware", b"software"];
 pub(crate) const TORN: &[u8] = b"firmwarE";
 
-/// What a driver says to the machine of an upload.
+/// An input of a driver to the machine of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Said {
     Received {
@@ -42,7 +42,7 @@ pub(crate) enum Said {
     Conflicted {
         attempt: u8,
     },
-    /// How often the reference had been made current again.
+    /// The number of times that the reference had been made current again.
     Superseded {
         restored: u8,
     },
@@ -61,7 +61,7 @@ pub(crate) enum Said {
     },
 }
 
-/// What a driver or a collector says to the ledger of the bytes.
+/// An input of a driver or a collector to the entries of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Told {
     Held { by: u8, fresh: u8 },
@@ -82,7 +82,7 @@ pub(crate) enum Answer {
     Refused,
 }
 
-/// What the model needs to know of a state.
+/// The properties of a state that the model needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fact {
     pub(crate) name: StateName,
@@ -91,11 +91,11 @@ pub(crate) struct Fact {
     pub(crate) attempts: u8,
     pub(crate) next: Option<EffectName>,
     pub(crate) end: bool,
-    /// How often it was made current again.
+    /// The number of times that it was made current again.
     pub(crate) restored: u8,
 }
 
-/// What the model needs to know of an entry; 0 is the generation of none.
+/// The properties of an entry that the model needs; generation 0 is none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
     pub(crate) generation: u8,
@@ -105,7 +105,7 @@ pub(crate) struct Known {
     pub(crate) present: bool,
 }
 
-/// A hash for small keys, which need no defence.
+/// A hash for small keys, without protection against attacks.
 #[derive(Default)]
 pub(crate) struct FastHasher(u64);
 
@@ -141,10 +141,10 @@ impl Hasher for FastHasher {
 pub(crate) type Map<K, V> = HashMap<K, V, BuildHasherDefault<FastHasher>>;
 
 pub(crate) struct Machines {
-    /// Which bytes each upload brings.
+    /// The bytes of each upload.
     bytes: [u8; 2],
     sequenced: bool,
-    /// Whether both have one version.
+    /// Whether both have the same version.
     versioned: bool,
     pub(crate) states: [Vec<Option<State>>; 2],
     facts: [Vec<Fact>; 2],
@@ -398,7 +398,7 @@ impl Machines {
         answer
     }
 
-    /// Whether the entry's hold of an upload is one that its record needs.
+    /// Returns whether the entry's hold of an upload is one that its record needs.
     pub(crate) fn justified(&mut self, ingest: usize, state: u8, digest: usize, entry: u8) -> bool {
         let key = [ingest as u8, state, digest as u8, entry];
         if let Some(known) = self.needs.get(&key) {

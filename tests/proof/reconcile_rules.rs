@@ -1,4 +1,4 @@
-//! The reconciler, and each of its rules taken out.
+//! The reconciler, and each of its rules removed.
 
 use super::breadth::{Found, explore};
 use super::reconciler::{ReconcileRule, ReconcileSetup, Reconciler};
@@ -10,7 +10,7 @@ const BOTH_REATTACH: &[MissingReferences] = &[Reattach, Reattach];
 const BOTH_LOSE: &[MissingReferences] = &[MarkLost, MarkLost];
 const MIXED: &[MissingReferences] = &[Reattach, MarkLost];
 
-/// One upload, and all that may befall it once.
+/// One upload, with every fault once.
 const ALONE: ReconcileSetup = ReconcileSetup {
     services: BOTH_REATTACH,
     uploads: 1,
@@ -22,16 +22,16 @@ const ALONE: ReconcileSetup = ReconcileSetup {
     without: None,
 };
 
-/// One upload, with somebody else who writes twice.
+/// One upload, with another writer that writes twice.
 const TWICE: ReconcileSetup = ReconcileSetup { foreign: 2, hostile: false, crashes: 0, ..ALONE };
 
-/// The same with one service, for what does not come about by two.
+/// One service, for faults that do not need two.
 const ONE: ReconcileSetup = ReconcileSetup { services: &[Reattach], ..ALONE };
 
-/// Two uploads of which one takes the place of the other.
+/// Two uploads, one of which replaces the other.
 const PAIR: ReconcileSetup = ReconcileSetup { uploads: 2, hostile: false, crashes: 0, withdraws: false, ..ALONE };
 
-/// The same with one service, and somebody else who writes twice.
+/// Two uploads with one service, and another writer that writes twice.
 const PAIR_TWICE: ReconcileSetup = ReconcileSetup { services: &[Reattach], foreign: 2, hostile: true, ..PAIR };
 
 fn run(name: &str, setup: ReconcileSetup) -> (Reconciler, Found) {
@@ -97,7 +97,7 @@ fn every_decision_of_the_reconciler_is_reached() {
     assert_eq!(reached, all.into_iter().collect());
 }
 
-/// The rules, each with a small world that goes wrong without it, and what goes wrong there first.
+/// The rules, each with a small world that fails without it, and the first fault there.
 const MISSED: [(ReconcileRule, ReconcileSetup, &str); 18] = [
     (ReconcileRule::RecordAfterComponent, ALONE, "I7"),
     (ReconcileRule::IfMatch, ALONE, "I4: what somebody else wrote is lost"),

@@ -1,6 +1,6 @@
-//! The small world of the reconciler: two uploads to one component, two services that attach, withdraw, expire, compare ledger
-//! and component, and may die at each step, and somebody else who strips the component of its updates, puts an old picture of it
-//! back, changes references, forges one, and deletes the component and creates it again.
+//! The small world of the reconciler: two uploads to one component, two services that attach, withdraw, expire, compare
+//! ledger and component, and may die at each step, and another writer that removes the updates of the component,
+//! restores an old copy of it, changes references, forges one, and deletes the component and creates it again.
 //!
 //! The steps of the uploads and the decisions are the production ones.
 
@@ -17,42 +17,42 @@ use fhir_devices::update::reconcile::{
 };
 use time::OffsetDateTime;
 
-/// A rule that is taken out.
+/// A rule to remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ReconcileRule {
     /// A record is read after its component.
     RecordAfterComponent,
     /// A component is written only as it was read.
     IfMatch,
-    /// The component of an upload that ends is written to even where it has no reference.
+    /// The component of an upload that ends is written even without a reference.
     Fence,
     /// A reference that was read before it was written is not lost.
     LossByVersion,
-    /// It is recorded that a reference is missing before it is written again.
+    /// A missing reference is recorded before it is written again.
     AnnouncedBeforeWritten,
-    /// What became current later stays current.
+    /// The update that became current later stays current.
     LaterStays,
-    /// The component says that an update is superseded before its record does.
+    /// The component shows that an update is superseded before its record does.
     SupersededInComponentFirst,
     /// Nothing is written while another update is being attached.
     UnsettledWaits,
-    /// The write that makes one update current makes the earlier ones superseded.
+    /// The write that makes one update current marks the earlier ones as superseded.
     EarlierSuperseded,
-    /// Which one is later is told by when it became current, not by when its reference was written again.
+    /// The later update is the one that became current later, not the one whose reference was written later.
     OrderKept,
-    /// A reference that is missing is written again.
+    /// A missing reference is written again.
     MissingWritten,
-    /// One that says another thing is.
+    /// A changed reference is written again.
     ChangedWritten,
-    /// A recall is.
+    /// A missing recall is written again.
     RecallShown,
-    /// Until its time is over.
+    /// A recall is shown until its time is over.
     RecallTime,
-    /// An upload is marked as lost where the rule says so.
+    /// An upload is marked as lost where the rule requires it.
     LossMarked,
-    /// What no record knows is removed.
+    /// A reference without a record is removed.
     UnknownRemoved,
-    /// By records that are read after the component.
+    /// Unknown references are decided by records that are read after the component.
     RecordsAfterComponent,
     /// An update that is being attached is known.
     AttachingIsKnown,
@@ -85,11 +85,11 @@ impl ReconcileRule {
 pub(crate) struct ReconcileSetup {
     /// The rule for missing references of each service.
     pub(crate) services: &'static [MissingReferences],
-    /// How many of the two uploads there are.
+    /// The number of uploads.
     pub(crate) uploads: usize,
-    /// How often somebody else writes to the component.
+    /// The number of writes of the other writer.
     pub(crate) foreign: u8,
-    /// Whether they also change, forge and delete.
+    /// Whether the other writer also changes, forges and deletes.
     pub(crate) hostile: bool,
     pub(crate) crashes: u8,
     pub(crate) withdraws: bool,
@@ -114,22 +114,22 @@ impl From<UpdateStatus> for Said {
     }
 }
 
-/// What the component says of an upload.
+/// The reference of an upload in the component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Ref {
     status: Said,
-    /// Whether all else is as the record has it.
+    /// Whether everything else agrees with the record.
     same: bool,
-    /// Whether somebody else wrote it.
+    /// Whether the other writer wrote it.
     foreign: bool,
     by: By,
 }
 
-/// For what a reference was written at last.
+/// The reason of the last write of a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum By {
     Attaching,
-    /// By a worker that was late, after somebody else had taken it out.
+    /// A delayed worker, after the other writer had removed the reference.
     AttachingAgain,
     Reconciling,
 }
@@ -138,14 +138,14 @@ enum By {
 struct Component {
     exists: bool,
     version: u8,
-    /// What somebody else noted in it.
+    /// The note of the other writer.
     note: u8,
     refs: [Option<Ref>; 2],
-    /// Whether it has an update of which there is no record.
+    /// Whether it has an update without a record.
     forged: bool,
 }
 
-/// A component as it was read, and whether it still is so.
+/// A component as read, and whether it is still current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Read {
     component: Component,
@@ -160,13 +160,13 @@ impl Read {
     }
 }
 
-/// What is to be said of which update beside the reference that is written.
+/// The change to another update beside the written reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Others {
     Nothing,
-    /// The other one is superseded by it.
+    /// The other one is superseded by this one.
     Earlier,
-    /// It is superseded by the other one.
+    /// This one is superseded by the other one.
     Later,
 }
 
@@ -174,7 +174,7 @@ enum Others {
 enum Worker {
     #[default]
     Idle,
-    /// It read the component in order to attach the upload.
+    /// Has read the component in order to attach the upload.
     AttachRead {
         of: u8,
         read: Read,
@@ -184,12 +184,12 @@ enum Worker {
         of: u8,
         read: Read,
     },
-    /// The reference is written, and it has to be marked whose place it took.
+    /// The reference is written; the replaced update must be marked.
     AttachMarks {
         of: u8,
         version: u8,
     },
-    /// That is done.
+    /// The replaced update is marked.
     AttachSays {
         of: u8,
         version: u8,
@@ -203,7 +203,7 @@ enum Worker {
         of: u8,
         marked: bool,
     },
-    /// It read the record before the component, where that is not forbidden.
+    /// Has read the record before the component, where that rule is removed.
     KnewRecord {
         of: u8,
         record: u16,
@@ -230,7 +230,7 @@ enum Worker {
         status: Said,
         then: Others,
     },
-    /// The component says that the upload is superseded.
+    /// The component shows that the upload is superseded.
     SaysSuperseded {
         of: u8,
     },
@@ -238,7 +238,7 @@ enum Worker {
         of: u8,
         version: Option<u8>,
     },
-    /// It read the records before the component, where that is not forbidden.
+    /// Has read the records before the component, where that rule is removed.
     KnewRecords {
         unknown: [bool; 2],
     },
@@ -276,11 +276,11 @@ pub(crate) struct World {
     bytes: [bool; 2],
     component: Component,
     workers: [Worker; 2],
-    /// The first version that had the reference of each upload.
+    /// The first version with the reference of each upload.
     first: [u8; 2],
     /// The upload, counted from 1, that was attached last, or [`UNTOLD`].
     last: u8,
-    /// An old picture of the component, as somebody else has it.
+    /// The other writer's old copy of the component.
     picture: Option<[Option<Ref>; 2]>,
     note: u8,
     foreign: u8,
@@ -308,7 +308,7 @@ fn id(of: usize) -> IngestId {
     IngestId(of as u128 + 1)
 }
 
-/// It cannot be told which upload was attached last.
+/// The upload that was attached last is unknown.
 const UNTOLD: u8 = 3;
 
 const UNTIL: OffsetDateTime = time::macros::datetime!(2017-04-20 0:00 UTC);
@@ -346,7 +346,7 @@ impl Reconciler {
         self.ingest_at(of, world.records[of])
     }
 
-    /// Steps an upload from the state that it is in by now; whether it went to another one.
+    /// Steps an upload from its current state; returns whether it changed.
     fn step(&mut self, world: &mut World, of: usize, input: &Input) -> bool {
         let ingest = self.ingest(world, of);
         let Ok(Step::Transition(to)) = ingest::step(&ingest, input, Self::now(world)) else { return false };
@@ -365,7 +365,7 @@ impl Reconciler {
             && !(is_recall && self.is_out(ReconcileRule::RecallShown))
     }
 
-    /// The uploads that the component has to know, by their records.
+    /// Returns the uploads that the component must know, by their records.
     fn unknown(&self, world: &World) -> [bool; 2] {
         [0, 1].map(|of| {
             let state = self.ingest(world, of).state;
@@ -374,7 +374,7 @@ impl Reconciler {
         })
     }
 
-    /// Writes the component; nothing where it is not as it was read.
+    /// Writes the component; `None` where it has changed since it was read.
     fn write(&self, world: &World, read: Read, change: impl FnOnce(&mut Component)) -> Option<World> {
         if !read.fresh && !self.is_out(ReconcileRule::IfMatch) {
             return None;
@@ -389,7 +389,7 @@ impl Reconciler {
         Some(to)
     }
 
-    /// What is wrong with a reference that a service has just written.
+    /// Returns the fault of a reference that a service has just written.
     fn wrong_write(&self, world: &World, of: usize, read: Read) -> Option<&'static str> {
         let state = self.ingest(world, of).state;
         let written = world.component.refs[of]?;
@@ -560,7 +560,7 @@ impl Reconciler {
         out.push(Edge { what: format!("service {k} {what}"), to, fair: true, wrong });
     }
 
-    /// One step of a worker: what it does, where it is then, and what is wrong with it.
+    /// One step of a worker: its effect, its next state, and the fault.
     fn go(&mut self, to: &mut World, k: usize, worker: Worker) -> (String, Worker, Option<&'static str>) {
         match worker {
             Worker::Idle => ("rests".into(), Worker::Idle, None),
@@ -875,7 +875,7 @@ impl Reconciler {
     }
 }
 
-/// The component was written to: whoever read it before has read what is old.
+/// The component was written: earlier reads of it are outdated.
 fn touch(world: &mut World) {
     world.workers.iter_mut().filter_map(Worker::read).for_each(|read| read.fresh = false);
 }

@@ -1,11 +1,11 @@
-//! The production machines of rollouts, lanes, deployments and what is written into slots, checked in every state and
-//! interleaving of small worlds, and each rule taken out once.
+//! The production machines of rollouts, lanes, deployments and slots, checked in every state and interleaving of small
+//! worlds, and with each rule removed once.
 //!
-//! What holds is numbered as in the manual: after a stop is shown no device gets bytes, and those that had some are counted
-//! exactly (P3); a rollout that was cancelled leaves nothing behind (P4); the cap (P5) and the limit of failures (P6) hold for
-//! all lanes together; a success and every other end is true (P7); an offer that a region lost is made again (P8); one
-//! deployment at a time is at work on a component and what is above and below it (P9). Ends stay (B4), counts are true (B9),
-//! and everything comes to its end.
+//! The invariants are numbered as in the manual: after a stop is shown no device gets bytes, and the devices that had
+//! some are counted exactly (P3); a cancelled rollout leaves nothing behind (P4); the cap (P5) and the limit of
+//! failures (P6) hold for all lanes together; a success and every other outcome is true (P7); an offer that a region
+//! lost is made again (P8); one deployment at a time works on a component and those above and below it (P9). Ends are
+//! final (B4), counts are correct (B9), and everything comes to its end.
 
 use super::breadth::{Found, Model, explore};
 use super::rollouts::{Lanes, Rule, Setup, TWO_EACH};
@@ -58,7 +58,7 @@ fn cancelled_or_paused_rollout_serves_no_bytes() {
     holds("cancelled while it is planned", Lanes::new(Setup { plans: true, ..CANCELLED }));
 }
 
-/// The rules of rollouts and lanes, each with a small world that goes wrong without it, and what goes wrong there first.
+/// The rules of rollouts and lanes, each with a small world that fails without it, and the first fault there.
 const MISSED: [(Rule, Setup, &str); 9] = [
     (Rule::ClaimInLane, CANCELLED, "P3"),
     (Rule::OfferInLane, Setup { components: [1, 1], pauses: 1, failing: 0, ..TWO_EACH }, "P3"),
@@ -82,11 +82,11 @@ fn removing_any_rollout_rule_is_detected() {
 
 const BLIND: SlotSetup = SlotSetup { compare_and_set: false, losses: 1, workers: 1, fallbacks: 0, ..ONE };
 const LATE: SlotSetup = SlotSetup { acknowledges_late: true, fallbacks: 0, ..ONE };
-/// The region does not look at numbers: there the order of the writer is all that a tombstone has. Where it does, either is
-/// enough.
+/// The region does not check numbers: there a tombstone has only the order of the writer. Where the region checks them,
+/// either suffices.
 const UNORDERED: SlotSetup = SlotSetup { ordered: false, fallbacks: 0, ..ONE };
 const RETRIED: SlotSetup = SlotSetup { deadlines: true, attempts: 2, workers: 1, fallbacks: 0, ..ONE };
-/// Two rollouts that want the same component.
+/// Two rollouts for the same component.
 const PAIR: SlotSetup = SlotSetup { deployments: &[(0, 0), (1, 0)], workers: 1, fallbacks: 0, ..ONE };
 /// A component and one below it.
 const LINE: SlotSetup = SlotSetup { deployments: &[(0, 0), (0, 1)], ..PAIR };
@@ -102,7 +102,7 @@ fn slots_and_devices_agree_with_the_records() {
     holds("a component and one below it", Slots::new(LINE));
 }
 
-/// The same for slots and devices.
+/// The rules of slots and devices.
 const SLOTS_MISSED: [(SlotRule, SlotSetup, &str); 10] = [
     (SlotRule::Gate, ONE, "P"),
     (SlotRule::Gate, BLIND, "P"),

@@ -1,8 +1,8 @@
-//! The small world of a rollout in two lanes: two controllers that read one record at a time, may be late, and carry out what
-//! was right when they read it; devices that succeed or fail; somebody who cancels, or pauses and resumes.
+//! The small world of a rollout in two lanes: two controllers that read one record at a time, may be delayed, and act
+//! on outdated reads; devices that succeed or fail; an operator who cancels, or pauses and resumes.
 //!
-//! Every step of a rollout, a lane and a deployment is the production one. Times do not matter: a deadline may have passed at
-//! any moment.
+//! Every step of a rollout, a lane and a deployment is the production one. Times do not matter: a deadline may have
+//! passed at any moment.
 
 use super::breadth::{Edge, Model, Pool};
 use super::machines::{Map, NOW};
@@ -21,26 +21,26 @@ use time::OffsetDateTime;
 const LANES: usize = 2;
 const MOST: usize = 4;
 
-/// A rule that is taken out.
+/// A rule to remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rule {
-    /// The lane is looked at in the commit of the claim.
+    /// The lane is checked in the commit of the claim.
     ClaimInLane,
-    /// The lane is looked at in the commit of the offer.
+    /// The lane is checked in the commit of the offer.
     OfferInLane,
-    /// A criterion is met in the report's commit, and not when somebody looks.
+    /// A criterion trips in the report's commit, and not at a later check.
     TripInCommit,
     /// Shares are moved in one commit.
     SharesInOneCommit,
-    /// A lane takes an order with the epoch that it was given with.
+    /// A lane accepts an order with the epoch that it was given with.
     FrozenEpoch,
     /// `Halted` and `Cancelled` follow from all lanes.
     EveryLane,
-    /// A lane that drains takes no new deployment.
+    /// A draining lane takes no new deployment.
     NothingPlannedLate,
-    /// A deployment that has ended stays so.
+    /// An ended deployment stays ended.
     EndsStay,
-    /// Shares of lanes that need none are moved to those that do.
+    /// Unneeded shares are moved to lanes that need them.
     SharesMove,
 }
 
@@ -60,13 +60,13 @@ impl Rule {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
-    /// How many components each lane has.
+    /// The number of components of each lane.
     pub(crate) components: [usize; LANES],
     pub(crate) regions: bool,
     pub(crate) cap: u32,
-    /// The failure that stops it.
+    /// The number of the failure that stops it.
     pub(crate) limit: u16,
-    /// How many devices fail.
+    /// The number of failing devices.
     pub(crate) failing: u8,
     pub(crate) attempts: u16,
     pub(crate) controllers: usize,
@@ -77,16 +77,16 @@ pub(crate) struct Setup {
     pub(crate) without: Option<Rule>,
 }
 
-/// What a controller is about to do.
+/// The next action of a controller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Controller {
     #[default]
     Idle,
-    /// It read the rollout, which orders the lanes to do something.
+    /// Has read the rollout, which orders the lanes to do something.
     Orders { rollout: u16 },
-    /// It reads one lane after the other.
+    /// Reads one lane after the other.
     Folds { heads: [u16; LANES], read: u8 },
-    /// It read two lanes, and is about to move a share.
+    /// Has read two lanes, and is about to move a share.
     Moves { from: u8, to: u8, share: u8 },
 }
 
@@ -96,10 +96,10 @@ pub(crate) struct World {
     lanes: [u16; LANES],
     /// The deployments, counted from 1; 0 is none yet.
     deployments: [u16; MOST],
-    /// Which devices have bytes.
+    /// The devices with bytes.
     bytes: [bool; MOST],
     controllers: [Controller; 2],
-    /// A lane that somebody read before, to give bytes or make an offer by it.
+    /// A lane that was read earlier, for granting bytes or making an offer.
     stale: Option<u16>,
     failing: u8,
     cancels: u8,
@@ -116,7 +116,7 @@ pub(crate) struct Lanes {
     rollouts: Pool<Rollout>,
     heads: Pool<LaneHead>,
     deployments: Pool<Deployment>,
-    /// The answers that were given: a deployment, its lane, and the input by its number.
+    /// The known answers to a deployment, its lane, and the number of the input.
     answers: Map<(u16, u16, u16), Option<Answer>>,
     inputs: Pool<Input>,
 }
@@ -129,7 +129,7 @@ fn why() -> fhir_devices::manifest::Note {
     "a test".parse().unwrap()
 }
 
-/// Without the times, which say nothing here.
+/// Returns the deployment without its times, which do not matter here.
 pub(crate) fn timeless(mut deployment: Deployment) -> Deployment {
     match &mut deployment.state {
         State::Planned { not_before, give_up_at, .. } => (*not_before, *give_up_at) = (NOW, None),
@@ -211,8 +211,8 @@ impl Lanes {
         world.lanes[lane] = self.heads.number(lane_without_times(LaneHead { status, ..planned.lane }));
     }
 
-    /// Says something to a deployment, by its lane or by one that was read before. `Some` where it becomes another world, with
-    /// whether the device gets the bytes.
+    /// Sends an input to a deployment, with its lane or one read earlier. `Some` where the world changes, with whether
+    /// the device gets the bytes.
     fn tell(&mut self, world: &World, at: usize, input: &Input, by: Option<u16>) -> Option<(World, bool)> {
         let (number, lane) = (world.deployments[at].checked_sub(1)?, world.lanes[self.targets[at].0]);
         let seen = by.unwrap_or(lane);
@@ -272,7 +272,7 @@ impl Lanes {
         Fold::of(&self.spec, RolloutId(7), heads.iter().map(|head| self.heads.get(*head))).unwrap()
     }
 
-    /// Whether no device may get bytes any more, as it is shown.
+    /// Returns whether the rollout shows that no device may get bytes any more.
     fn is_shown_stopped(&self, world: &World) -> bool {
         matches!(self.rollout(world).status, Status::Halted | Status::Cancelled | Status::Paused)
     }

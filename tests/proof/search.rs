@@ -1,4 +1,4 @@
-//! Breadth-first search: every reachable state once, and the shortest path to the first that is wrong.
+//! Breadth-first search: every reachable state once, and the shortest path to the first fault.
 
 use super::machines::Map;
 use super::world::{Act, Model, Next, Packed, World};
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 pub(crate) struct Found {
     pub(crate) states: usize,
     pub(crate) edges: usize,
-    /// What went wrong, and the shortest way there.
+    /// The fault, and the shortest path to it.
     pub(crate) fault: Option<(&'static str, Vec<String>)>,
 }
 
@@ -29,7 +29,7 @@ struct Search {
     index: Map<Packed, u32>,
     worlds: Vec<World>,
     parents: Vec<u32>,
-    /// From a world to one that is sure to come at last.
+    /// From a world to one that is certain to come eventually.
     fair: Vec<(u32, u32)>,
 }
 
@@ -90,7 +90,8 @@ impl Search {
         steps
     }
 
-    /// The first world from which no sure way leads to an end, if there is one, and what is missing where all sure ways stop.
+    /// Returns the first world from which no fair path leads to an end, if there is one, and the missing work where all
+    /// fair paths stop.
     fn stuck(&self, model: &mut Model) -> Option<(usize, &'static str)> {
         let count = self.worlds.len();
         let mut starts = vec![0_u32; count + 1];

@@ -1,6 +1,6 @@
-//! The small world of slots: two workers that look, read, write and mark, each of which may die or be late; a region that
-//! compares and sets or does not, and may fall back to what it saved; devices that act on what they saw long ago, install
-//! silently, say what is not so, and run the update only after a restart; and one who cancels.
+//! The small world of slots: two workers that check, read, write and mark, each of which may die or be delayed; a
+//! region with or without compare-and-set, which may return to a saved state; devices that act on old offers, install
+//! silently, report falsely, and run the update only after a restart; and an operator who cancels.
 //!
 //! Every step of a rollout, its lane and a deployment is the production one.
 
@@ -20,24 +20,24 @@ use fhir_devices::update::rollout::{
 };
 use std::collections::BTreeSet;
 
-/// A rule that is taken out.
+/// A rule to remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SlotRule {
-    /// A device gets bytes from the one who writes that it does.
+    /// A device gets bytes only from a service that records the grant.
     Gate,
-    /// Slots are read back.
+    /// Slots are verified.
     Verify,
-    /// The slot is looked at before the ledger.
+    /// The slot is read before the ledger.
     LedgerAfterSlot,
-    /// A slot takes nothing of a lower number.
+    /// A slot refuses content with a lower number.
     Order,
-    /// What was written is marked with the number that it was written with.
+    /// A written slot is marked with the number that it was written with.
     FrozenNumber,
-    /// A version that is not the update's means something only after a restart.
+    /// A version other than the update's counts only after a restart.
     Restart,
-    /// The word of a device that it stopped is not believed.
+    /// A device's statement that it stopped is no proof.
     AckIsNoProof,
-    /// The word of a device that it is done is not believed.
+    /// A device's statement that it is done is no proof.
     DoneIsNoProof,
     /// One deployment at a time in a line of components.
     Lock,
@@ -61,18 +61,18 @@ impl SlotRule {
 pub(crate) struct SlotSetup {
     /// The rollout and the component of each deployment. Component 0 is above component 1, on one device.
     pub(crate) deployments: &'static [(usize, usize)],
-    /// Whether the region writes a slot only if it still is as it was read.
+    /// Whether the region writes a slot only if it is unchanged since it was read.
     pub(crate) compare_and_set: bool,
-    /// Whether it looks at the numbers of what it has and what it is given.
+    /// Whether the region compares the numbers of stored and new content.
     pub(crate) ordered: bool,
     pub(crate) workers: usize,
     pub(crate) losses: u8,
     pub(crate) crashes: u8,
     pub(crate) cancels: u8,
     pub(crate) failing: u8,
-    /// How often a device goes back to what it ran before.
+    /// How often a device returns to its previous version.
     pub(crate) fallbacks: u8,
-    /// Whether devices say that they stopped although they have installed the update.
+    /// Whether devices acknowledge a stop although they have installed the update.
     pub(crate) acknowledges_late: bool,
     /// Whether offers may time out.
     pub(crate) deadlines: bool,
@@ -82,7 +82,7 @@ pub(crate) struct SlotSetup {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Slot {
-    /// Whether it is an offer, where there is something.
+    /// Whether the content, if any, is an offer.
     offer: bool,
     /// The deployment, counted from 1.
     of: u8,
@@ -94,13 +94,13 @@ struct Slot {
 enum Worker {
     #[default]
     Idle,
-    /// It read the ledger first, where that is not forbidden.
+    /// Has read the ledger first, where that rule is removed.
     Wants { wanted: Slot },
-    /// It looked at the slot. `fresh`: nobody has written to it since.
+    /// Has read the slot. `fresh`: nothing has been written to it since.
     Saw { of: u8, seen: Slot, fresh: bool },
-    /// It is about to write.
+    /// Is about to write.
     Writes { wanted: Slot, seen: Slot, fresh: bool },
-    /// It wrote.
+    /// Has written.
     Wrote { wanted: Slot },
 }
 
@@ -108,16 +108,16 @@ enum Worker {
 enum Device {
     #[default]
     Idle,
-    /// It knows of an offer.
+    /// Knows of an offer.
     Saw {
         of: u8,
         attempt: u16,
     },
-    /// It has the bytes.
+    /// Has the bytes.
     Has {
         of: u8,
     },
-    /// It installed them, and was not started since.
+    /// Has installed them, without a restart since.
     Installed {
         of: u8,
     },
@@ -127,7 +127,7 @@ enum Device {
 }
 
 impl Device {
-    /// The deployment whose bytes it has in some form, counted from 1.
+    /// Returns the deployment whose bytes the device has in some form, counted from 1.
     fn of(self) -> u8 {
         match self {
             Self::Idle | Self::Saw { .. } => 0,
@@ -146,7 +146,7 @@ pub(crate) struct World {
     saved: [Slot; 2],
     workers: [Worker; 2],
     devices: [Device; 2],
-    /// Which deployments gave bytes.
+    /// The deployments that granted bytes.
     bytes: [bool; 2],
     losses: u8,
     crashes: u8,
@@ -249,7 +249,7 @@ impl Slots {
         Some((to, grants))
     }
 
-    /// What is to be in the slot of a deployment, by its record.
+    /// Returns the content that a slot should have, by the record of its deployment.
     fn wanted(&self, world: &World, at: usize) -> Option<Slot> {
         let (key, action, offer) = match deployment::resume(self.deployment(world, at))? {
             Effect::PutOffer { key, action } => (key, action, true),

@@ -1,4 +1,4 @@
-//! What the workers do: each pc is one write to one store, or one read on which a worker will act later.
+//! The steps of the workers: each is one write to one store, or one read on which a worker acts later.
 
 use super::machines::{Answer, Said, Told};
 use super::world::{Act, Model, Next, Rule, Status, Worker, WorkerStep, World, bit};
@@ -8,14 +8,14 @@ use fhir_devices::update::ingest::EffectName;
 /// The bytes differ from the declared ones.
 const TORN: u8 = 2;
 
-/// The component is written to: whoever read it before has read what is old.
+/// The component was written: earlier reads of it are outdated.
 pub(crate) fn touch(world: &mut World) {
     for worker in &mut world.workers {
         worker.fresh = false;
     }
 }
 
-/// One thing that a worker does.
+/// One step of a worker.
 pub(crate) struct Job<'a> {
     pub(crate) model: &'a mut Model,
     pub(crate) world: World,
@@ -59,7 +59,7 @@ impl Job<'_> {
         self.model.machines.fact(self.ingest, known).generation
     }
 
-    /// Goes on with what the state of the record asks for.
+    /// Continues with the outstanding effect of the record's state.
     fn resume(&mut self) {
         let (record, bytes) = (self.record(), self.me().bytes);
         let next = self.model.machines.fact(self.ingest, record).next;
@@ -85,7 +85,7 @@ impl Job<'_> {
         *self.me() = worker;
     }
 
-    /// Says something to the record as it is by now, and goes on from there.
+    /// Sends an input to the record in its current state, and continues from there.
     fn advance(&mut self, said: Said) -> Answer {
         let record = self.record();
         if record == 0 {
@@ -100,7 +100,7 @@ impl Job<'_> {
         answer
     }
 
-    /// The same where the record is as it is known; else only looks at it.
+    /// Sends an input if the record is as known; otherwise only reads it.
     fn advance_known(&mut self, said: Said) {
         if self.record() == self.me().known {
             self.advance(said);
@@ -117,7 +117,7 @@ impl Job<'_> {
         answer
     }
 
-    /// Takes a hold, if the bytes are not just being deleted.
+    /// Takes a hold, unless the bytes are being deleted.
     fn hold(&mut self) -> bool {
         let entry = self.model.machines.entry(self.digest, self.world.entry[self.digest]);
         let planned = self.me().generation;
@@ -270,7 +270,7 @@ impl Job<'_> {
         }
     }
 
-    /// What was read before the first commit is still so: the bytes are stored and the component is fixed in one commit.
+    /// Data read before the first commit is still valid: the bytes are stored and the component is fixed in one commit.
     fn present_and_aim(&mut self, worker: Worker) {
         let (known, generation) = (worker.known, self.generation(worker.known));
         self.fork().done(true, "says that the bytes are stored, and fixes the component", |job| {
@@ -296,7 +296,7 @@ impl Job<'_> {
         });
     }
 
-    /// The component is read, and then the upload is announced with the bytes that it holds, in one commit.
+    /// Reads the component, and then announces the upload with the bytes that it holds, in one commit.
     fn announce_with_bytes(&mut self) {
         self.fork().done(false, "reads the component, and announces an upload that holds its bytes", |job| {
             job.world.ingest[job.ingest] = job.model.machines.open(job.ingest);
@@ -474,13 +474,13 @@ impl Job<'_> {
         }
     }
 
-    /// Takes the reference out of the component.
+    /// Removes the reference from the component.
     fn clear(&mut self) {
         self.world.refs[self.ingest] = 0;
         (self.world.status[self.ingest], self.world.restored[self.ingest]) = (Status::Current, 0);
     }
 
-    /// The reference is current, and takes the place of the other one where that was.
+    /// Makes the reference current, in place of the other one if that was current.
     fn take_place(&mut self) {
         let other = 1 - self.ingest;
         self.world.status[self.ingest] = Status::Current;
@@ -489,7 +489,7 @@ impl Job<'_> {
         }
     }
 
-    /// What the component says of the other reference, as far as it has to be told.
+    /// Reads the other reference in the component, as far as it matters.
     fn see_other(&mut self) {
         let other = 1 - self.ingest;
         let superseded = self.world.refs[other] > 0 && self.world.status[other] == Status::Superseded;
@@ -533,7 +533,7 @@ impl Job<'_> {
         }
     }
 
-    /// Whose place the reference took can be seen for the last time before it is dropped.
+    /// The replaced update is marked at the last moment: before its reference is dropped.
     fn marks_before_it_drops(&mut self) -> bool {
         if !self.model.setup.restore || self.world.refs[self.ingest] == 0 {
             return false;
@@ -551,7 +551,7 @@ impl Job<'_> {
         true
     }
 
-    /// The record of the other upload, one step on towards what the component says of it.
+    /// Returns the record of the other upload, one step closer to the component.
     fn next_mark(&mut self, seen: [u8; 3]) -> Option<u8> {
         let other = 1 - self.ingest;
         let [superseded, restored, _] = seen;
@@ -571,7 +571,7 @@ impl Job<'_> {
         }
     }
 
-    /// Marks the other upload, as the component says of it, and then its own.
+    /// Marks the other upload as the component shows it, and then its own.
     fn mark_other(&mut self, worker: Worker) {
         if let Some(to) = self.next_mark(worker.seen) {
             let other = self.model.machines.fact(1 - self.ingest, self.world.ingest[1 - self.ingest]);
@@ -627,7 +627,7 @@ impl Job<'_> {
         }
     }
 
-    /// The record is written only if it is as it is known; then the reference may be written, by what was read before.
+    /// Writes the record only if it is as known; then the reference may be written, from earlier reads.
     fn aim(&mut self, known: u8) {
         if self.record() != known {
             return self.resume();

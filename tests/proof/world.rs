@@ -1,8 +1,8 @@
-//! The model around the machines: workers that stop and wake at any point, a component that others write to, a
-//! store of bytes whose deletions arrive late and twice, a collector, a sweeper and somebody who withdraws.
+//! The model around the machines: workers that stop and wake at any point, a component with other writers, a blob store
+//! whose deletions arrive late and twice, a collector, a sweeper and an operator who withdraws.
 //!
-//! A worker does one thing at a time: one write to one store, or one read on which it will act later. What reads and writes
-//! one record under its revision is one thing, since it fails when the record has changed.
+//! A worker does one thing at a time: one write to one store, or one read on which it acts later. A read and a write of
+//! one record under its revision are one step, since the write fails when the record has changed.
 
 use super::machines::{Answer, Machines, Said, Told};
 use super::worker::{Job, touch};
@@ -11,19 +11,19 @@ use fhir_devices::audit::StateName;
 /// The configuration of the model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
-    /// Which bytes each of two uploads brings.
+    /// The bytes of each of two uploads.
     pub(crate) bytes: [u8; 2],
-    /// The upload of each worker. Two workers of one upload are one who is thought dead, and one who goes on for it.
+    /// The upload of each worker. Of two workers of one upload, one is thought dead, and the other continues for it.
     pub(crate) workers: &'static [usize],
-    /// Whether records that belong together are written together.
+    /// Whether related records are written together.
     pub(crate) joint: bool,
-    /// How often somebody else writes to the component.
+    /// The number of writes of another writer to the component.
     pub(crate) foreign: u8,
-    /// Whether bytes may come torn, or be refused by the store.
+    /// Whether bytes may arrive damaged, or be refused by the store.
     pub(crate) torn: bool,
     /// Whether uploads may be withdrawn.
     pub(crate) withdraw: bool,
-    /// Whether the component may cease to be the one that is meant.
+    /// Whether the component may cease to be the match.
     pub(crate) moves: bool,
     /// Whether the uploads have sequence numbers, and are superseded.
     pub(crate) sequenced: bool,
@@ -33,11 +33,11 @@ pub(crate) struct Setup {
     pub(crate) pins: bool,
     /// Whether the bytes of an upload may be sent again, once.
     pub(crate) resend: bool,
-    /// Whether an upload that was superseded may be made current again, once; then each marks the one whose place it took.
+    /// Whether a superseded upload may be made current again, once; then each marks the one that it replaced.
     pub(crate) restore: bool,
-    /// Whether two workers of one upload are told apart, as one who reads a trace would.
+    /// Whether two workers of one upload are told apart, for a readable trace.
     pub(crate) told_apart: bool,
-    /// The rule that is taken out.
+    /// The removed rule.
     pub(crate) without: Option<Rule>,
 }
 
@@ -135,15 +135,15 @@ pub(crate) enum WorkerStep {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Worker {
     pub(crate) pc: WorkerStep,
-    /// The state of the upload as it last saw it.
+    /// The last seen state of the upload.
     pub(crate) known: u8,
-    /// Whether it has the bytes, and whether they are torn.
+    /// Whether it has the bytes, and whether they are damaged.
     pub(crate) bytes: u8,
-    /// The generation that it learned.
+    /// The known generation.
     pub(crate) generation: u8,
-    /// Whether nobody has written to the component since it read that.
+    /// Whether the component is unchanged since this worker read it.
     pub(crate) fresh: bool,
-    /// What it read, where it does not ask whether that still holds.
+    /// Earlier reads that are not checked again.
     pub(crate) seen: [u8; 3],
 }
 
@@ -151,25 +151,25 @@ pub(crate) struct Worker {
 pub(crate) struct World {
     pub(crate) ingest: [u8; 2],
     pub(crate) entry: [u8; 2],
-    /// The bytes that are visible: a bit for each generation.
+    /// The visible bytes: a bit for each generation.
     pub(crate) visible: [u8; 2],
     pub(crate) torn: [u8; 2],
-    /// The deletions that are under way.
+    /// The deletions in progress.
     pub(crate) deleting: [u8; 2],
     /// The generation of each upload's reference in the component.
     pub(crate) refs: [u8; 2],
-    /// What the component says of each reference.
+    /// The status of each reference in the component.
     pub(crate) status: [Status; 2],
-    /// How often each was made current again, by the component.
+    /// How often each was made current again, according to the component.
     pub(crate) restored: [u8; 2],
-    /// What somebody else has noted in the component, and how often they were told that it was written.
+    /// The other writer's notes in the component, and the number of acknowledged ones.
     pub(crate) foreign: [u8; 2],
     pub(crate) moved: bool,
     pub(crate) resent: [bool; 2],
     pub(crate) accepted: u8,
     /// The upload, counted from 1, whose bytes the version of both stands for.
     pub(crate) claimed: u8,
-    /// How often each upload was attached, and the highest number that was.
+    /// How often each upload was attached, and the highest attached number.
     pub(crate) attached: [u8; 2],
     pub(crate) highest: u8,
     /// The entries that a sweeper read too early.
@@ -177,7 +177,7 @@ pub(crate) struct World {
     pub(crate) workers: [Worker; 3],
 }
 
-/// What the component says of a reference.
+/// The status of a reference in the component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Status {
@@ -232,13 +232,13 @@ impl World {
     }
 }
 
-/// Who does something, and what.
+/// An actor and its action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Act {
     pub(crate) who: &'static str,
     pub(crate) at: usize,
     pub(crate) what: &'static str,
-    /// Whether it is sure to be done at last, if nothing else is.
+    /// Whether it is certain to happen eventually, if nothing else does.
     pub(crate) fair: bool,
 }
 
@@ -472,7 +472,7 @@ impl Model {
         (world.foreign[0] != world.foreign[1]).then_some("I4: what somebody else wrote is lost")
     }
 
-    /// Whether everything that was begun has come to its end, and nothing is left behind.
+    /// Returns whether all work has come to its end, and nothing is left behind.
     pub(crate) fn finished(&mut self, world: &World) -> bool {
         self.unfinished(world).is_none()
     }

@@ -358,13 +358,13 @@ async fn prefer_return_controls_write_responses() {
     assert_eq!(empty.get("entry"), None);
 }
 
-/// A store that does less than `Memory`, or does it while somebody else comes between, or does not tell.
+/// A store that supports less than `Memory`, is overtaken by other writers, or loses answers.
 struct Lesser {
     store: Memory,
     atomic: AtomicScope,
-    /// How many commits are applied without an answer.
+    /// The number of commits to apply without an answer.
     silent: AtomicU32,
-    /// How many commits find that somebody was faster.
+    /// The number of commits to be overtaken.
     raced: AtomicU32,
 }
 

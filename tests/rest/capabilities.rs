@@ -1,11 +1,11 @@
-//! What the CapabilityStatement says, over stores that can do less.
+//! The CapabilityStatement over less capable stores.
 
 use super::client::{Client, json};
 use fhir_devices::backend::Memory;
 use fhir_devices::store::*;
 use serde_json::{Value, json as value};
 
-/// A store that says of itself that it can do less.
+/// A store that claims fewer capabilities.
 struct Limited(Memory, Capabilities);
 
 impl ResourceStore for Limited {

@@ -1,4 +1,4 @@
-//! Conditions on other resources, orders, and searches of all types.
+//! Chained conditions, sort orders, and searches of all types.
 
 use super::client::{BASE, Client, json, link, modes};
 use serde_json::{Value, json};

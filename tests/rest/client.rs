@@ -1,4 +1,4 @@
-//! A client that holds every answer to the specification.
+//! A client that checks every answer against the specification.
 
 use fhir_devices::backend::Memory;
 use fhir_devices::rest::{Request, Response, Server};
@@ -56,14 +56,14 @@ impl Client {
         response
     }
 
-    /// The bundle that a request is answered with.
+    /// Sends a request that is answered with a bundle.
     pub(crate) async fn bundle(&self, url: &str) -> Value {
         let response = self.get(url).await;
         assert_eq!(response.status, 200, "{url}: {}", text(&response));
         json(&response)
     }
 
-    /// The ids that a search finds over all its pages, and the total that the last one tells.
+    /// Returns the ids that a search finds over all pages, and the total on the last one.
     pub(crate) async fn found(&self, url: &str) -> Vec<String> {
         let mut url = url.to_owned();
         let mut ids = Vec::new();
@@ -81,7 +81,7 @@ impl Client {
         panic!("the pages of `{url}` have no end");
     }
 
-    /// Checks that a request is refused, and gives the rules of all issues.
+    /// Checks that a request is refused, and returns the rules of all issues.
     pub(crate) async fn refused(&self, line: &str, headers: &[(&str, &str)], body: &str, status: u16) -> Vec<String> {
         let response = self.send(line, headers, body).await;
         assert_eq!(response.status, status, "{line}: {}", text(&response));
@@ -97,13 +97,13 @@ pub(crate) fn json(response: &Response) -> Value {
     serde_json::from_slice(&response.body).unwrap_or_default()
 }
 
-/// The rules of the issues of an outcome.
+/// Returns the rules of an outcome's issues.
 pub(crate) fn rules(outcome: &Value) -> Vec<String> {
     let issues = outcome["issue"].as_array().unwrap();
     issues.iter().map(|issue| issue["details"]["coding"][0]["code"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The ids of the entries of a mode.
+/// Returns the ids of the entries with a search mode.
 pub(crate) fn modes(bundle: &Value, mode: &str) -> Vec<String> {
     let entries = bundle["entry"].as_array().into_iter().flatten();
     let entries = entries.filter(|entry| entry["search"]["mode"] == mode);
@@ -118,7 +118,7 @@ pub(crate) fn modes(bundle: &Value, mode: &str) -> Vec<String> {
     entries.map(id).collect()
 }
 
-/// A link, below the base.
+/// Returns a link, below the base.
 pub(crate) fn link(bundle: &Value, relation: &str) -> Option<String> {
     let links = bundle["link"].as_array().unwrap();
     let link = links.iter().find(|link| link["relation"] == relation)?;

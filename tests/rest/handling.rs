@@ -1,4 +1,4 @@
-//! What a server does with what it does not know, and the small rules of HTTP.
+//! The treatment of unknown requests, and the small rules of HTTP.
 
 use super::client::{BASE, Client, json, modes, rules, text};
 use fhir_devices::rest::{Handling, ReferencedDeletion};

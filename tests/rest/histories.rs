@@ -1,4 +1,4 @@
-//! The versions of a type, and of all types.
+//! Histories of a type, and of all types.
 
 use super::client::{BASE, Client, json, link, text};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn component(id: &str) -> Value {
     json!({"resourceType": "DeviceComponent", "id": id, "identifier": {"value": id}, "type": {"text": "MDS"}})
 }
 
-/// The verb, the versioned id, the status and whether there is a resource, of each entry.
+/// Returns the verb, the versioned id, the status and the presence of a resource, for each entry.
 fn told(bundle: &Value) -> Vec<(String, String, String, bool)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let each = bundle["entry"].as_array().into_iter().flatten().map(|entry| {

@@ -1,4 +1,4 @@
-//! What one request may cost: every limit, and what grows with what a client sends.
+//! The cost of one request: every limit, and the growth with the size of a request.
 
 use super::client::{Client, json, link, modes, rules};
 use super::growth::grows;
@@ -200,10 +200,10 @@ async fn sort_by_time_pages_through_everything_in_order() {
     }
 }
 
-/// A store that counts the bytes of the bodies that it gives.
+/// A store that counts the bytes of the bodies it returns.
 struct Metered(Memory, Arc<AtomicUsize>);
 
-/// A store that counts the resources that it gives, and may be without an index for this library's own parameters.
+/// A store that counts the resources it returns, with or without an index for this library's own parameters.
 struct Counted(Memory, Arc<AtomicUsize>, bool);
 
 impl ResourceStore for Counted {
@@ -649,7 +649,7 @@ async fn own_parameters_are_answered_by_the_index_where_there_is_one() {
     }
 }
 
-/// A store that gives the devices of components with them, and counts what it is asked.
+/// A store that returns the devices of components with them, and counts its calls.
 struct WithDevices(Memory, Arc<AtomicUsize>);
 
 impl ResourceStore for WithDevices {

@@ -1,4 +1,4 @@
-//! Notifications of subscriptions: which are sent, in which order, and what becomes of those that are not taken.
+//! Notifications of subscriptions: which are sent, in which order, and what happens to refused ones.
 
 use super::client::{BASE, Client, json, text};
 use super::subscriptions::wanted;
@@ -14,12 +14,12 @@ use std::sync::{Arc, Mutex};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-/// An endpoint that notes what it is told, and takes it or not.
+/// An endpoint that records its notifications, and accepts or refuses them.
 #[derive(Default)]
 struct Endpoint {
     told: Mutex<Vec<Notification>>,
     refuses: AtomicBool,
-    /// Refuses all after so many more; 0 for no limit.
+    /// The number of notifications accepted before it refuses all others; 0 for no limit.
     takes: AtomicUsize,
     slow: AtomicBool,
 }
@@ -43,7 +43,7 @@ impl Notifier for Endpoint {
 }
 
 impl Endpoint {
-    /// What it was told since the last time: the ids and versions.
+    /// Returns the new notifications: the ids and versions.
     fn told(&self) -> Vec<(String, u64)> {
         std::mem::take(&mut *self.told.lock().unwrap()).iter().map(read).collect()
     }
@@ -56,7 +56,7 @@ fn read(notification: &Notification) -> (String, u64) {
     (id, body["meta"]["versionId"].as_str().unwrap().parse().unwrap())
 }
 
-/// One memory, one clock, and as many services over them as are wanted.
+/// One memory, one clock, and any number of services over them.
 struct World {
     memory: Arc<Memory>,
     now: Arc<Mutex<OffsetDateTime>>,
@@ -95,7 +95,7 @@ impl World {
         json(&made)["id"].as_str().unwrap().to_owned()
     }
 
-    /// Writes a device, a microsecond after what was written before.
+    /// Writes a device, a microsecond after the last write.
     async fn device(&self, id: &str, model: &str) {
         *self.now.lock().unwrap() += time::Duration::microseconds(1);
         self.client.put(&json!({"resourceType": "Device", "id": id, "model": model})).await;
@@ -302,7 +302,7 @@ async fn thousand_changes_are_sent_in_order_of_their_history() {
     assert_eq!(world.endpoint.told(), wanted);
 }
 
-/// Checks that the versions of each resource are told in their order, and each at least once.
+/// Checks that the versions of each resource are notified in order, each at least once.
 fn in_order(told: &[(String, u64)]) {
     let mut last: BTreeMap<&str, u64> = BTreeMap::new();
     for (id, version) in told {

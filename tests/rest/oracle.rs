@@ -1,10 +1,10 @@
-//! Whether a resource meets a condition, told by its JSON alone, one resource after the other.
+//! Matching of a resource with a condition from its JSON alone, one resource after the other.
 
 use super::client::BASE;
 use fhir_devices::search::fold;
 use serde_json::Value;
 
-/// What stands where a parameter looks.
+/// The values of a parameter.
 #[derive(Debug, Default)]
 struct Held {
     /// Systems and values.
@@ -88,13 +88,13 @@ fn held(of: &Value, param: &str) -> Held {
     }
 }
 
-/// The reference without its version and without our own base.
+/// Returns the reference without its version and without our own base.
 fn plain(reference: &str) -> &str {
     let text = reference.split_once("/_history/").map_or(reference, |(text, _)| text);
     text.strip_prefix(BASE).map_or(text, |text| text.trim_start_matches('/'))
 }
 
-/// One condition: a parameter, a modifier, and the values of which one must be met, not escaped.
+/// One condition: a parameter, a modifier, and unescaped values of which one must match.
 #[derive(Clone, Debug)]
 pub(crate) struct Condition {
     pub(crate) param: &'static str,

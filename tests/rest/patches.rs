@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 const PATCH: (&str, &str) = ("Content-Type", "application/json-patch+json");
 
-/// A metric with decimals whose text matters.
+/// A metric with decimals whose digits matter.
 fn metric() -> Value {
     serde_json::from_str(r#"{"resourceType":"DeviceMetric","id":"m","identifier":{"system":"urn:m","value":"m"},
         "type":{"text":"flow"},"category":"measurement","measurementPeriod":{"repeat":{"frequency":1,"period":2,"periodUnit":"s"}},
@@ -161,7 +161,7 @@ async fn conditional_patch_changes_the_single_match() {
     assert!(json(&client.get("DeviceMetric/m").await)["color"].is_null());
 }
 
-/// The verbs of a Bundle are those of the value set `http-verb`, in which STU3 has no PATCH.
+/// The verbs of a Bundle are those of the value set `http-verb`, which has no PATCH in STU3.
 #[tokio::test]
 async fn patch_in_a_bundle_is_refused() {
     let client = client().await;

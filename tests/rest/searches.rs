@@ -1,4 +1,4 @@
-//! A search finds what a filter over everything finds.
+//! Searches, compared with a filter over everything.
 
 use super::client::{BASE, Client, link, modes};
 use super::oracle::Condition;
@@ -26,7 +26,7 @@ const WORDS: [&str; 11] = [
 ];
 const URLS: [&str; 3] = ["urn:oid:1.2", "http://x.example/p", "http://X.example/p"];
 
-/// References of a type, in all the forms in which they are written and asked for.
+/// Returns references of a type, in all forms in which they are written and searched.
 fn references(target: &str) -> Vec<String> {
     vec![
         format!("{target}/one"),
@@ -168,12 +168,12 @@ fn resource(kind: ResourceType) -> BoxedStrategy<Value> {
     }
 }
 
-/// The systems that are asked for.
+/// Returns the systems to search for.
 fn systems_of(param: &str) -> &'static [&'static str] {
     if matches!(param, "production-specification" | "reported-version") { &KINDS } else { &SYSTEMS }
 }
 
-/// A value to ask for.
+/// Returns a value to search for.
 fn value(param: &'static str, kind: ParamKind, modifier: &'static str) -> BoxedStrategy<String> {
     let own = |texts: &'static [&'static str]| select(texts).prop_map(str::to_owned);
     match (kind, modifier) {
@@ -213,7 +213,7 @@ fn condition(kind: ResourceType) -> impl Strategy<Value = Condition> {
     })
 }
 
-/// A condition as it stands in a query.
+/// Returns a condition as a query parameter.
 fn written(condition: &Condition) -> String {
     let escape = |text: &str| {
         let escaped = |c| if matches!(c, '\\' | ',' | '$' | '|') { format!("\\{c}") } else { String::from(c) };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 const TABLE: &str = include_str!("../../src/manual/interactions.rs");
 
-/// A row of the table: what is asked for, by a request, and the status of the answer.
+/// A row of the table: an interaction, its request, and the status of the answer.
 fn rows() -> Vec<(&'static str, &'static str, u16)> {
     let rows = TABLE.lines().filter_map(|line| line.strip_prefix("//! | ")).skip(2);
     let row = |line: &'static str| {

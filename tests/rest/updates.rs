@@ -1,4 +1,4 @@
-//! The updates of a component are its service's: what a client writes neither adds, changes nor removes one.
+//! The updates of a component belong to their service: writes of a client cannot add, change or remove one.
 
 use super::client::{Client, json, rules, text};
 use bytes::Bytes;
@@ -72,7 +72,7 @@ fn forged(id: IngestId) -> Value {
     ]})
 }
 
-/// Every way in which a client can replace the component: the answer shows it as it now is, where the answer is one.
+/// Replaces the component in every way that a client has: the answer shows its new state, where it shows one.
 async fn replaced(client: &Client, body: &Value) -> Vec<(&'static str, u16, Value)> {
     let tag = client.get("DeviceComponent/mds").await.header("etag").unwrap().to_owned();
     let mut bare = body.clone();
@@ -340,7 +340,7 @@ async fn patch_cannot_change_updates() {
     assert_eq!(of(&json(&send(json!([{"op": "remove", "path": "/extension"}])).await)).len(), 2);
 }
 
-/// The picture that another program writes into the store, past the service and the REST API.
+/// Another program writes its copy into the store, past the service and the REST API.
 async fn overwrite(client: &Client, body: &Value) {
     let component = DeviceComponent::from_json(body.to_string().as_bytes()).unwrap();
     let write = Valid::new(component).unwrap().write(Precondition::Exists).unwrap();
@@ -445,7 +445,7 @@ fn of_json(update: &AvailableUpdate) -> Value {
     serde_json::from_str::<Value>(&component.to_json()).unwrap()["extension"][0].clone()
 }
 
-/// Counts how often it is asked.
+/// Counts its calls.
 struct Counting(Updates, AtomicU32);
 
 impl KnownUpdates for Counting {
@@ -529,7 +529,7 @@ async fn write_may_attach_only_the_pending_update() {
     assert!(matches!(resumed.state, State::Attached { .. }), "{:?}", resumed.state);
 }
 
-/// An upload whose component is fixed, and whose reference is not written: the process ended before.
+/// An upload whose component is fixed, and whose reference is not written: the process ended before that.
 async fn stored_upload(memory: Arc<Memory>, updates: &Updates, name: &str) -> AvailableUpdate {
     let frozen = Attaching { below: memory.clone(), updates: updates.clone(), left: AtomicU32::new(u32::MAX) };
     let failing: UpdateService<Attaching, Memory, Memory> =
@@ -582,7 +582,7 @@ async fn without_a_ledger_stored_updates_count() {
     assert_eq!(client.refused("PUT DeviceComponent/mds", &[], &own.to_string(), 422).await, ["available-update"]);
 }
 
-/// A store in which an update is attached between the reading and the writing of a client, each time for a while.
+/// A store in which an update is attached between the read and the write of a client, each time for a while.
 struct Attaching {
     below: Arc<Memory>,
     updates: Updates,

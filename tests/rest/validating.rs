@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A client of a server that counts how often the root of a resource is checked, and refuses devices of the model `bad`.
+/// A client of a server that counts the validations of a resource's root, and refuses devices of the model `bad`.
 fn counting() -> (Client, Arc<AtomicUsize>) {
     counting_over(Arc::new(Memory::new()))
 }
@@ -158,7 +158,7 @@ async fn put_accepts_any_valid_resource() {
     }
 }
 
-/// A store in which another client writes a device before a commit, as often as it was told to.
+/// A store in which another client writes a device before a commit, a given number of times.
 struct Overtaken(Memory, Arc<AtomicUsize>, &'static str);
 
 impl ResourceStore for Overtaken {
@@ -180,8 +180,8 @@ impl ResourceStore for Overtaken {
     }
 }
 
-/// A patch is carried out anew on what another client wrote meanwhile, and what comes of it is judged anew: the first verdict is
-/// over a document that is not written.
+/// A patch is applied again to the other client's version, and its result validated again: the first result is for a
+/// document that is not written.
 #[tokio::test]
 async fn patch_is_validated_once_for_each_version_that_it_meets() {
     const PATCH: [(&str, &str); 1] = [("Content-Type", "application/json-patch+json")];

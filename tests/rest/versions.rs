@@ -1,4 +1,4 @@
-//! Other versions of FHIR: what is read, found and written in R4, R4B and R5.
+//! Other versions of FHIR: reads, searches and writes in R4, R4B and R5.
 
 use super::client::{BASE, Client, json, rules, text};
 use super::updates::{of, pump};
@@ -29,7 +29,7 @@ async fn send(server: &Server, line: &str, headers: &[(&str, &str)], body: &str)
     answer
 }
 
-/// A device with a tree of a component below another one, and a metric.
+/// A device with a component below another one, and a metric.
 async fn ward() -> Client {
     let client = Client::new();
     for body in [
@@ -53,7 +53,7 @@ fn converted(version: Version, stu3: &[u8]) -> Value {
     serde_json::from_str(&convert::to(version, &resource, &Options::default()).unwrap().json).unwrap()
 }
 
-/// A media type as an answer names it.
+/// Returns a media type as in an answer.
 fn utf8(mime: &str) -> String {
     format!("{mime}; charset=utf-8")
 }
@@ -125,7 +125,7 @@ async fn component_is_readable_as_a_device() {
     assert_eq!(send(&client.0, "GET Device/mds", &[("Accept", R4)], "").await.status, 410);
 }
 
-/// What a page in another version is, its links aside: the page of STU3, converted.
+/// Returns a page in another version, without its links: the page of STU3, converted.
 fn same_page(version: Version, page: &Response, stu3: &Response) -> Value {
     Bundle::from_json(&stu3.body).unwrap();
     let (mut page, mut wanted) = (json(page), converted(version, &stu3.body));
@@ -167,7 +167,7 @@ async fn search_returns_and_links_the_fhir_version() {
     assert_eq!(json(&answer)["entry"][0]["resource"]["parent"]["reference"], "Device/vmd");
 }
 
-/// The ids on all pages of a search, the total of the first, and how many pages there are.
+/// Returns the ids on all pages of a search, the total of the first, and the number of pages.
 async fn pages(client: &Client, url: &str, mime: &str) -> (Vec<String>, Value, usize) {
     let (mut ids, mut total, mut count, mut url) = (Vec::new(), Value::Null, 0, url.to_owned());
     loop {
@@ -638,7 +638,7 @@ async fn id_prefix_separates_components_from_devices() {
     assert_eq!(urls, [format!("{BASE}/Device/dc-x"), format!("{BASE}/Device/x")]);
 }
 
-/// The ids on all pages of a search, and the totals that are said.
+/// Returns the ids on all pages of a search, and the totals on them.
 async fn found(client: &Client, url: &str, mime: &str) -> (Vec<String>, Vec<Value>) {
     let (mut ids, mut totals, mut next) = (Vec::new(), Vec::new(), Some(url.to_owned()));
     while let Some(url) = next {

@@ -1,4 +1,4 @@
-//! Resources in XML: what is read, found and written, and how faults are told.
+//! Resources in XML: reads, searches, writes, and reports of faults.
 
 use super::client::{Client, json};
 use fhir_devices::rest::{Request, Response};

@@ -1,4 +1,4 @@
-//! Processes that end anywhere, and a ledger whose answers are lost.
+//! Processes that end at any point, and a ledger that loses answers.
 
 use super::fleet::{Fleet, Manner, device_name};
 use fhir_devices::backend::Memory;
@@ -7,7 +7,7 @@ use fhir_devices::update::deployment::OutcomeClass;
 use fhir_devices::update::rollout::Status;
 use std::sync::Arc;
 
-/// One call of the ledger goes wrong, and then a new process goes on.
+/// Lets one call of the ledger fail, and a new process continue.
 async fn with_one(fate: CallOutcome, call: u64) -> bool {
     let memory = Arc::new(Memory::new());
     let calm = Fleet::over(Arc::clone(&memory), Arc::clone(&memory), 3).await;

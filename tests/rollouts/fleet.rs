@@ -1,4 +1,4 @@
-//! A tenant with devices in some regions, and what each of them does with an offer.
+//! A tenant with devices in some regions, and their reactions to an offer.
 
 use fhir_devices::backend::{Memory, Slots};
 use fhir_devices::manifest::{KeyId, Signature, SignatureContext, SignatureError, Verifier};
@@ -17,22 +17,22 @@ use time::macros::datetime;
 
 pub(crate) const REGIONS: [&str; 3] = ["ap", "eu", "us"];
 
-/// What a device does with an offer.
+/// A device's reaction to an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// It installs the update, starts again, and reports what it runs.
+    /// Installs the update, restarts, and reports its version.
     Good,
-    /// It fails for good.
+    /// Fails for good.
     Fails,
-    /// It says that it is done, and runs what it ran before.
+    /// Reports that it is done, and runs its previous version.
     Lies,
-    /// It says that it is done, and nothing after that.
+    /// Reports that it is done, and nothing after that.
     Silent,
-    /// It does not ask for the bytes.
+    /// Does not ask for the bytes.
     Deaf,
-    /// It fails once, and then installs the update.
+    /// Fails once, and then installs the update.
     Stumbles,
-    /// It takes the bytes, and says nothing until somebody asks for more.
+    /// Takes the bytes, and reports nothing until it is asked.
     Slow,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Fleet<L: Ledger + ?Sized = Memory> {
     pub(crate) manners: BTreeMap<String, Manner>,
     /// The devices that were ever given bytes.
     pub(crate) given: BTreeSet<String>,
-    /// The devices that wait to go on.
+    /// The devices that wait to continue.
     pub(crate) waiting: Vec<(String, fhir_devices::publish::OfferKey)>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn device_name(number: usize) -> String {
     format!("pump-{number}")
 }
 
-/// A verifier that believes every signature.
+/// A verifier that accepts every signature.
 struct AnySignature;
 
 impl Verifier for AnySignature {
@@ -73,7 +73,7 @@ impl Verifier for AnySignature {
     }
 }
 
-/// A component of a device, an MDS, at version 1.0.
+/// Stores a component of a device, an MDS, at version 1.0.
 pub(crate) async fn put_device(resources: &TenantResources<Memory>, name: &str, patient: bool) {
     let patient = if patient { r#","patient":{"reference":"Patient/1"}"# } else { "" };
     let device = format!(r#"{{"resourceType":"Device","id":"{name}"{patient}}}"#);
@@ -98,7 +98,7 @@ impl Fleet<Memory> {
         submission
     }
 
-    /// All regions, and as many devices at once as there are.
+    /// Returns a request for all regions, with a cap of 1,000 devices.
     pub(crate) fn request(release: &Release) -> RolloutRequest {
         RolloutRequest::new(release.id, region("eu"))
             .with_regions(REGIONS.iter().map(|name| (region(name), RegionPolicy::default())).collect())
@@ -125,7 +125,7 @@ impl<L: Ledger> Fleet<L> {
         Self { tenant, memory, clock, service, manners, given: BTreeSet::new(), waiting: Vec::new() }
     }
 
-    /// The same devices and stores, as another process has them, with a ledger of its own kind.
+    /// Returns the same devices and stores as another process, with another ledger.
     #[cfg(feature = "testkit")]
     pub(crate) fn over_again<O: Ledger>(other: &Fleet<O>, ledger: Arc<L>) -> Self {
         Self {
@@ -139,7 +139,7 @@ impl<L: Ledger> Fleet<L> {
         }
     }
 
-    /// Works, and lets every device act, until something fails.
+    /// Runs the service, and lets every device act, until something fails.
     #[cfg(feature = "testkit")]
     pub(crate) async fn try_act(&mut self) -> Result<(), RolloutError> {
         self.service.run_until_idle(&self.tenant).await?;
@@ -163,7 +163,7 @@ impl<L: Ledger> Fleet<L> {
         Ok(())
     }
 
-    /// A service over the stores, as another process has it.
+    /// Returns a service over the stores, as another process has it.
     pub(crate) fn service(
         memory: &Arc<Memory>,
         ledger: Arc<L>,
@@ -208,7 +208,7 @@ impl<L: Ledger> Fleet<L> {
         self.service.run_until_idle(&self.tenant).await.unwrap();
     }
 
-    /// Lets every device do what it does with what it is offered; whether any did anything.
+    /// Lets every device react to its offers; returns whether any did anything.
     pub(crate) async fn devices_act(&mut self) -> bool {
         let mut acted = false;
         for (device, manner) in self.manners.clone() {
@@ -275,7 +275,7 @@ impl<L: Ledger> Fleet<L> {
         acted
     }
 
-    /// Everybody works until nobody has anything to do.
+    /// Runs everything until there is nothing to do.
     pub(crate) async fn settle(&mut self) {
         loop {
             self.work().await;
@@ -286,7 +286,7 @@ impl<L: Ledger> Fleet<L> {
         }
     }
 
-    /// Whether the audit chains are whole and rebuild what there is.
+    /// Checks that the audit chains are whole and rebuild the states.
     pub(crate) async fn check_audit(&self, rollout: RolloutId) {
         let (service, tenant) = (&self.service, &self.tenant);
         service.updates().verify_audit(tenant, &[]).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! From the release to the proof.
+//! From the release to the version report.
 
 use super::fleet::{Fleet, Manner, REGIONS, by, device_name, region};
 use fhir_devices::service::{Blocked, DeploymentFilter, DeviceReport, ReportAnswer, ReportedVersion, RolloutError};

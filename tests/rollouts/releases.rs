@@ -1,4 +1,4 @@
-//! Releases: bytes held once, given up when they are withdrawn.
+//! Releases: bytes held once, and released on withdrawal.
 
 use super::fleet::{Fleet, Manner, by, device_name, note};
 use fhir_devices::containment::Selector;
@@ -103,7 +103,7 @@ async fn component_that_has_the_upload_is_offered_the_release_made_of_it() {
     fleet.check_audit(rollout).await;
 }
 
-/// A manifest of version 2.0 that wants at least 1.5 at the component itself, and more members.
+/// A manifest of version 2.0 that requires at least 1.5 of the component itself, with more members.
 fn manifest(more: &str) -> SignedManifest {
     let sha256 = Sha256::of(b"firmware");
     let text = format!(
@@ -115,7 +115,8 @@ fn manifest(more: &str) -> SignedManifest {
     SignedManifest::new(text, vec![Signature { key: "acme-2026".parse().unwrap(), bytes: vec![1] }])
 }
 
-/// A rollout, with the gate of requirements, of what came signed to the first of two devices; that one runs 1.5, the other 1.0.
+/// A rollout, with the gate of requirements, of a signed upload to the first of two devices; that one runs 1.5, the
+/// other 1.0.
 async fn required(manifest: SignedManifest) -> (Fleet, RolloutId) {
     let fleet = Fleet::new(2).await;
     fleet.runs("pump-0", "1.5").await;

@@ -1,4 +1,4 @@
-//! A stop that stops: whatever is under way, no device gets bytes after it, and those that had some are counted.
+//! Stops: after a stop no device gets bytes, whatever is in progress, and the devices that had some are counted.
 
 use super::fleet::{Fleet, Manner, REGIONS, by, device_name, note, region};
 use fhir_devices::publish::{
@@ -112,7 +112,7 @@ async fn a_newer_rollout_takes_the_place_of_an_older_one() {
     assert_eq!((view.rollout.status, view.ended(OutcomeClass::Succeeded)), (Status::Completed, 4));
 }
 
-/// A region that may be down, or forget what it was told.
+/// A region that may be down, or forget its content.
 struct Moody {
     below: Arc<fhir_devices::backend::Memory>,
     down: Arc<AtomicBool>,

@@ -1,4 +1,4 @@
-//! What an upload may say after what its component accepted and reports.
+//! The claims of an upload against the accepted and reported versions of its component.
 
 use super::double::poll_only;
 use super::faults::double;
@@ -23,7 +23,7 @@ fn numbered(sequence: u64) -> Submission {
     to_ecg().with_sequence(sequence)
 }
 
-/// Stores that were used before: the ledger and the store of files know each other.
+/// Returns stores that were used before: the ledger and the blob store are paired.
 fn used() -> (Arc<Double>, Service<Double>) {
     let (double, service) = double();
     receive(&service, submission(Selector::Component("mds".parse().unwrap())), firmware()).unwrap();
@@ -49,7 +49,7 @@ fn records<S: ResourceStore + BlobStore + Ledger>(service: &Service<S>) -> Vec<A
     records
 }
 
-/// The component reports what it runs.
+/// Sets the reported versions of the component.
 fn report(memory: &Memory, versions: &[(&str, &str)]) {
     let key = Key::new(ResourceType::DeviceComponent, "ecg").unwrap();
     let found = block_on(memory.read(&ours(), &key)).unwrap();

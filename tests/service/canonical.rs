@@ -1,4 +1,4 @@
-//! Under which base the extension is written, and that it is read under every other.
+//! The canonical base of the extension, and reading it under every other base.
 
 use super::*;
 use fhir_devices::primitive::CanonicalBase;

@@ -1,4 +1,4 @@
-//! Many uploads of the same bytes: so many share a copy, and no more.
+//! Many uploads of the same bytes: a limited number shares a copy.
 
 use super::*;
 use fhir_devices::audit::Holder;
@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// A ledger that counts what is asked of it, and the bytes that are written.
+/// A ledger that counts its calls, and the bytes written.
 #[derive(Default)]
 struct Weighing {
     memory: Memory,
@@ -19,7 +19,7 @@ struct Weighing {
 }
 
 impl Weighing {
-    /// What was asked and written since the last look.
+    /// Returns the calls and bytes since the last call.
     fn look(&self) -> (usize, usize) {
         (self.calls.swap(0, Ordering::Relaxed), self.written.swap(0, Ordering::Relaxed))
     }
@@ -58,7 +58,7 @@ impl Ledger for Weighing {
     }
 }
 
-/// As many devices of one component, and a service for them.
+/// Creates devices of one component each, and a service for them.
 fn rollout(devices: usize) -> (Arc<Memory>, Arc<Weighing>, UpdateService<Memory, Memory, Weighing>) {
     let (memory, ledger) = (Arc::new(Memory::new()), Arc::new(Weighing::default()));
     for at in 0..devices {

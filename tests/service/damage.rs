@@ -1,4 +1,4 @@
-//! Files that a disk damaged: not served as good, marked, and replaced by sending the same bytes again.
+//! Files damaged by a disk: not served, marked, and replaced by sending the same bytes again.
 
 use super::{block_on, fill, firmware, keyed, ours, read, to_ecg, updates};
 use fhir_devices::audit::Action;

@@ -1,4 +1,4 @@
-//! A store that fails on purpose, over the store in memory.
+//! A store that fails on purpose, over the in-memory store.
 
 use bytes::Bytes;
 use fhir_devices::backend::Memory;
@@ -56,26 +56,26 @@ pub(super) async fn pause() {
 
 type Meddle = Box<dyn FnMut(&Memory) + Send>;
 
-/// What becomes of the answer to a write.
+/// The fate of a write.
 #[derive(Clone, Copy)]
 pub(super) enum CallOutcome {
-    /// The write is applied, and the answer is lost.
+    /// The write is applied, and its answer is lost.
     Lost,
-    /// The write is not applied, and the answer does not say so.
+    /// The write is not applied, and the outcome is reported as unknown.
     Dropped,
     /// The store refuses service.
     Refused,
 }
 
-/// Every call pauses before and after its effect, so that a future may be dropped between.
+/// Every call pauses before and after its effect, so that a future may be dropped in between.
 #[derive(Default)]
 pub(super) struct Double {
     pub(super) below: Memory,
     /// Runs before each commit of resources.
     pub(super) meddle: Mutex<Option<Meddle>>,
-    /// The fates of the next commits, the last one first.
+    /// The fates of the next commits, last one first.
     pub(super) commits: Mutex<Vec<CallOutcome>>,
-    /// The fates of the next writes to the ledger, the last one first.
+    /// The fates of the next writes to the ledger, last one first.
     pub(super) puts: Mutex<Vec<CallOutcome>>,
     pub(super) tried: AtomicUsize,
 }

@@ -1,4 +1,4 @@
-//! What goes wrong on the way, and what is left of it.
+//! Faults during an upload, and the state they leave.
 
 use super::double::{CallOutcome, poll_only};
 use super::*;
@@ -15,7 +15,7 @@ pub(super) fn double() -> (Arc<Double>, Service<Double>) {
     (double, service)
 }
 
-/// The record of the upload with the key `k`.
+/// Returns the record of the upload with the key `k`.
 fn record(memory: &Memory) -> Option<Ingest> {
     let get = |at: String| block_on(Ledger::get(memory, &ours(), &LedgerKey::new(at).unwrap())).unwrap();
     let id = get(format!("ingest/key/{}", Sha256::of(b"k")))?.value;
@@ -24,7 +24,7 @@ fn record(memory: &Memory) -> Option<Ingest> {
     Some(Ingest::from_bytes(&found.unwrap().value).unwrap())
 }
 
-/// A foreign writer, who notes something in the component.
+/// Another writer notes something in the component.
 fn scribble(memory: &Memory, note: u64) {
     let key: Key = "DeviceComponent/ecg".parse().unwrap();
     let version = block_on(memory.read(&ours(), &key)).unwrap();
@@ -256,7 +256,7 @@ fn record_states_how_an_upload_ended() {
     assert_eq!(ingest.id, received.update.id);
 }
 
-/// The call died between the component and the record, and the target means another component by now.
+/// The call died between the component and the record, and the selector matches another component by now.
 #[test]
 fn reference_is_not_written_to_another_component() {
     let vmd = || keyed("k").with_target(Selector::Level(Level::Vmd));
@@ -326,7 +326,7 @@ fn upload_withdrawn_meanwhile_is_not_attached() {
     assert!(withdrawn_while_stored(64) > 1);
 }
 
-/// In how many states in which it has its bytes, and no component refers to them, an upload was withdrawn.
+/// Returns in how many states with bytes and without a reference an upload was withdrawn.
 fn withdrawn_while_stored(small_size: usize) -> usize {
     let mut withdrawn_while_stored = 0;
     for polls in 0..200 {

@@ -1,4 +1,4 @@
-//! What an upload costs, and the commits of calls that go on at once: one for all that wait.
+//! The cost of an upload, and the shared commits of concurrent calls.
 
 use super::*;
 use fhir_devices::audit::ChainHead;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 type Slow = Recording<Faulty<Memory>>;
 
-/// The monitors of a ward, each with one component, over a store whose calls each wait for so many polls.
+/// Creates monitors with one component each, over a store whose calls take `waits` polls.
 fn ward(monitors: usize, waits: u8) -> (Arc<Memory>, Arc<Slow>, Service<Slow>) {
     let memory = Arc::new(Memory::new());
     for number in 0..monitors {

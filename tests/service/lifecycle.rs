@@ -1,4 +1,4 @@
-//! Recalls that stay visible, predecessors that are made current again, and what is removed in the course of time.
+//! Recalls that stay visible, predecessors that are made current again, and expiry.
 
 use super::order::{doctor, state, withdraw};
 use super::*;
@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 
 const DAY: i64 = 86_400;
 
-/// A fleet whose clock goes on by hand.
+/// Creates a fleet with a manual clock.
 fn timed() -> (Arc<Memory>, Service<Memory>, Arc<AtomicI64>) {
     let (memory, service) = fleet();
     let clock = Arc::new(AtomicI64::new(1_492_596_000));
@@ -45,7 +45,7 @@ fn records(service: &Service<Memory>) -> Vec<AuditRecord> {
     records
 }
 
-/// Everything that the ledger has but the audit chain.
+/// Returns everything in the ledger except the audit chain.
 fn ledger(memory: &Memory) -> Vec<String> {
     let folders = ["ingest", "blob", "due", "signatures", "accepted"].map(|name| LedgerKey::new(name).unwrap());
     let scan = |folder: &LedgerKey| block_on(Ledger::scan(memory, &ours(), folder, NonZeroU32::MAX, None)).unwrap();
@@ -229,7 +229,7 @@ fn expired_upload_leaves_nothing() {
     records(&service);
 }
 
-/// How many calls the stores had, how many bytes were written and read, in one round.
+/// The cost of one round: calls of the stores, bytes written and read.
 #[derive(Debug, PartialEq, Eq)]
 struct Cost {
     calls: usize,
@@ -285,7 +285,7 @@ fn upload_cost_is_independent_of_earlier_uploads() {
 
 type Recorded = Recording<Memory>;
 
-/// Devices with one component each, of which each has an upload.
+/// Creates devices with one component each, and an upload for each.
 fn ward(count: usize) -> (Arc<Recording<Memory>>, UpdateService<Recorded, Recorded, Recorded>) {
     let recording = Arc::new(Recording::new(Arc::new(Memory::new())));
     let service = UpdateService::new(recording.clone(), recording.clone(), recording.clone()).unwrap();

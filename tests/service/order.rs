@@ -1,4 +1,4 @@
-//! Uploads that follow each other, and cross each other's ways.
+//! Uploads that follow each other, or overlap.
 
 use super::double::poll_only;
 use super::*;
@@ -50,7 +50,7 @@ fn resent_key_does_not_restore_a_retired_update() {
     assert_eq!(updates(&read(&memory, "ecg").0), [second.update]);
 }
 
-/// An upload whose process was lost when the reference was written and the record was not marked yet.
+/// An upload whose process died between the write of the reference and of the record.
 fn half_attached() -> (Arc<Memory>, Service<Memory>, IngestId) {
     for polls in 0.. {
         let (memory, service) = fleet();
@@ -162,7 +162,7 @@ fn upload_finished_by_recovery_is_reported_new() {
     assert!(overtaken_by_recovery(64) > 1);
 }
 
-/// How many calls a recovery was faster than.
+/// Returns the number of calls that a recovery overtook.
 fn overtaken_by_recovery(small_size: usize) -> u64 {
     let mut overtaken = 0;
     for polls in 0.. {

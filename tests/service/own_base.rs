@@ -1,4 +1,4 @@
-//! References that are written as the own absolute URL of the service.
+//! References that are written as the service's own absolute URL.
 
 use super::*;
 use fhir_devices::reference::OwnBase;

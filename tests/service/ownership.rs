@@ -1,4 +1,4 @@
-//! Who may delete files: the common id of store and ledger, quarantine, limits, adoption.
+//! Ownership of files: the common id of store and ledger, quarantine, limits, adoption.
 
 use super::{Service, blobs, block_on, fill, firmware, keys, ours, put, read, receive, to_ecg, updates};
 use fhir_devices::audit::Action;
@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
-/// Resources and files in one place, which ledgers come and go over.
+/// Resources and files, with replaceable ledgers.
 struct Place {
     memory: Arc<Memory>,
     clock: Arc<AtomicI64>,
@@ -59,7 +59,7 @@ fn all_quarantined(service: &Service<Memory>) -> Vec<fhir_devices::service::Quar
     block_on(service.quarantine(&ours(), NonZeroU32::MAX, None)).unwrap().items
 }
 
-/// A copy of a ledger as it is now.
+/// Returns a copy of a ledger in its current state.
 fn snapshot(of: &Memory) -> Arc<Memory> {
     let copy = ledger();
     for folder in ["ingest", "blob", "accepted", "audit", "manifest", "quarantine"] {

@@ -1,4 +1,4 @@
-//! Writers that come by neither the service nor the REST API: what they do to references is found and mended.
+//! Writers that use neither the service nor the REST API: their changes to references are detected and repaired.
 
 use super::double::block_on;
 use super::*;
@@ -10,7 +10,7 @@ use fhir_devices::update::ingest::State;
 use fhir_devices::update::replay;
 use std::num::NonZeroU32;
 
-/// Compares everything, a page after the other.
+/// Compares everything, page by page.
 fn reconcile(service: &Service<Memory>) -> Reconciled {
     let (mut whole, mut from) = (Reconciled::default(), Some(ReconcilePosition::default()));
     while let Some(position) = from {
@@ -34,7 +34,7 @@ fn is_idle(reconciled: &Reconciled) -> bool {
     reconciled.reattached.is_empty() && reconciled.lost.is_empty() && reconciled.unknown.is_empty()
 }
 
-/// A foreign writer puts back its own picture of the component.
+/// Another writer restores its own copy of the component.
 fn overwrite(memory: &Memory, component: &DeviceComponent) {
     put(memory, &ours(), component, Precondition::Exists);
 }
@@ -195,7 +195,7 @@ fn older_update_reattached_first_does_not_supersede_the_newer() {
     assert!(is_idle(&reconcile(&service)));
 }
 
-/// A store of blobs whose addresses are signed anew each time.
+/// A blob store whose URLs are signed anew each time.
 struct Signing(Arc<Memory>, std::sync::atomic::AtomicU64);
 
 impl BlobStore for Signing {
@@ -340,13 +340,13 @@ fn unknown_reference_is_removed_or_reported() {
     assert!(is_idle(&reconcile(&service)));
 }
 
-/// A line of the fixtures of what the service says in the audit chain.
+/// Returns a line of the fixtures of the service's audit drafts.
 fn fixture(line: usize) -> AuditDraft {
     let text = include_str!("../machines/audit-service.jsonl").lines().nth(line).unwrap();
     serde_json::from_str(text).unwrap()
 }
 
-/// The drafts of an action in the audit chain, at the time of the fixtures.
+/// Returns the drafts of an action in the audit chain, at the time of the fixtures.
 fn drafts(service: &Service<Memory>, action: Action) -> Vec<AuditDraft> {
     let records = block_on(service.audit_records(&ours())).unwrap();
     let drafts = records.into_iter().map(|record| record.draft).filter(|what| what.action == action);

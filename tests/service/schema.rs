@@ -1,4 +1,4 @@
-//! The extension that is written follows its definition in `schemas/`.
+//! The written extension follows its definition in `schemas/`.
 
 use super::*;
 use fhir_devices::datatype::Extension;
@@ -19,7 +19,7 @@ fn element<'d>(definition: &'d [Value], id: &str) -> &'d Value {
     definition.iter().find(|element| element["id"] == id).unwrap_or(&Value::Null)
 }
 
-/// What the definition says against the extension, in its JSON form.
+/// Returns the errors of the extension by its definition, in its JSON form.
 fn faults(extension: &Value) -> Vec<String> {
     let definition = definition();
     let mut faults = Vec::new();

@@ -16,7 +16,8 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// Keys that sign by a digest with a secret; each signs for one provider. Some are revoked, and at times none can be asked.
+/// Keys that sign with a digest of a secret; each signs for one provider. Some are revoked, and at times the verifier
+/// is unavailable.
 #[derive(Clone, Default)]
 struct Keys(Arc<Mutex<(BTreeSet<KeyId>, bool)>>);
 
@@ -106,7 +107,7 @@ where
     block_on(service.receive_signed(&ours(), submission, body))
 }
 
-/// The component reports what it runs.
+/// Sets the reported version of the component.
 fn report(memory: &Memory, id: &str, kind: &str, version: &str) {
     let key = Key::new(ResourceType::DeviceComponent, id).unwrap();
     let found = block_on(memory.read(&ours(), &key)).unwrap();
@@ -434,7 +435,7 @@ fn tenant_may_require_signed_updates() {
     assert!(block_on(service.receive(&theirs, to_ecg(), firmware())).is_ok());
 }
 
-/// Breaks an upload off when it has its bytes and no component refers to it yet.
+/// Interrupts an upload when it has its bytes and no component refers to it yet.
 fn broken_off(memory: &Arc<Memory>, service: &Service<Memory>, is_signed: bool, keys: &Keys) -> IngestId {
     for polls in 0.. {
         let slow =
@@ -624,7 +625,7 @@ fn unnumbered_upload_cannot_follow_a_signed_one() {
     assert!(refused.unwrap_err().to_string().ends_with(words));
 }
 
-/// The manifests that the ledger keeps.
+/// Returns the number of manifests in the ledger.
 fn manifests(memory: &Memory) -> usize {
     let folder = "manifest".parse().unwrap();
     block_on(Ledger::scan(memory, &ours(), &folder, std::num::NonZeroU32::MAX, None)).unwrap().items.len()

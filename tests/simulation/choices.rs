@@ -11,7 +11,7 @@ struct Drawn {
     made: Vec<u32>,
 }
 
-/// Makes choices and notes them. Behind the end of a given list every choice is 0, which is the plainest one everywhere.
+/// Makes choices and records them. After the end of a given list every choice is 0, the simplest one everywhere.
 #[derive(Clone, Debug)]
 pub(crate) struct Choices(Arc<Mutex<Drawn>>);
 
@@ -25,7 +25,7 @@ impl Choices {
         Self(Arc::new(Mutex::new(Drawn { given: given.to_vec(), at: 0, seed: None, made: Vec::new() })))
     }
 
-    /// One of `count`.
+    /// Returns a number below `count`.
     pub(crate) fn pick(&self, count: usize) -> usize {
         let mut drawn = self.0.lock().unwrap();
         let raw = match drawn.seed {
@@ -42,7 +42,7 @@ impl Choices {
         chosen
     }
 
-    /// Whether the last of `count` is chosen.
+    /// Returns whether the last of `count` choices is made.
     pub(crate) fn rarely(&self, count: usize) -> bool {
         self.pick(count) == count - 1
     }
@@ -60,8 +60,8 @@ fn mixed(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A shorter list of choices that fails as well: the list is cut, parts of it are left out or made plain, as long as that helps
-/// and there is time.
+/// Returns a shorter list of choices that fails as well: the list is cut, and parts of it are removed or simplified,
+/// while that helps and there is time.
 pub(crate) fn shrunk(mut list: Vec<u32>, time: Duration, fails: impl Fn(&[u32]) -> Option<Vec<u32>>) -> Vec<u32> {
     let begun = Instant::now();
     let mut size = list.len().max(1);
@@ -92,7 +92,7 @@ pub(crate) fn shrunk(mut list: Vec<u32>, time: Duration, fails: impl Fn(&[u32]) 
     list
 }
 
-/// Without the plain choices at the end, which come by themselves.
+/// Returns the list without the zeros at its end, which are the default.
 fn trimmed(mut list: Vec<u32>) -> Vec<u32> {
     while list.last() == Some(&0) {
         list.pop();

@@ -1,4 +1,4 @@
-//! Two tenants, each with a device of two components in which somebody else has written too.
+//! Two tenants, each with a device of two components with content of another writer.
 
 use super::net::turn;
 use fhir_devices::backend::Memory;
@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 
 pub(crate) const COMPONENTS: [&str; 2] = ["mds", "vmd"];
 
-/// What somebody else wrote, as it is to stay.
+/// The content of another writer, which must be kept.
 pub(crate) const FOREIGN: &str = r#"{"url":"https://acme.example/hours","valueDecimal":1200.500}"#;
 
 pub(crate) fn tenants() -> [Tenant; 2] {
@@ -31,7 +31,7 @@ pub(crate) fn run<F: Future>(future: F) -> Option<F::Output> {
     })
 }
 
-/// For the stores in memory, whose futures are ready at once.
+/// Runs a call of the in-memory stores, whose futures are ready at once.
 pub(crate) fn now<F: Future>(future: F) -> F::Output {
     run(future).unwrap()
 }
@@ -58,7 +58,7 @@ pub(crate) fn fill(memory: &Memory) {
     }
 }
 
-/// A foreign writer: reads the component, thinks, and writes a note into it on the condition that it is as it was read.
+/// Another writer: reads the component, waits, and writes a note into it on the condition that it is unchanged.
 pub(crate) async fn note(store: &impl ResourceStore, tenant: &Tenant, id: &str, note: &str) -> Result<()> {
     let key = Key::new(ResourceType::DeviceComponent, id)?;
     let version = store.read(tenant, &key).await?;
@@ -71,10 +71,10 @@ pub(crate) async fn note(store: &impl ResourceStore, tenant: &Tenant, id: &str, 
     store.commit(tenant, vec![write]).await.map(drop).map_err(|refused| refused.error)
 }
 
-/// The id of the update that a foreign writer makes up.
+/// The id of an update that another writer makes up.
 pub(crate) const MADE_UP: IngestId = IngestId(u128::MAX);
 
-/// A foreign writer: puts back its own picture of the component, which has no updates, or one that it made up.
+/// Another writer: restores its own copy of the component, which has no updates, or a made-up one.
 pub(crate) async fn overwrite(store: &impl ResourceStore, tenant: &Tenant, id: &str, forges: bool) -> Result<()> {
     let key = Key::new(ResourceType::DeviceComponent, id)?;
     let version = store.read(tenant, &key).await?;

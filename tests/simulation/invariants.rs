@@ -22,21 +22,21 @@ use std::num::NonZeroU32;
 pub(crate) struct Observations {
     /// The answers to uploads: the tenant, the key, the answer.
     pub(crate) answers: Vec<(usize, Option<String>, Received)>,
-    /// Which uploads somebody wanted to take back or give up.
+    /// The uploads that an actor wanted to withdraw or give up.
     pub(crate) unwanted: HashSet<IngestId>,
-    /// Which withdrawals were acknowledged.
+    /// The acknowledged withdrawals.
     pub(crate) withdrawn: HashSet<IngestId>,
-    /// The keys of those.
+    /// Their keys.
     pub(crate) spent: HashSet<(usize, String)>,
-    /// The notes of the foreign writer that were acknowledged.
+    /// The acknowledged notes of the other writer.
     pub(crate) written: Vec<(usize, usize, String)>,
-    /// Components that somebody deleted, or tried to.
+    /// The components that an actor deleted, or tried to.
     pub(crate) deleted: HashSet<(usize, usize)>,
-    /// What a call found to be wrong.
+    /// The faults that calls found.
     pub(crate) faults: Vec<String>,
 }
 
-/// What a component said in the version that was read last.
+/// The content of a component in its last version read.
 #[derive(Default)]
 struct Said {
     version: Option<VersionId>,
@@ -47,7 +47,7 @@ struct Said {
 pub(crate) struct Invariants {
     said: HashMap<(usize, usize), Said>,
     whole: HashSet<(usize, BlobKey)>,
-    /// The bytes that the version of updates without a manifest stands for in each component.
+    /// The bytes claimed by the version of updates without a manifest, in each component.
     claimed: HashMap<(usize, usize), Sha256>,
     mutant: Option<Mutant>,
 }

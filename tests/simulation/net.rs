@@ -14,40 +14,40 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use url::Url;
 
-/// A rule that the drivers count on, or keep to, taken out.
+/// A removed rule that the drivers rely on, or keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mutant {
-    /// A component is written to whatever version it has (R3).
+    /// A component is written in whatever version (R3).
     NoIfMatch,
-    /// The component is not written to before the hold is given up (R5).
+    /// The component is not written before the hold is released (R5).
     NoLastWrite,
     /// The record of an upload is not read again after the component (R5).
     NoReread,
-    /// A deletion finds the bytes of every writing (R7).
+    /// A deletion hits the bytes of every generation (R7).
     KeysReused,
-    /// What fails deletes the bytes that it has seen (R6).
+    /// A failing call deletes the bytes that it has seen (R6).
     CleanUp,
-    /// Bytes are said to be there that are not (R2).
+    /// Bytes are reported as stored that are not (R2).
     EarlyAnswer,
-    /// The ledger writes whatever revision a record has.
+    /// The ledger writes whatever the revision of a record.
     BlindLedger,
     /// The ledger writes the records one after the other.
     TornLedger,
-    /// The ledger keeps the states and loses their audit records.
+    /// The ledger stores the states and loses their audit records.
     NoRecords,
-    /// A copy of some bytes that is full is not put aside when another is begun.
+    /// A full copy of some bytes is not moved aside when another is begun.
     NotAside,
-    /// Nobody goes on with what broke off.
+    /// Interrupted work is not resumed.
     NoRecovery,
-    /// Nobody deletes what no upload needs any more.
+    /// Unneeded bytes are not collected.
     NoCollection,
-    /// Nobody looks for bytes that the ledger does not know (R9).
+    /// Bytes unknown to the ledger are not swept (R9).
     NoSweep,
-    /// Nobody compares the components with the ledger.
+    /// Components are not reconciled with the ledger.
     NoReconciliation,
-    /// Every signature is good.
+    /// Every signature is accepted.
     NoVerification,
-    /// Nobody looks at the slots of what has ended.
+    /// The slots of ended deployments are not verified.
     NoEndedSlots,
 }
 
@@ -55,11 +55,11 @@ pub(crate) struct Net {
     below: Arc<Faulty<Memory>>,
     choices: Choices,
     mutant: Option<Mutant>,
-    /// Whether there was a call since it was last asked.
+    /// Whether there was a call since the last check.
     touched: AtomicBool,
-    /// Whether something was written to the ledger, or may have been, since it was last asked.
+    /// Whether the ledger was written, or may have been, since the last check.
     wrote: AtomicBool,
-    /// What was last read of each record of an upload.
+    /// The last read of each record of an upload.
     known: Mutex<HashMap<LedgerKey, Option<LedgerRecord>>>,
 }
 
@@ -97,7 +97,7 @@ impl Net {
     }
 }
 
-/// Under which name bytes are kept.
+/// Returns the key under which bytes are stored.
 pub(crate) fn real(mutant: Option<Mutant>, key: &BlobKey) -> BlobKey {
     match mutant {
         Some(Mutant::KeysReused) if StoreId::of_marker(key).is_none() => BlobKey { generation: Generation(1), ..*key },
@@ -192,7 +192,7 @@ impl ResourceStore for Net {
     }
 }
 
-/// Whether a body has more notes of the foreign writer than another.
+/// Returns whether a body has more notes of the other writer than another.
 fn foreign(body: Option<&Bytes>, before: Option<&Bytes>) -> bool {
     let notes = |body: Option<&Bytes>| {
         body.map(|body| String::from_utf8_lossy(body).matches("acme.example/note").count()).unwrap_or_default()

@@ -1,5 +1,5 @@
-//! Worlds in which the ledger is an older one, or a second ledger is given the same store: no file that a component refers
-//! to is deleted, whatever is called and however much time goes by.
+//! Worlds in which the ledger is an older copy, or a second ledger is given the same store: no file that a component
+//! refers to is deleted, whatever is called and however much time passes.
 
 use super::choices::Choices;
 use super::fleet::{COMPONENTS, fill, now, run, tenants};
@@ -22,12 +22,12 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use url::Url;
 
-/// A rule of those who delete files, taken out.
+/// A removed rule of the calls that delete files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RemovedRule {
-    /// Nobody asks the components before a deletion.
+    /// Components are not asked before a deletion.
     NoReferences,
-    /// Whoever comes takes the store for its own, whatever id it has.
+    /// Every service takes the store for its own, whatever its id.
     NoPairing,
 }
 
@@ -39,11 +39,11 @@ struct View {
     /// The ledger of the process.
     ledger: Arc<Memory>,
     removed: Option<RemovedRule>,
-    /// Whether a collection or a sweep is under way.
+    /// Whether a collection or a sweep is in progress.
     deletes: Arc<AtomicBool>,
 }
 
-/// Restored from what it was at some time, or begun anew beside the other.
+/// Returns a ledger restored from an earlier state, or a new one beside the other.
 fn copy_of(ledger: &Memory) -> Arc<Memory> {
     let copy = Arc::new(Memory::new());
     let tenant = &tenants()[0];
@@ -141,7 +141,7 @@ pub(crate) fn simulate(choices: &Choices, removed: Option<RemovedRule>) -> Resul
     Ok(())
 }
 
-/// Every file that a component refers to is there.
+/// Checks that every file that a component refers to exists.
 fn holds(memory: &Memory) -> Result<(), String> {
     let tenant = &tenants()[0];
     for id in COMPONENTS {
@@ -158,7 +158,7 @@ fn holds(memory: &Memory) -> Result<(), String> {
     Ok(())
 }
 
-/// Every file that somebody holds by the ledger is there.
+/// Checks that every file with a holder in the ledger exists.
 fn is_kept(memory: &Memory, ledger: &Memory) -> Result<(), String> {
     let tenant = &tenants()[0];
     let folder = LedgerKey::new("blob").unwrap();

@@ -1,8 +1,8 @@
-//! Rollouts in worlds that go on at random: several processes over one ledger, devices that lie, are slow or say things in the
-//! order of SWUpdate and RAUC, reports that are lost and doubled, regions that are down or forget, clocks that jump, crashes.
+//! Rollouts in random worlds: several processes over one ledger, devices that report falsely, are slow or report in the
+//! order of SWUpdate and RAUC, lost and repeated reports, regions that are down or forget, clocks that jump, crashes.
 //!
-//! After every commit the invariants are looked at; when all is quiet, every deployment has ended, every chain is whole, and what
-//! the ledger says follows from the audit records.
+//! The invariants are checked after every commit; at rest, every deployment has ended, every chain is whole, and the
+//! ledger follows from the audit records.
 //!
 //! ```text
 //! SIMULATION_SEEDS=100000 cargo test --release --features testkit --test simulation -- rollouts_stop --nocapture
@@ -25,22 +25,22 @@ use fhir_devices::service::RolloutService;
 
 type Service = RolloutService<Net, Net, Net>;
 
-/// A rule taken out.
+/// A removed rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RemovedRule {
-    /// The ledger writes whatever revision a record has.
+    /// The ledger writes whatever the revision of a record.
     BlindLedger,
     /// The ledger writes the records one after the other.
     TornLedger,
-    /// Devices get bytes without the gate.
+    /// Devices get bytes without a grant.
     NoGate,
-    /// Nobody looks at deadlines.
+    /// Deadlines are not processed.
     NoDeadlines,
-    /// Nobody looks at the slots of what has ended.
+    /// The slots of ended deployments are not verified.
     NoEndedSlots,
 }
 
-/// How many worlds there are where nobody says it.
+/// Default number of worlds.
 const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 2_000 };
 
 #[test]

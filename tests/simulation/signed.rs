@@ -6,13 +6,13 @@ use fhir_devices::manifest::{KeyId, Signature, SignatureContext, SignatureError,
 use fhir_devices::service::SignedSubmission;
 use fhir_devices::store::Sha256;
 
-/// The version of every update that was signed by a key that does not count.
+/// The version of every update signed by an untrusted key.
 pub(crate) const FORGED: &str = "6.6.6";
 
-/// The version of updates that come without a manifest, where they have one.
+/// The version of updates without a manifest, where they have one.
 pub(crate) const UNSIGNED: &str = "u1";
 
-/// One key, whose signature is the digest of what it signs.
+/// One key, whose signature is the digest of the signed bytes.
 pub(crate) struct OneKey(pub(crate) Option<Mutant>);
 
 impl Verifier for OneKey {
@@ -33,7 +33,7 @@ impl Verifier for OneKey {
     }
 }
 
-/// An update of a component whose version names its bytes.
+/// Returns an update of a component whose version identifies its bytes.
 pub(crate) fn signed(c: usize, version: &str, sequence: u64, content: &[u8]) -> SignedSubmission {
     let code = [69_965, 70_662][c];
     let manifest = format!(

@@ -24,10 +24,10 @@ use time::OffsetDateTime;
 
 type Service = UpdateService<Net, Net, Net>;
 
-/// A call under way in a process.
+/// A call in progress in a process.
 struct Task {
     process: usize,
-    /// Until which step it sleeps.
+    /// The step until which it sleeps.
     until: usize,
     future: Pin<Box<dyn Future<Output = ()>>>,
 }
@@ -40,7 +40,7 @@ struct World {
     clock: Arc<AtomicI64>,
     ids: Arc<AtomicU64>,
     services: [Service; 2],
-    /// How often a process tries to write to a component.
+    /// The number of tries of a process to write a component.
     attempts: u32,
     tasks: Vec<Task>,
     notes: Arc<Mutex<Observations>>,
@@ -49,7 +49,7 @@ struct World {
     count: usize,
 }
 
-/// Longer than any of these worlds takes to come to its end.
+/// More steps than any of these worlds takes to come to its end.
 const STEPS: usize = 4_000;
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -186,7 +186,7 @@ impl World {
         }
     }
 
-    /// A call by somebody to one of the processes.
+    /// Starts a call to one of the processes.
     fn call(&mut self) {
         self.count += 1;
         let process = self.choices.pick(2);
@@ -300,7 +300,7 @@ impl World {
         self.tasks.push(Task { process, until: 0, future });
     }
 
-    /// What a sender sends. The same key goes with the same submission, and almost always with the same bytes.
+    /// Returns an upload. The same key goes with the same submission, and almost always with the same bytes.
     fn upload(&self, c: usize) -> (Option<String>, Submission, ByteStream) {
         let key = self.choices.pick(3);
         let (mut content, sequence, c) = match key {
@@ -336,7 +336,8 @@ impl World {
         (key, Sent::Unsigned(submission), body)
     }
 
-    /// The same with a manifest: two for each component, of which the later one may come under a key; and forged ones.
+    /// Returns an upload with a manifest: two for each component, of which the later one may come under a key; and
+    /// forged ones.
     fn signed(&self, c: usize) -> (Option<String>, Sent, ByteStream) {
         let content = self.choices.pick(2);
         let (version, sequence) = [("1.0.0", 1), ("2.0.0", 2)][content];
@@ -410,7 +411,7 @@ impl World {
     }
 }
 
-/// Compares all that there is, in small pages.
+/// Reconciles everything, in small pages.
 async fn reconcile(service: &Service, tenant: &Tenant) -> Result<()> {
     let mut from = Some(ReconcilePosition::default());
     while let Some(position) = from {
@@ -430,7 +431,7 @@ enum Sent {
 
 const CONTENTS: [&[u8]; 2] = [b"firmware", b"software"];
 
-/// The key of an upload, as long as it stands for it.
+/// Returns the key of an upload, while it stands for it.
 fn key_of(memory: &Memory, tenant: &Tenant, id: IngestId) -> Option<String> {
     ["k1", "k2", "k3"].into_iter().map(str::to_owned).find(|key| {
         let at = LedgerKey::new(format!("ingest/key/{}", Sha256::of(key.as_bytes()))).unwrap();
@@ -444,7 +445,7 @@ fn at(clock: &Arc<AtomicI64>) -> impl Fn() -> OffsetDateTime + Send + Sync + 'st
     move || OffsetDateTime::from_unix_timestamp(clock.load(Ordering::Relaxed)).unwrap()
 }
 
-/// A process.
+/// Returns a process.
 fn service(net: &Arc<Net>, clock: &Arc<AtomicI64>, ids: &Arc<AtomicU64>) -> Service {
     // What one process takes for full has room for another.
     let room = u32::try_from(ids.load(Ordering::Relaxed) % 3).unwrap() + 1;

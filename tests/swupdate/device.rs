@@ -1,10 +1,11 @@
-//! A Linux device: SWUpdate as Debian ships it, in a folder of its own.
+//! A Linux device: SWUpdate as packaged by Debian, in a folder of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Returns whether SWUpdate and what makes its images are here; a machine that has to have them fails.
+/// Returns whether SWUpdate and the tools for its images are installed; where the gate requires them, the test fails
+/// instead.
 pub(crate) fn is_here() -> bool {
     let has = |program: &str| Command::new(program).arg("--version").output().is_ok();
     let all = has("swupdate") && has("cpio") && has("curl") && Command::new("openssl").arg("version").output().is_ok();
@@ -29,7 +30,7 @@ impl Drop for Device {
     }
 }
 
-/// SWUpdate at work. It is killed when it is dropped, as a device is that loses its power.
+/// A running SWUpdate, killed on drop, as by a loss of power.
 pub(crate) struct Running(Child);
 
 impl Drop for Running {
@@ -61,7 +62,7 @@ impl Device {
         &self.folder
     }
 
-    /// Makes a signed image, which puts the words `firmware VERSION` into a file.
+    /// Makes a signed image, which writes `firmware VERSION` into a file.
     pub(crate) fn image(&self, version: &str) -> Vec<u8> {
         let script = format!(
             r#"mkdir -p image; cd image; echo 'firmware {version}' > fw.bin
@@ -82,12 +83,12 @@ END
         std::fs::read(self.folder.join("pump.swu")).unwrap()
     }
 
-    /// What is installed.
+    /// Returns the installed content.
     pub(crate) fn installed(&self) -> Option<String> {
         std::fs::read_to_string(self.folder.join("installed")).ok().map(|text| text.trim().to_owned())
     }
 
-    /// Starts the device with the version that it runs.
+    /// Starts the device with its running version.
     pub(crate) fn start(&self, service: &str, version: &str, options: &str) -> Running {
         let attributes = format!(
             "globals : {{ verbose = true; }};\nidentify : ( {{ name = \"sw.pump-7-mds\"; value = \"{version}\"; }}, {{ name = \"restarted\"; value = \"true\"; }} );\n"
@@ -107,7 +108,7 @@ END
         Running(child)
     }
 
-    /// Waits until something is so.
+    /// Waits for a condition.
     pub(crate) fn until(&self, what: &str, is_so: impl Fn() -> bool) {
         let begun = Instant::now();
         while !is_so() {

@@ -1,4 +1,4 @@
-//! Stands between a client and the service: records what both say, loses answers, and changes bytes.
+//! A proxy between a client and the service: it records requests and answers, loses answers, and changes bytes.
 
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
@@ -16,7 +16,7 @@ pub(crate) struct Exchange {
     pub(crate) status: u16,
 }
 
-/// What becomes of an answer.
+/// The fate of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// The client gets it.
@@ -37,7 +37,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// `before` sees the method and the path of a request before the service does, and `after` decides about its answer.
+    /// `before` sees the method and the path of a request before the service does, and `after` decides about its
+    /// answer.
     pub(crate) fn start(
         before: impl Fn(&str, &str) + Send + Sync + 'static,
         after: impl Fn(&Exchange) -> Fate + Send + Sync + 'static,
@@ -57,7 +58,7 @@ impl Proxy {
         Self { address, target, exchanges }
     }
 
-    /// Passes requests on to a service from now on.
+    /// Forwards requests to a service from now on.
     pub(crate) fn to(&self, service: &str) {
         service.clone_into(&mut self.target.lock().unwrap());
     }
@@ -66,8 +67,8 @@ impl Proxy {
         self.exchanges.lock().unwrap().clone()
     }
 
-    /// Returns the conversation without what differs from run to run (times, and the lines of a log), one exchange a line; one
-    /// that repeats the last is left out.
+    /// Returns the conversation, one exchange per line, without data that differs from run to run (times, and the lines
+    /// of a log); an exchange that repeats the last is left out.
     pub(crate) fn conversation(&self) -> String {
         let mut lines: Vec<String> = Vec::new();
         for exchange in self.exchanges() {

@@ -1,9 +1,9 @@
-//! Carriers as they are generated, and with a character changed.
+//! Generated carriers, and carriers with a character changed.
 
 use super::*;
 use proptest::prelude::*;
 
-/// `YYMMDD` of a day that each month has.
+/// `YYMMDD` of a day that exists in every month.
 fn yymmdd() -> impl Strategy<Value = (u32, String)> {
     (0_u32..100, 1_u32..13, 1_u32..29).prop_map(|(year, month, day)| (year, format!("{year:02}{month:02}{day:02}")))
 }
@@ -13,7 +13,7 @@ fn gtin() -> impl Strategy<Value = String> {
     "[0-9]{13}".prop_map(|digits| format!("{digits}{}", check::gs1_digit(&digits).unwrap()))
 }
 
-/// A GS1 element with a value of its format: the identifier, the value, whether FNC1 follows.
+/// A GS1 element with a value in its format: the identifier, the value, whether FNC1 follows.
 fn gs1_element() -> impl Strategy<Value = (&'static str, String, bool)> {
     let set82 = |most| prop::collection::vec(prop::sample::select(SET82.chars().collect::<Vec<_>>()), 1..=most);
     let text = |ai: &'static str, most| set82(most).prop_map(move |text| (ai, String::from_iter(text), true));
@@ -37,7 +37,7 @@ fn gs1_element() -> impl Strategy<Value = (&'static str, String, bool)> {
 
 const SET82: &str = "!\"%&'()*+,-./0123456789:;<=>?ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
 
-/// A GS1 string for machines, with its elements in any order, each once.
+/// A GS1 string in machine form, with its elements in any order, each once.
 fn gs1() -> impl Strategy<Value = String> {
     (gtin(), prop::collection::vec(gs1_element(), 0..6)).prop_flat_map(|(gtin, mut elements)| {
         elements.push(("01", gtin, false));
@@ -134,7 +134,7 @@ fn ifa() -> impl Strategy<Value = String> {
     })
 }
 
-/// A text that looks like a carrier for a while.
+/// A text that begins like a carrier.
 fn almost() -> impl Strategy<Value = String> {
     let start = prop::sample::select(vec![
         "",
@@ -179,7 +179,7 @@ fn carrier() -> impl Strategy<Value = String> {
     prop_oneof![gs1(), hibcc(), iccbba(), ifa()]
 }
 
-/// The text with another character in one place.
+/// Returns the text with one character replaced.
 fn changed(text: &str, at: usize, with: char) -> String {
     text.chars().enumerate().map(|(index, c)| if index == at { with } else { c }).collect()
 }

@@ -1,4 +1,4 @@
-//! Who may ask, over which wire, and how the service ends.
+//! Access control, TLS, and the end of the service.
 
 use super::client::{Form, Service, reply};
 use super::settings;

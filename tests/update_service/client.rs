@@ -1,4 +1,4 @@
-//! As much of an HTTP client as the tests need: every byte of a request is theirs.
+//! A minimal HTTP client in which tests control every byte of a request.
 
 use fhir_devices::server::{self, Stores, UpdateServer};
 use serde_json::Value;
@@ -34,7 +34,7 @@ impl Reply {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Checks that this is an outcome with a status, and gives the rule and the words of its first issue.
+    /// Checks that this is an outcome with a status, and returns the rule and the text of its first issue.
     #[track_caller]
     pub(crate) fn refusal(&self, status: u16) -> (String, String) {
         assert_eq!(self.status, status, "{}", self.text());
@@ -101,7 +101,7 @@ impl Service {
     }
 }
 
-/// Reads an answer to its end.
+/// Reads a whole answer.
 pub(crate) async fn reply(mut stream: TcpStream, method: &str) -> Reply {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.unwrap();
@@ -134,7 +134,7 @@ fn unchunk(mut rest: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A form, part after part, in the order in which they are given.
+/// A form, with its parts in the order given.
 #[derive(Clone, Default)]
 pub(crate) struct Form(Vec<u8>);
 
@@ -167,7 +167,7 @@ impl Form {
         format!("--edge\r\nContent-Disposition: form-data; name=\"f\"; filename=\"{name}\"\r\n{kind}\r\n")
     }
 
-    /// A file of a type, or of none that is said.
+    /// Adds a file of a type, or without a stated type.
     pub(crate) fn file_of(mut self, kind: Option<&str>, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(Self::head_of("a.bin", kind).as_bytes());
         self.0.extend_from_slice(bytes);

@@ -1,4 +1,4 @@
-//! Clients that keep connections open and say nothing, or little, over real sockets with short timeouts.
+//! Clients that keep connections open and send nothing, or little, over real sockets with short timeouts.
 
 use super::access::{CERTIFICATE, KEY, connector};
 use super::client::{Form, Service, reply};
@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(30);
 
-/// Timeouts that do not come to pass in a test, unless it makes one of them short.
+/// Returns timeouts that do not expire in a test, unless it shortens one.
 fn limits(set: impl FnOnce(&mut ConnectionLimits)) -> ConnectionLimits {
     let mut limits = ConnectionLimits::default();
     (limits.handshake, limits.header, limits.body, limits.idle, limits.min_rate) = (LONG, LONG, LONG, LONG, 1);
@@ -30,7 +30,7 @@ async fn service(limits: ConnectionLimits) -> Service {
     .await
 }
 
-/// Reads until the service closes the connection, and tells what it said and after how long.
+/// Reads until the service closes the connection, and returns the text and the time.
 async fn closed(mut stream: TcpStream) -> (String, Duration) {
     let (begun, mut said) = (Instant::now(), Vec::new());
     let mut chunk = [0; 4_096];

@@ -1,4 +1,4 @@
-//! hawkBit's device interface over HTTP: who may ask, and what is refused.
+//! hawkBit's device interface over HTTP: access, and refusals.
 
 use super::client::{Form, Reply, Service};
 use fhir_devices::server::{self, Stores, TokenFile, UpdateServer};
@@ -15,7 +15,7 @@ const OPERATOR: &str = "operator-long-token-1";
 const TARGET: &str = "target-long-token-12";
 const GATEWAY: &str = "gateway-long-token-1";
 
-/// A service that works on rollouts, with tokens of which the file has the digests where `signs_in` says so.
+/// Starts a service that works on rollouts, with tokens that it knows by digest if `signs_in`.
 async fn start(signs_in: bool) -> Service {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

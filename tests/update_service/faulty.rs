@@ -1,4 +1,4 @@
-//! Stores of which one does not answer, or answers that it is away.
+//! Stores one of which does not answer, or is unavailable.
 
 use fhir_devices::backend::Memory;
 use fhir_devices::server::Stores;
@@ -16,7 +16,7 @@ pub(crate) struct Broken {
     resources: Arc<AtomicBool>,
     ledger: Arc<AtomicBool>,
     blobs: Arc<AtomicBool>,
-    /// The ledger gives no answer.
+    /// Whether the ledger gives no answer.
     pub(crate) hangs: Arc<AtomicBool>,
 }
 
@@ -30,7 +30,7 @@ impl Broken {
         Stores { resources: broken.clone(), blobs: broken.clone(), ledger: broken }
     }
 
-    /// What makes a store fail.
+    /// Returns the switch that makes a store fail.
     pub(crate) fn fails(&self, name: &str) -> &AtomicBool {
         match name {
             "resources" => &self.resources,

@@ -1,4 +1,4 @@
-//! Whose the update files are, and those that are in quarantine.
+//! Ownership of the update files, and files in quarantine.
 
 use super::client::{Form, Service};
 use super::keeping::eventually;
@@ -164,13 +164,13 @@ async fn damaged_file_is_marked_and_replaced_by_a_resend() {
     let _ = std::fs::remove_dir_all(&folder);
 }
 
-/// Whether the update that was attached last is marked as damaged.
+/// Returns whether the last attached update is marked as damaged.
 fn is_marked(component: &serde_json::Value) -> bool {
     let parts = component["extension"].as_array().unwrap().last().unwrap()["extension"].as_array().unwrap();
     parts.iter().any(|part| part["url"] == "damaged" && part["valueBoolean"] == true)
 }
 
-/// The path of the file of the update that was attached last.
+/// Returns the path of the last attached update's file.
 fn file_of(component: &serde_json::Value) -> String {
     let parts = component["extension"].as_array().unwrap().last().unwrap()["extension"].as_array().unwrap().clone();
     let file = parts.iter().find(|part| part["url"] == "file").unwrap();
@@ -178,7 +178,7 @@ fn file_of(component: &serde_json::Value) -> String {
     url.path().to_owned()
 }
 
-/// The end of a link to a file, whatever the base of the service.
+/// Returns the end of a link to a file, whatever the base of the service.
 fn link_to(path: &str) -> String {
     path.rsplit_once("/sha256/").unwrap().1.to_owned()
 }

@@ -1,5 +1,5 @@
-//! What a form of many parts, many headers or long names costs: it grows with its size and no faster, and no more than a part of
-//! it is held.
+//! The cost of a form with many parts, many headers or long names: it grows linearly with the size, and only a part of
+//! the form is held in memory.
 
 use super::client::Form;
 use super::growth::grows;
@@ -11,7 +11,7 @@ use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use std::sync::Arc;
 
-/// The status of an upload whose body comes in pieces, as from a network. Everything is done on this thread.
+/// Returns the status of an upload whose body comes in pieces, as from a network. All work is on this thread.
 fn status(form: &[u8]) -> u16 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -46,7 +46,7 @@ fn disposition(rest: &str) -> Vec<u8> {
     format!("--edge\r\nContent-Disposition: form-data; {rest}\r\n\r\nx\r\n--edge--\r\n").into_bytes()
 }
 
-/// A form for each way in which one may be large.
+/// Returns a form for each way of being large.
 fn forms(size: usize) -> Vec<(&'static str, Vec<u8>, Vec<u16>)> {
     let part = "--edge\r\nContent-Disposition: form-data; name=\"Version\"\r\n\r\n1\r\n";
     let file =

@@ -1,4 +1,4 @@
-//! What a form may say, and how its parts may be written.
+//! The fields of a form, and the forms of its parts.
 
 use super::client::{Form, Reply, Service};
 use fhir_devices::DeviceComponent;
@@ -10,7 +10,7 @@ fn form() -> Form {
     Form::of(PUMP).field("Component", "pump-lvp")
 }
 
-/// The form with one part more, written as it stands here.
+/// Returns the form with another part, in raw bytes.
 fn with_part(form: &Form, head: &[u8], body: &[u8]) -> Vec<u8> {
     [form.unfinished(), b"--edge\r\n", head, b"\r\n\r\n", body, b"\r\n--edge--\r\n"].concat()
 }
@@ -63,7 +63,7 @@ async fn unknown_field_gets_a_suggestion() {
     assert_eq!(attached(&service).await, 0);
 }
 
-/// The names of the fields, as messages list them.
+/// Returns the names of the fields, as messages list them.
 fn app_fields() -> String {
     let names = ["DeviceId", "Component", "Version", "Sha256", "Sequence", "Replace", "Downgrade", "Reason"];
     let names = names.into_iter().chain(["VersionScheme", "Reports"]);

@@ -1,4 +1,4 @@
-//! Whether the service lives, whether its stores answer, and how it ends when it cannot go on.
+//! Health checks of the service and its stores, and its end after a fatal condition.
 
 use super::client::Service;
 use super::faulty::Broken;

@@ -1,4 +1,4 @@
-//! What HTTP itself offers: compression, other origins, methods, long addresses, and what is open to all.
+//! HTTP features: compression, CORS, methods, long URLs, and public routes.
 
 use super::client::Service;
 use fhir_devices::server::{self, Access, Authenticator, Caller, Grant, Stores, UpdateServer};

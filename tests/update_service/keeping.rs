@@ -1,4 +1,4 @@
-//! What the service does by itself: it goes on with what broke off, for every tenant that it ever had.
+//! Background maintenance: the service resumes interrupted work, for every known tenant.
 
 use super::client::{Form, Service};
 use fhir_devices::DeviceComponent;
@@ -15,8 +15,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// Stores of a process that dies: from a moment on, no commit of resources is begun, and none is answered. Or one that is
-/// away.
+/// Stores of a dying process: from a moment on, no commit of resources is begun, and none is answered. Or an
+/// unavailable store.
 #[derive(Clone)]
 pub(crate) struct Dying {
     pub(crate) resources: Arc<dyn ResourceStore>,
@@ -36,12 +36,12 @@ impl Dying {
         Self { resources, blobs, ledger, dead: Arc::default(), away: Arc::default() }
     }
 
-    /// What the service is given.
+    /// Returns the stores for the service.
     pub(crate) fn stores(&self) -> Stores {
         Stores { resources: Arc::new(self.clone()), ..self.living() }
     }
 
-    /// The same without the faults.
+    /// Returns the stores without the faults.
     fn living(&self) -> Stores {
         Stores { resources: self.resources.clone(), blobs: self.blobs.clone(), ledger: self.ledger.clone() }
     }
@@ -65,7 +65,7 @@ impl ResourceStore for Dying {
     }
 }
 
-/// Puts a device with one component where a client may.
+/// Stores a device with one component, as a client.
 async fn fleet(service: &Service, tenant: &str) {
     let device = r#"{"resourceType":"Device","id":"pump"}"#;
     let part = r#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"type":{"text":"pump"},
@@ -190,7 +190,7 @@ async fn maintenance_removes_old_versions_and_withdrawn_updates() {
     assert!(serving.await.unwrap().unwrap());
 }
 
-/// How many uploads of a tenant are at rest, by their records.
+/// Returns the number of a tenant's uploads at rest, by their records.
 async fn resting(memory: &Arc<Memory>, tenant: &Tenant) -> usize {
     let folder = LedgerKey::new("ingest/rest").unwrap();
     Ledger::scan(&**memory, tenant, &folder, NonZeroU32::MAX, None).await.unwrap().items.len()
@@ -303,7 +303,7 @@ async fn entries_of_deleted_files_are_removed_and_counted() {
     .await;
 }
 
-/// The tenants for whom a start would go on.
+/// Returns the tenants that a restart would maintain.
 async fn noted(memory: &Arc<Memory>) -> Vec<String> {
     let list = TenantLedger::new(memory.clone(), "update-service".parse().unwrap());
     let records = list.all(&"tenants".parse().unwrap()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Where an upload stands, what its records say, and how it is taken back.
+//! The state of an upload, its records, and its withdrawal.
 
 use super::client::{Form, Reply, Service, reply};
 use super::keeping::{Dying, eventually};
@@ -26,7 +26,7 @@ async fn send(service: &Service, headers: &[(&str, &str)], version: &str, sequen
     service.upload("demo", headers, &form.file("a.bin", version.as_bytes())).await
 }
 
-/// Where the state of what was sent is.
+/// Returns the URL of the upload's state.
 fn place(reply: &Reply) -> String {
     let link = reply.header("link").unwrap();
     link.strip_prefix('<').unwrap().split('>').next().unwrap().to_owned()
@@ -39,7 +39,7 @@ async fn state(service: &Service, path: &str) -> Value {
     answer.json()
 }
 
-/// The versions that the component says are available.
+/// Returns the versions of the updates in the component.
 async fn versions(service: &Service) -> Vec<String> {
     let component = service.get("/demo/fhir/DeviceComponent/pump-syringe").await;
     let component = DeviceComponent::from_json(&component.body).unwrap();
@@ -47,7 +47,7 @@ async fn versions(service: &Service) -> Vec<String> {
     offered.map(|update| update.version.unwrap().to_string()).collect()
 }
 
-/// The versions of which the component says so.
+/// Returns the versions of the updates with a status.
 async fn with_status(service: &Service, status: UpdateStatus) -> Vec<String> {
     let component = service.get("/demo/fhir/DeviceComponent/pump-syringe").await;
     let component = DeviceComponent::from_json(&component.body).unwrap();

@@ -1,4 +1,4 @@
-//! What the service writes into its log of what it does by itself, and of those who may not sign in.
+//! The log of background work, and of failed sign-ins.
 
 use super::client::{Form, Service};
 use super::keeping::eventually;
@@ -39,7 +39,7 @@ impl Log {
         LOG.get_or_init(start).clone()
     }
 
-    /// Whether there is a line of a level that has all these words.
+    /// Returns whether there is a line of a level with all these words.
     fn has(&self, level: &str, words: &[&str]) -> bool {
         let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let text = String::from_utf8(bytes).unwrap();
@@ -52,7 +52,7 @@ fn over(base: &str, memory: &Arc<Memory>) -> UpdateServer {
     UpdateServer::over(stores, base, DEFAULT_MAX_UPLOAD).unwrap()
 }
 
-/// Starts another process over the stores, which looks after its tenants at once.
+/// Starts another process over the stores, which maintains their tenants at once.
 async fn maintain(app: UpdateServer) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     tokio::spawn(serve(listener, None, Arc::new(app), std::future::pending()));

@@ -1,4 +1,4 @@
-//! The router within an application of somebody else, below a path.
+//! The router below a path of another application.
 
 use super::client::{Form, Service};
 use axum::Router;
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
-/// An application with an address of its own, and the service below `/devices`.
+/// Starts an application with a route of its own, and the service below `/devices`.
 async fn mounted() -> Service {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

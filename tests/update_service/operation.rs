@@ -1,4 +1,4 @@
-//! Operating the service: settings from several places, and several processes over one ledger.
+//! Operating the service: settings from several sources, and several processes over one ledger.
 
 use super::client::Service;
 use super::sources;
@@ -14,7 +14,7 @@ fn all(given: &[&str], environment: &[(&str, &str)]) -> Result<Vec<String>, Stri
     Ok(all.into_iter().map(|argument| argument.into_string().unwrap()).collect())
 }
 
-/// A file of settings that is removed at the end.
+/// A settings file that is removed at the end.
 struct File(std::path::PathBuf);
 
 impl File {

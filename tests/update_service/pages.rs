@@ -1,11 +1,11 @@
-//! The pages for people, over HTTP as browsers ask for them.
+//! The HTML pages, over HTTP as browsers request them.
 
 use super::client::{Form, Reply, Service};
 use std::time::{Duration, Instant};
 
 const PUMP: &str = "infusion-pump-7";
 
-/// The most bytes of a page.
+/// Maximum size of a page, in bytes.
 const MOST: usize = 100_000;
 
 const BROWSER: (&str, &str) = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8");
@@ -23,13 +23,13 @@ async fn text(service: &Service, path: &str) -> String {
     reply.text()
 }
 
-/// Sends a form as a browser does that runs no script.
+/// Sends a form as a browser without scripts does.
 async fn submit(service: &Service, path: &str, form: &str) -> Reply {
     let headers = [BROWSER, ("Content-Type", "application/x-www-form-urlencoded"), ("Sec-Fetch-Site", "same-origin")];
     service.send("POST", path, &headers, form.as_bytes()).await
 }
 
-/// Sends the form of an update as a browser does that runs no script.
+/// Sends the form of an update as a browser without scripts does.
 async fn submit_file(service: &Service, form: &Form) -> Reply {
     let headers = [BROWSER, ("Content-Type", Form::TYPE), ("Sec-Fetch-Site", "same-origin")];
     service.send("POST", "/demo/updates?answer=page", &headers, &form.end()).await
@@ -43,7 +43,7 @@ async fn send_update(service: &Service, version: &str, bytes: &[u8]) -> String {
     link.split(['<', '>']).nth(1).unwrap().rsplit('/').next().unwrap().to_owned()
 }
 
-/// Makes a fleet of devices with three components each.
+/// Creates a fleet of devices with three components each.
 async fn fleet(service: &Service, count: usize) {
     let mut entries = Vec::new();
     for n in 0..count {
@@ -348,7 +348,7 @@ async fn pages_allow_only_their_own_style_and_script() {
     }
 }
 
-/// Makes a release for the MDS of the pump, and gives its id.
+/// Creates a release for the MDS of the pump, and returns its id.
 async fn release(service: &Service, version: &str, sequence: &str) -> String {
     let form = Form::default().field("Name", "pump-os").field("Version", version).field("Sequence", sequence);
     let form = form.field("Level", "mds").field("VersionScheme", "semver").file("os.bin", version.as_bytes());

@@ -1,4 +1,4 @@
-//! The service over a PostgreSQL server: by TLS, and after a start.
+//! The service over a PostgreSQL server: over TLS, and after a restart.
 
 use super::keeping::{Dying, goes_on_after_a_start};
 use super::kept;
@@ -21,7 +21,7 @@ async fn interrupted_work_resumes_with_postgres() {
     goes_on_after_a_start(Dying::over(store.clone(), Arc::new(Memory::new()), store)).await;
 }
 
-/// A certificate for localhost and its key, in a folder that is removed.
+/// A certificate for localhost and its key, in a temporary folder.
 struct Certificate(PathBuf);
 
 impl Certificate {
@@ -57,7 +57,7 @@ impl Drop for Certificate {
     }
 }
 
-/// Opens the stores as the command line says; the files go where the certificate is.
+/// Opens the stores as the command line does; the files go into the certificate's folder.
 async fn open(url: &str, roots: Option<&Path>, files: &Path) -> Result<server::Stores, String> {
     let mut arguments = vec!["--postgres".to_owned(), url.to_owned(), format!("--data={}", files.display())];
     if let Some(roots) = roots {

@@ -1,4 +1,4 @@
-//! Requests and writers that would undo what was acknowledged.
+//! Requests and writers that would undo acknowledged updates.
 
 use super::client::{Form, Service};
 use super::keeping::eventually;
@@ -14,8 +14,7 @@ use tokio::net::TcpListener;
 const MDS: &str = r#"{"resourceType":"DeviceComponent","id":"mds","identifier":{"value":"1"},"type":{"text":"pump"},
     "source":{"reference":"Device/pump"}}"#;
 
-/// A service whose maintenance runs, and the store that a foreign writer writes to. The maintenance does its first round later than
-/// `prepare`.
+/// Starts a service over a store with one attached update, and returns it with the path of the upload's state.
 async fn attached(memory: &Arc<Memory>) -> (Service, String) {
     let service = Service::with(|base| over(memory, base)).await;
     let device = r#"{"resourceType":"Device","id":"pump"}"#;
@@ -35,7 +34,7 @@ fn over(memory: &Arc<Memory>, base: &str) -> UpdateServer {
     UpdateServer::over(stores, base, server::DEFAULT_MAX_UPLOAD).unwrap()
 }
 
-/// What a foreign writer writes, past the service.
+/// Writes as another writer does, past the service.
 async fn overwrite(memory: &Arc<Memory>, json: &str) {
     let component = DeviceComponent::from_json(json.as_bytes()).unwrap();
     let write = component.to_write(Precondition::Exists).unwrap();
@@ -125,7 +124,7 @@ async fn maintenance_repairs_foreign_changes_and_counts_them() {
     serving.await.unwrap().unwrap();
 }
 
-/// Refusals of every route, also of those that are no part of the FHIR API.
+/// Refusals of every route, including those outside the FHIR API.
 #[tokio::test]
 async fn outcomes_have_the_canonical_base_of_the_service() {
     let base = "https://acme.example/fhir";

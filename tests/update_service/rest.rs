@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 const PUMP: &str = "/demo/fhir/Device/infusion-pump-7";
 
-/// The ids that a search finds, over all pages, and the total that each page says.
+/// Returns the ids that a search finds, over all pages, and the total on each page.
 async fn found(service: &Service, query: &str) -> Vec<String> {
     let mut path = format!("/demo/fhir/{query}");
     let mut ids = Vec::new();

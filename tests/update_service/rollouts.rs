@@ -1,4 +1,4 @@
-//! Releases, rollouts and what devices ask and say, over HTTP.
+//! Releases, rollouts and the device interface, over HTTP.
 
 use super::client::{Form, Reply, Service};
 use fhir_devices::server::{self, Stores, UpdateServer};
@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 const PUMP: &str = "infusion-pump-7";
 
-/// Starts a service that goes on with its rollouts by itself.
+/// Starts a service with background work on rollouts.
 pub(crate) async fn start() -> Service {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -32,7 +32,7 @@ async fn release(service: &Service, form: Form) -> Reply {
     service.send("POST", "/demo/releases", &[("Content-Type", Form::TYPE)], &form.end()).await
 }
 
-/// Waits until a rollout has come to something.
+/// Waits for a condition of a rollout.
 async fn until(service: &Service, id: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     for _ in 0..400 {
         let view = service.get(&format!("/demo/rollouts/{id}")).await.json();

@@ -1,4 +1,4 @@
-//! Notifications over HTTP: to an endpoint on this machine, past a restart, and never to where they must not go.
+//! Notifications over HTTP: to an endpoint on this machine, after a restart, and never to forbidden addresses.
 
 use super::client::{Reply, Service};
 use super::settings;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// An endpoint: what it is sent, and the head of what it answers.
+/// An endpoint: its received requests, and the head of its answer.
 struct Hook {
     url: String,
     sent: Arc<Mutex<Vec<String>>>,
@@ -80,7 +80,7 @@ fn options(rules: EndpointRules) -> SubscriptionOptions {
 
 const OPEN: fn() -> EndpointRules = || EndpointRules::default().allow_http().allow_private();
 
-/// A service with its background work, over stores that outlive it, until it is told to stop.
+/// Starts a service with its background work, over stores that outlive it, until it is told to stop.
 async fn start(memory: &Arc<Memory>) -> (Service, oneshot::Sender<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! Updates that come in, and the files that go out.
+//! Uploads of updates, and downloads of files.
 
 use super::client::{Form, Service, reply};
 use fhir_devices::DeviceComponent;
@@ -18,7 +18,7 @@ fn updates(component: &[u8]) -> Vec<AvailableUpdate> {
     available(&component).collect::<Result<_, _>>().unwrap()
 }
 
-/// How many updates the component has, as it is read.
+/// Returns the number of updates in the component.
 async fn attached(service: &Service, component: &str) -> usize {
     updates(&service.get(&format!("/demo/fhir/DeviceComponent/{component}")).await.body).len()
 }
@@ -157,7 +157,7 @@ async fn invalid_form_is_reported_and_attaches_nothing() {
     assert_eq!(reply.refusal(400).0, "field-value");
 }
 
-/// Where the service gives the file of an update out.
+/// Returns the URL path of an update's file.
 fn path_of(update: &AvailableUpdate) -> String {
     url::Url::parse(update.file.url.as_str()).unwrap().path().to_owned()
 }
@@ -264,7 +264,7 @@ async fn disconnected_client_leaves_nothing() {
     assert_eq!(service.upload("demo", &[], &form.file("a", b"1")).await.status, 201);
 }
 
-/// Waits until that many requests are under way, the one that asks included.
+/// Waits for that many requests in progress, including this one.
 async fn requests_under_way(service: &Service, wanted: usize) {
     let line = format!("\nupdate_service_requests_under_way {wanted}\n");
     let waiting = async {
@@ -312,7 +312,7 @@ async fn send_chunk(stream: &mut tokio::net::TcpStream, bytes: &[u8]) {
     stream.write_all(b"\r\n").await.unwrap();
 }
 
-/// The most memory that this process ever held, where the system tells.
+/// Returns the peak memory of this process, where the system reports it.
 fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

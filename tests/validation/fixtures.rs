@@ -1,6 +1,6 @@
 //! For each rule the documents that break it alone, and those that keep it.
 
-/// The documents of one rule; `at` is the place that the finding names in the first that breaks it.
+/// The documents of one rule; `at` is the path of the finding in the first that breaks it.
 pub(crate) struct Fixture {
     pub(crate) path: &'static str,
     pub(crate) rule: &'static str,
@@ -31,7 +31,7 @@ pub(crate) fn bundle(r#type: &str, members: &str) -> String {
     format!(r#"{{"resourceType":"Bundle","type":"{type}",{members}}}"#)
 }
 
-/// A device with an extension whose value is of that type.
+/// Returns a device with an extension whose value is of that type.
 pub(crate) fn value(r#type: &str, members: &str) -> String {
     device(&format!(r#""extension":[{{"url":"http://x.example","value{type}":{{{members}}}}}]"#))
 }
@@ -50,7 +50,7 @@ pub(crate) fn fixture(
     Fixture { path, rule, at, breaks: breaks.into_iter().collect(), keeps: keeps.into_iter().collect() }
 }
 
-/// The rules of a domain resource over what it contains.
+/// Returns the rules of a domain resource over its contained resources.
 pub(crate) fn containing(path: &'static str, of: fn(&str) -> String) -> Vec<Fixture> {
     let refers = r##""extension":[{"url":"http://x.example","valueReference":{"reference":"#a"}}]"##;
     let holds = |members: &str| of(&format!(r#"{refers},"contained":[{{"id":"a",{members}}}]"#));
@@ -98,7 +98,7 @@ pub(crate) fn containing(path: &'static str, of: fn(&str) -> String) -> Vec<Fixt
     ]
 }
 
-/// qty-3 of a type of quantity: a coded unit without a system. The members keep the other rules of the type.
+/// qty-3 of a quantity type: a coded unit without a system. The members keep the other rules of the type.
 pub(crate) fn coded(path: &'static str, broken: &str, kept: &str) -> Fixture {
     let of = |members: &str| match path {
         "SimpleQuantity" => value("Range", &format!(r#""low":{{{members}}}"#)),
@@ -203,7 +203,7 @@ pub(crate) fn quantities() -> Vec<Fixture> {
     fixtures
 }
 
-/// The rules that nothing can break alone, and why.
+/// The rules that cannot be broken alone, and why.
 pub(crate) const TOGETHER: &[(&str, &str, &str)] =
     &[("Duration", "qty-3", "drt-1 asks for a system of a coded unit too")];
 

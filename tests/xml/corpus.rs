@@ -23,7 +23,7 @@ fn pairs(folder: &Path, name: &str) -> Vec<Pair> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What is wrong with a document's way through XML and back.
+/// Returns the fault of a document's round trip through XML.
 fn through_xml(json: &str) -> Result<(), String> {
     let resource = Resource::from_json(json.as_bytes()).map_err(|report| format!("from_json: {report}"))?;
     let xml = resource.to_xml().map_err(|report| format!("to_xml: {report}"))?;

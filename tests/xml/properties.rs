@@ -1,4 +1,4 @@
-//! What holds for every value, and for every text.
+//! Properties of every value, and of every text.
 
 use crate::exact::exact;
 use crate::reading::device;
@@ -49,7 +49,7 @@ const PIECES: [&str; 24] = [
     "\u{fffe}",
 ];
 
-/// One change of a text: a piece is put in, cut out, copied or moved, at places given as shares of its length.
+/// A change of a text: a piece is inserted, cut out, copied or moved, at positions given as shares of its length.
 #[derive(Clone, Debug)]
 enum Change {
     Insert(u32, usize),
@@ -95,7 +95,7 @@ fn changed(document: &str, changes: &[Change]) -> Vec<u8> {
     bytes
 }
 
-/// A document without the arrays of nulls alone, which XML does not tell from no array.
+/// Returns a document without arrays of nulls alone, which XML cannot distinguish from no array.
 fn unpadded(json: &str) -> String {
     let mut out = String::new();
     let mut rest = json;

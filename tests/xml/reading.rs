@@ -1,4 +1,4 @@
-//! What a read of XML takes, finds and keeps.
+//! Accepted XML, findings, and kept content.
 
 use crate::growth::grows;
 use fhir_devices::element::{MAX_DEPTH, ReadMode};
@@ -9,7 +9,7 @@ pub(crate) fn device(content: &str) -> String {
     format!("<Device xmlns=\"http://hl7.org/fhir\">{content}</Device>")
 }
 
-/// The rule, the place, the line and the column of each finding.
+/// Returns the rule, the path, the line and the column of each finding.
 fn findings(report: &Report) -> Vec<(String, String, usize, usize)> {
     let place = |issue: &fhir_devices::Issue| issue.position.map_or((0, 0), |at| (at.line, at.column));
     report.iter().map(|issue| (issue.rule.to_string(), issue.at.clone(), place(issue).0, place(issue).1)).collect()

@@ -1,4 +1,4 @@
-//! What is written is valid by the published schemas, and the table of elements says what they say.
+//! Written documents are valid by the published schemas, and the table of elements agrees with them.
 
 use crate::{common, corpus};
 use fhir_devices::Resource;
@@ -38,12 +38,12 @@ fn written_xml_is_valid_by_the_schemas() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// A complex type of the schema: the type that it extends, whether it has a value, and its elements.
+/// A complex type of the schema: its base type, whether it has a value, and its elements.
 #[derive(Default)]
 struct SchemaType {
     base: String,
     has_value: bool,
-    /// The name, the type, whether it repeats, and the number of the choice in which it stands.
+    /// The name, the type, whether it repeats, and the number of its choice.
     elements: Vec<(String, String, bool, Option<usize>)>,
 }
 
@@ -96,7 +96,7 @@ fn schema_types(schema: &str) -> BTreeMap<String, SchemaType> {
     }
 }
 
-/// The word of the table for a type: what a primitive is in JSON, the name of any other.
+/// Returns the table's word for a type: the JSON form of a primitive, the name of any other.
 fn word(types: &BTreeMap<String, SchemaType>, of: &str) -> String {
     match (of, types.get(of)) {
         ("ResourceContainer", _) => "Resource".to_owned(),

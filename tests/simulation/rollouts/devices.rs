@@ -1,4 +1,4 @@
-//! Devices: what each runs, what it does with an offer, and what it says of it, true or not.
+//! Devices: their running versions, their reactions to an offer, and their reports, true or false.
 
 use super::super::choices::Choices;
 use super::super::fleet::now;
@@ -13,26 +13,26 @@ use fhir_devices::update::rollout::{DeploymentId, Epoch, Rollout, RolloutId, Sta
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-/// What a device does with the bytes of an offer.
+/// A device's reaction to the bytes of an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// It installs the update, starts again, and reports what it runs.
+    /// Installs the update, restarts, and reports its version.
     Good,
-    /// It says that it is done before anything runs, and installs it later, as RAUC's client.
+    /// Reports that it is done before the update runs, and installs it later, as RAUC's client does.
     DoneFirst,
-    /// It installs the update, and then says that it stopped as it was asked to, as SWUpdate.
+    /// Installs the update, and then acknowledges a stop, as SWUpdate does.
     StopsAfter,
-    /// It fails, and says whether another attempt may do better.
+    /// Fails, and states whether another attempt may succeed.
     Fails,
-    /// It says that it is done, and runs what it ran before.
+    /// Reports that it is done, and runs its previous version.
     Lies,
-    /// It runs the update for a while, and then what it ran before.
+    /// Runs the update for a while, and then its previous version.
     RollsBack,
-    /// It does not want it.
+    /// Rejects the update.
     Rejects,
-    /// It takes the bytes, and is not heard of again.
+    /// Takes the bytes, and never reports again.
     Silent,
-    /// It asks for no bytes.
+    /// Does not ask for bytes.
     Deaf,
 }
 
@@ -53,12 +53,12 @@ const MANNERS: [Manner; 9] = [
 pub(super) struct Part {
     pub(super) id: String,
     pub(super) runs: String,
-    /// What it ran before the last update.
+    /// The version before the last update.
     before: String,
     work: Option<Work>,
 }
 
-/// An update that a component is at, and how far.
+/// The update that a component works on, and its progress.
 #[derive(Clone, Copy, Debug)]
 struct Work {
     key: OfferKey,
@@ -71,11 +71,11 @@ pub(super) struct Pump {
     pub(super) id: String,
     pub(super) parts: Vec<Part>,
     manner: Manner,
-    /// The offers that it ever saw: one that was off for long asks for the bytes of an old one.
+    /// The offers that it ever saw: a device that was off for long asks for the bytes of an old one.
     seen: Vec<Offer>,
-    /// What it said, to be said again where the answer was lost.
+    /// Its reports, to be repeated where the answer was lost.
     said: Vec<DeviceReport>,
-    /// The number of its last report of versions.
+    /// The number of its last version report.
     number: u64,
 }
 
@@ -95,21 +95,21 @@ impl Pump {
     }
 }
 
-/// What devices and people know beside the ledger.
+/// The knowledge of devices and people, apart from the ledger.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     /// The deployments of which a device has bytes.
     pub(super) given: HashSet<DeploymentId>,
-    /// Those for whose bytes one asked, or that it said to install.
+    /// The deployments whose bytes were requested or reported as being installed.
     pub(super) asked: HashSet<DeploymentId>,
-    /// Which versions devices reported for good: the tenant, the component, the version.
+    /// The confirmed version reports: the tenant, the component, the version.
     pub(super) reported: HashSet<(usize, String, String)>,
     pub(super) faults: Vec<String>,
 }
 
 pub(super) type Pumps = Arc<Mutex<Vec<Pump>>>;
 
-/// Whoever acts for a device, through one of the processes.
+/// An actor for a device, through one of the processes.
 #[derive(Clone)]
 pub(super) struct Actor {
     pub(super) service: Service,
@@ -118,11 +118,11 @@ pub(super) struct Actor {
     pub(super) pumps: Pumps,
     pub(super) notes: Arc<Mutex<Notes>>,
     pub(super) tenants: [Tenant; 2],
-    /// Whether devices get bytes without asking the gate.
+    /// Whether devices get bytes without a grant.
     pub(super) no_gate: bool,
 }
 
-/// The record of a rollout as it stands in the ledger.
+/// Returns the record of a rollout in the ledger.
 pub(super) fn rollout_at(memory: &Memory, tenant: &Tenant, id: RolloutId) -> Option<Rollout> {
     let folders = ["rollout/open", "rollout/ended"];
     let mut found = folders.iter().filter_map(|folder| {
@@ -137,7 +137,7 @@ impl Actor {
         change(&mut self.pumps.lock().unwrap()[at])
     }
 
-    /// Where a rollout stands whose deployment this is.
+    /// Returns the status of the rollout of a deployment.
     fn standing(&self, tenant: &Tenant, id: DeploymentId) -> Option<(Status, Epoch)> {
         let key = LedgerKey::new(format!("ro-of/{id}")).unwrap();
         let place = now(Ledger::get(&*self.memory, tenant, &key)).unwrap()?;
@@ -157,7 +157,7 @@ impl Actor {
         }
     }
 
-    /// A device reads what it is offered.
+    /// Lets a device read its offers.
     pub(super) async fn poll(&self, at: usize) {
         let (t, id) = self.pump(at, |pump| (pump.tenant, pump.id.clone()));
         match self.service.offers(&self.tenants[t], &id.parse().unwrap()).await {
@@ -172,7 +172,7 @@ impl Actor {
         }
     }
 
-    /// A device asks for the bytes of an offer that it saw, the newest or an older one.
+    /// Lets a device ask for the bytes of an offer that it saw, the newest or an older one.
     pub(super) async fn fetch(&self, at: usize) {
         let wanted = self.pump(at, |pump| {
             if pump.manner == Manner::Deaf || pump.seen.is_empty() {
@@ -237,7 +237,7 @@ impl Actor {
         }
     }
 
-    /// A device says what its components run, in one report.
+    /// Lets a device report the versions of its components, in one report.
     pub(super) async fn versions(&self, at: usize, confirmed: bool) {
         let report = self.pump(at, |pump| {
             let items = pump.parts.iter().map(|part| {
@@ -252,7 +252,7 @@ impl Actor {
         self.report(at, report).await;
     }
 
-    /// A device says once more what it said before: the answer was lost, or the report comes late.
+    /// Lets a device repeat a report: the answer was lost, or the report comes late.
     pub(super) async fn repeat(&self, at: usize) {
         let again = self.pump(at, |pump| {
             let report = pump.said.get(self.choices.pick(pump.said.len().max(1)))?;
@@ -263,7 +263,7 @@ impl Actor {
         }
     }
 
-    /// A device goes on with what it has, by one step.
+    /// Lets a device continue by one step.
     pub(super) async fn go_on(&self, at: usize) {
         let Some((part, manner, Work { key, step })) = self.pump(at, Pump::at_work) else { return };
         let installs = DeviceReport::Phase { key, number: None, phase: Phase::Installing };
@@ -306,7 +306,7 @@ impl Actor {
         self.pump(at, |pump| pump.advance(part, key, step));
     }
 
-    /// A device does what it does from the beginning to the end.
+    /// Lets a device act from the beginning to the end.
     pub(super) async fn act(&self, at: usize) {
         self.poll(at).await;
         self.fetch(at).await;
@@ -326,7 +326,7 @@ impl Pump {
         self.seen.iter().find(|offer| offer.key == key)
     }
 
-    /// Which component an offer is for: the names of the releases say it.
+    /// Returns the component of an offer, from the name of its release.
     fn part_of(&self, key: OfferKey) -> Option<usize> {
         let name = self.offer(key)?.name.as_str().rsplit('/').next()?.to_owned();
         self.parts.iter().position(|part| part.id.ends_with(&name))

@@ -1,4 +1,4 @@
-//! What has to be so after every commit, and once all is quiet.
+//! The invariants after every commit, and at rest.
 
 use super::super::fleet::now;
 use super::Service;
@@ -23,7 +23,7 @@ macro_rules! ensure {
     };
 }
 
-/// What was last seen of a deployment.
+/// The last seen state of a deployment.
 struct Seen {
     state: State,
     granted: bool,
@@ -35,7 +35,7 @@ pub(super) struct Invariants {
     specs: HashMap<RolloutId, Spec>,
 }
 
-/// A lane as the ledger has it.
+/// A lane in the ledger.
 #[derive(Deserialize)]
 struct KeptLane {
     head: LaneHead,
@@ -56,7 +56,7 @@ fn last<T: std::str::FromStr>(record: &LedgerRecord) -> T {
         .unwrap_or_else(|| panic!("{}", record.key))
 }
 
-/// The rollouts of a tenant, and whether each is with those that ended.
+/// Returns the rollouts of a tenant, and whether each is among the ended ones.
 pub(super) fn rollouts_of(memory: &Memory, tenant: &Tenant) -> Vec<(Rollout, bool)> {
     let of = |folder, ended| {
         let all = scan(memory, tenant, folder).into_iter();
@@ -79,7 +79,7 @@ fn ids(memory: &Memory, tenant: &Tenant, folder: &str) -> BTreeSet<DeploymentId>
     scan(memory, tenant, folder).iter().map(last).collect()
 }
 
-/// Which of two components of a device is above the other, or whether they are the same: the first is above all.
+/// Returns whether one of two components of a device is above the other, or both are the same: the first is above all.
 fn on_one_line(one: &str, other: &str) -> bool {
     one == other || one.ends_with("-mds") || other.ends_with("-mds")
 }
@@ -147,7 +147,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// Whether everybody who has bytes counts.
+    /// Checks that every device with bytes is counted.
     pub(super) fn given(&self, notes: &Notes) -> Result<(), String> {
         for id in &notes.given {
             let counts = self.seen.get(id).is_none_or(|seen| seen.granted);
@@ -156,7 +156,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// What may follow what was last seen of a deployment.
+    /// Checks the transition from the last seen state of a deployment.
     fn deployment(&mut self, one: &Deployment, notes: &Notes) -> Result<(), String> {
         let id = one.id;
         ensure!(!one.granted || notes.asked.contains(&id), "P3: {id} counts as out, and nobody asked for its bytes");
@@ -179,12 +179,12 @@ impl Invariants {
         Ok(())
     }
 
-    /// Whether nothing of a tenant is under way.
+    /// Returns whether nothing of a tenant is in progress.
     pub(super) fn is_quiet(&self, memory: &Memory, tenant: &Tenant) -> bool {
         self.left(memory, tenant).is_empty()
     }
 
-    /// What is under way, in words.
+    /// Describes the work in progress.
     pub(super) fn left(&self, memory: &Memory, tenant: &Tenant) -> Vec<String> {
         let mut left = Vec::new();
         for (rollout, ended) in rollouts_of(memory, tenant) {
@@ -199,7 +199,7 @@ impl Invariants {
         left
     }
 
-    /// What is planned and not offered.
+    /// Returns the planned deployments that are not offered.
     pub(super) fn planned(&self, memory: &Memory, tenant: &Tenant) -> Vec<(RolloutId, DeploymentId)> {
         let all = rollouts_of(memory, tenant).into_iter();
         let all = all.flat_map(|(rollout, _)| deployments_of(memory, tenant, rollout.id));
@@ -207,7 +207,7 @@ impl Invariants {
         planned.map(|one| (one.rollout, one.id)).collect()
     }
 
-    /// Whether no slot of a region shows an offer of what has ended within a day.
+    /// Checks that no slot of a region shows an offer of a deployment that ended within the last day.
     pub(super) fn cleared(
         &self,
         memory: &Memory,
@@ -229,7 +229,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// Checks what has to be so at the end, when every device has said what it runs.
+    /// Checks the final state, when every device has reported its versions.
     pub(super) fn rest(
         &mut self,
         memory: &Memory,
@@ -284,7 +284,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// Whether the chains are whole, and what they say is what the ledger has (A2, A3).
+    /// Checks that the chains are whole, and rebuild the ledger (A2, A3).
     pub(super) async fn audit(&self, service: &Service, memory: &Memory, tenant: &Tenant) -> Result<(), String> {
         let words = |what: &str| {
             let what = what.to_owned();
@@ -321,7 +321,7 @@ impl Invariants {
     }
 }
 
-/// Whether the lanes have counted right, and have what they may share (B5, B9).
+/// Checks that the counts of the lanes are correct, and their shares allowed (B5, B9).
 fn lanes_agree(spec: &Spec, lanes: &[LaneHead], all: &[Deployment]) -> Result<(), String> {
     for lane in lanes {
         let own = || all.iter().filter(|one| one.lane == lane.lane);
@@ -359,7 +359,7 @@ fn lanes_agree(spec: &Spec, lanes: &[LaneHead], all: &[Deployment]) -> Result<()
     Ok(())
 }
 
-/// Whether a rollout is where its lanes are (P3, P4, P6).
+/// Checks that the status of a rollout agrees with its lanes (P3, P4, P6).
 fn stands(rollout: &Rollout, spec: &Spec, lanes: &[LaneHead], all: &[Deployment]) -> Result<(), String> {
     let Rollout { id, status, epoch, .. } = *rollout;
     let stopped = |lane: &LaneHead| lane.is_draining() || (lane.status == LaneStatus::Stopped && lane.epoch >= epoch);

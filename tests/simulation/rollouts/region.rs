@@ -1,4 +1,4 @@
-//! A region that may be down, lose answers, and forget what it was told.
+//! A region that may be down, lose answers, and forget its content.
 
 use super::super::choices::Choices;
 use super::super::net::turn;
@@ -15,15 +15,16 @@ type Slots = BTreeMap<(Tenant, Slot), (Content, u64)>;
 
 pub(super) struct Region {
     choices: Choices,
-    /// Whether a write is refused where the slot was changed since it was read, as by a twin; else it is written, as by a broker.
+    /// Whether a write is refused where the slot changed since it was read, as by a twin; otherwise it is written, as
+    /// by a broker.
     compares: bool,
     slots: Mutex<Slots>,
     saved: Mutex<Slots>,
     versions: AtomicU64,
     down: AtomicBool,
-    /// Whether it ever showed again what had been replaced.
+    /// Whether it ever showed replaced content again.
     forgot: AtomicBool,
-    /// One of so many calls goes wrong; 0 for none.
+    /// One of this many calls fails; 0 for none.
     odds: AtomicU64,
 }
 
@@ -52,7 +53,7 @@ impl Region {
         self.odds.store(0, Ordering::Relaxed);
     }
 
-    /// What is there is what comes back when it forgets.
+    /// Saves the content that returns when the region forgets.
     pub(super) fn save(&self) {
         *self.saved.lock().unwrap() = self.slots.lock().unwrap().clone();
     }
@@ -62,7 +63,7 @@ impl Region {
         *self.slots.lock().unwrap() = self.saved.lock().unwrap().clone();
     }
 
-    /// Whether what was written last is what it shows.
+    /// Returns whether the region always shows the last write.
     pub(super) fn is_exact(&self) -> bool {
         self.compares && !self.forgot.load(Ordering::Relaxed)
     }

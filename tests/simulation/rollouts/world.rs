@@ -31,23 +31,23 @@ use time::OffsetDateTime;
 
 pub(super) const REGIONS: [&str; 2] = ["eu", "us"];
 
-/// Longer than any of these worlds takes to come to its end.
+/// More steps than any of these worlds takes to come to its end.
 const STEPS: usize = 60_000;
 const DAY: i64 = 24 * 3_600;
 
 type Call = Pin<Box<dyn Future<Output = ()>>>;
 
-/// A call under way in a process.
+/// A call in progress in a process.
 struct Task {
     process: usize,
-    /// The device whose call it is. It has one at a time.
+    /// The device that makes the call. A device has one call at a time.
     device: Option<usize>,
-    /// Until which step it sleeps.
+    /// The step until which it sleeps.
     until: usize,
     future: Call,
 }
 
-/// Devices that are held back by somebody.
+/// Devices that are held back by consent.
 #[derive(Clone, Default)]
 struct Consents(Arc<Mutex<HashSet<String>>>);
 
@@ -62,7 +62,7 @@ struct World {
     choices: Choices,
     memory: Arc<Memory>,
     faulty: Arc<Faulty<Memory>>,
-    /// For how many calls to come something that was put off may be written.
+    /// The number of further calls during which a postponed write may be applied.
     late: Arc<AtomicU64>,
     net: Arc<Net>,
     clock: Arc<AtomicI64>,
@@ -153,7 +153,7 @@ impl World {
         world
     }
 
-    /// A calm process, beside the two.
+    /// Returns a process without faults, beside the two.
     fn calm(&self) -> RolloutService<Memory, Memory, Memory> {
         let ids = Arc::clone(&self.ids);
         let memory = &self.memory;
@@ -162,7 +162,7 @@ impl World {
         RolloutService::new(updates.with_ids(move || IngestId(ids.fetch_add(1, Ordering::Relaxed).into())))
     }
 
-    /// Releases for the components of two names, in two versions.
+    /// Creates releases for the components of two names, in two versions.
     fn release(&mut self) {
         let service = self.calm();
         for (name, code, version, sequence) in
@@ -260,7 +260,7 @@ impl World {
         }
     }
 
-    /// Something happens outside of the processes.
+    /// Causes an event outside of the processes.
     fn disturb(&mut self) {
         let region = Arc::clone(&self.regions[self.choices.pick(REGIONS.len())]);
         match self.choices.pick(8) {
@@ -328,7 +328,7 @@ impl World {
         self.tasks.push(Task { process: 0, device: None, until: 0, future });
     }
 
-    /// A call by somebody to one of the processes.
+    /// Starts a call to one of the processes.
     fn call(&mut self) {
         let process = self.choices.pick(2);
         let service = self.services[process].clone();
@@ -400,7 +400,7 @@ impl World {
         all.get(self.choices.pick(all.len().max(1))).copied()
     }
 
-    /// What somebody wants of a rollout.
+    /// Orders an operator's action on a rollout.
     fn order(&self, service: Service, tenant: Tenant, id: RolloutId) -> Call {
         let memory = Arc::clone(&self.memory);
         match self.choices.pick(8) {
@@ -473,7 +473,7 @@ impl World {
             .with_seed(choices.pick(100) as u64)
     }
 
-    /// The faults end, everybody goes on, and time goes by until nothing is left to do.
+    /// Stops the faults, and runs everything until nothing is left to do.
     fn settle(mut self) -> Result<(), String> {
         self.faulty.calm();
         self.regions.iter().for_each(|region| region.calm());
@@ -529,7 +529,7 @@ impl World {
         Err(format!("B7: something waits for ever: {}", self.left()))
     }
 
-    /// What does not come to its end, and why not.
+    /// Describes the unfinished work, and the reasons.
     fn left(&self) -> String {
         let mut words = String::new();
         for tenant in &tenants() {
@@ -568,7 +568,7 @@ impl World {
         Err("the passes never come to rest".to_owned())
     }
 
-    /// Lets a rollout that waits for somebody go on, or end; whether it has ended.
+    /// Lets a waiting rollout continue, or end; returns whether it has ended.
     fn finish(&self, tenant: &Tenant, id: RolloutId, status: Status, resumes: bool) -> Result<bool, String> {
         let service = &self.services[0];
         let told = match status {
@@ -644,7 +644,7 @@ fn take_off(memory: &Memory, tenant: &Tenant, component: &str) {
     drop(now(memory.commit(tenant, vec![delete])));
 }
 
-/// A process.
+/// Returns a process.
 fn service(
     net: &Arc<Net>,
     clock: &Arc<AtomicI64>,
@@ -666,7 +666,7 @@ fn service(
     })
 }
 
-/// The components of a tenant by their device, as the resources say.
+/// Returns the components of a tenant by their device, from the resources.
 pub(super) fn components(memory: &Memory, tenant: &Tenant, pumps: &[Pump], t: usize) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for part in pumps.iter().filter(|pump| pump.tenant == t).flat_map(|pump| &pump.parts) {

@@ -1,5 +1,5 @@
-//! A device for which the crate `hawkbit` speaks: it polls, sends its attributes, downloads, checks the digests, and proves what it
-//! runs by its attributes.
+//! A device that uses the crate `hawkbit`: it polls, sends its attributes, downloads, checks the digests, and reports
+//! its running version as attributes.
 //!
 //! `hawkbit-client SERVICE TENANT DEVICE COMPONENT`
 
