@@ -35,13 +35,13 @@ where
     /// 1. The selector matches exactly one component of the device, or the call ends here.
     /// 2. The intent is written to the ledger, under the idempotency key if there is one.
     /// 3. The bytes are read once: hashed, counted and written where they are not visible. When they are complete and
-    ///   have the declared digest, the ledger holds them for the upload, and then they are committed under their digest
-    ///   and a generation of their own; where the tenant has the same bytes already, those are held, unless as many
-    ///   uploads hold them as [may share a copy](Self::with_uploads_per_copy). [Small](Self::with_small_size) files are
-    ///   read before the intent is written, and held in the same commit.
+    ///    have the declared digest, the ledger holds them for the upload, and then they are committed under their
+    ///    digest and a generation of their own; where the tenant has the same bytes already, those are held, unless as
+    ///    many uploads hold them as [may share a copy](Self::with_uploads_per_copy). [Small](Self::with_small_size)
+    ///    files are read before the intent is written, and held in the same commit.
     /// 4. The component is read and the target resolved again, the record is read again, the sequence number is
-    ///   accepted, and the reference is written if the component is unchanged since it was read. If others write to it,
-    ///   this is repeated.
+    ///    accepted, and the reference is written if the component is unchanged since it was read. If others write to
+    ///    it, this is repeated.
     /// 5. The record is marked with the version of the component.
     ///
     /// # Guarantees
@@ -73,15 +73,15 @@ where
     ///
     /// # Flow
     /// 1. The signatures are checked by the [verifier](Self::with_verifier), and only then is the manifest parsed. It
-    ///   states the component, the version, the sequence number, and the size and digest of the file.
+    ///    states the component, the version, the sequence number, and the size and digest of the file.
     /// 2. The whole device is read and checked against the manifest, with the accepted sequence numbers of the
-    ///   component, as [`explain`](crate::manifest::explain) does. If anything speaks against the update, the call ends
-    ///   here.
+    ///    component, as [`explain`](crate::manifest::explain) does. If anything speaks against the update, the call
+    ///    ends here.
     /// 3. The manifest and its signatures are written to the ledger with the intent, and are kept.
     /// 4. If more bytes arrive than the manifest states, or they have another digest, the upload is closed, and they
-    ///   are not kept.
+    ///    are not kept.
     /// 5. Before the reference is written, the device is read and checked again. A resumed upload has its signatures
-    ///   verified again too.
+    ///    verified again too.
     ///
     /// # Guarantees
     /// Those of [`receive`](Self::receive), and: no component refers to bytes without a valid signature, or to bytes
