@@ -56,7 +56,7 @@ pub struct Retention {
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Default for Retention {
-    /// 3 updates, 30 days, 30 days, a day, an hour, 1,000 versions.
+    /// Returns 3 updates, 30 days, 30 days, a day, an hour, 1,000 versions, in the order of the fields.
     fn default() -> Self {
         Self {
             superseded: 3,

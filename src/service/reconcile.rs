@@ -445,7 +445,7 @@ struct Foreign {
     ended: bool,
 }
 
-/// The references of a component to an update.
+/// Returns the references of a component to an update.
 pub(super) fn references(component: &DeviceComponent, id: IngestId) -> Vec<&Extension> {
     let is_of = |one: &&Extension| is_available_update(one.url.as_str()) && update_id(one) == Some(id);
     component.extension.iter().filter(is_of).collect()

@@ -38,7 +38,7 @@ pub struct Pace {
 }
 
 impl Default for Pace {
-    /// 10 seconds, 45 seconds, 10 seconds; 5 seconds, an hour, 3 days.
+    /// Returns 10 seconds, 45 seconds, 10 seconds, 5 seconds, an hour, 3 days, in the order of the fields.
     fn default() -> Self {
         Self {
             overlap: Duration::from_secs(10),

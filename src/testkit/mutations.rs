@@ -176,8 +176,8 @@ impl InjectedFault {
     }
 }
 
-/// Arbitrary documents of any modelled type with this fault, otherwise valid. Where one fault breaks several rules, a
-/// report has more issues than the one that the mutation names.
+/// Returns arbitrary documents of any modelled type with this fault, otherwise valid. Where one fault breaks several
+/// rules, a report has more issues than the one that the mutation names.
 ///
 /// ```
 /// use fhir_devices::testkit::mutations::{InjectedFault, mutation};
@@ -202,7 +202,7 @@ pub fn mutation(fault: InjectedFault) -> impl Strategy<Value = Mutation> + Clone
         .prop_filter_map("a document with a place for the fault", move |(json, pick)| fault.put_into(&json, pick))
 }
 
-/// Arbitrary documents with a fault of any kind.
+/// Returns arbitrary documents with a fault of any kind.
 pub fn any_mutation() -> impl Strategy<Value = Mutation> + Clone {
     proptest::sample::select(InjectedFault::ALL).prop_flat_map(mutation)
 }

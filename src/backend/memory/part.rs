@@ -33,7 +33,7 @@ type Locked<'a> = Vec<(u32, RwLockWriteGuard<'a, Shard>)>;
 /// The shards that a search locks, the others being `None`.
 type Held<'a> = Vec<Option<RwLockReadGuard<'a, Shard>>>;
 
-/// What a search has found, and the last id looked at if there may be more.
+/// The matches of a search, and the last id looked at if there may be more.
 type Found = (Vec<Version>, Option<SmolStr>);
 
 impl Part {

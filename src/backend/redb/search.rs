@@ -151,7 +151,7 @@ impl<'t> Ids<'t> {
     }
 }
 
-/// A page boundary: after an id that was looked at, or at one that was not.
+/// A page boundary: after an id that was checked, or at an id that was not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Behind(SmolStr),

@@ -58,8 +58,8 @@ where
         Ok((targets, next))
     }
 
-    /// Returns one page of a search of components. A page token that is no longer known starts again from the first
-    /// page.
+    /// Returns one page of a search of components. With a page token that is no longer known, the search starts again
+    /// from the first page.
     pub(super) async fn components(
         &self,
         tenant: &Tenant,
