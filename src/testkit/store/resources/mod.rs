@@ -56,7 +56,7 @@ macro_rules! __resource_clauses {
             r3_versions_continue_after_a_deletion
             /// Concurrent unconditional writes get each number once, without gaps.
             r3_version_is_never_reused
-            /// Every way of reading returns a body byte for byte, with the same time.
+            /// A body is read byte for byte, by every way of reading, with the same time.
             r4_body_is_read_byte_for_byte
             /// An acknowledged write is visible to other callers at once.
             r4_acknowledged_write_is_visible_to_others
