@@ -227,7 +227,7 @@ where
     }
 
     /// Writes the record of a new upload; `None` where its key stands for another one by then. For a small upload, the
-    /// record also holds the bytes.
+    /// same write holds the bytes.
     #[allow(clippy::too_many_arguments, reason = "all of a call, and there is one caller")]
     async fn begin(
         &self,

@@ -36,7 +36,7 @@ pub struct RolloutView {
     pub regions: BTreeMap<RegionId, (Counts, Tally)>,
     /// The number of devices that were ever given bytes.
     pub already_out: u32,
-    /// The number of active deployments in each wave.
+    /// The number of deployments in each wave that have not ended.
     pub open_by_wave: Vec<u32>,
 }
 
