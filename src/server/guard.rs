@@ -106,7 +106,7 @@ pub enum Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// Read: `GET` of everything of a tenant, search by `POST`, and `$validate`.
+    /// Read: `GET` of everything of a tenant except hawkBit's device interface, search by `POST`, and `$validate`.
     Read,
     /// Change resources: `POST` (batch and transaction too), `PUT`, `PATCH` and `DELETE` below `/TENANT/fhir`.
     Write,

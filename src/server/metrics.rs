@@ -160,7 +160,7 @@ fn request_id(headers: &HeaderMap) -> String {
     let is_name = |id: &&str| {
         (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
-    // Without randomness, requests have no ids, but are still answered.
+    // Without randomness, every request has the id 0, and is still answered.
     let new = || format!("{:032x}", random_number().unwrap_or_default());
     one(headers, &REQUEST_ID).filter(is_name).map_or_else(new, str::to_owned)
 }

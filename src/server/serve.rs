@@ -87,7 +87,7 @@ pub fn tls(certificates: &Path, key: &Path) -> Result<TlsAcceptor, String> {
 /// finished.
 ///
 /// # Errors
-/// Those of the socket before the first connection. A connection that cannot be accepted ends nothing.
+/// None at present: a connection that cannot be accepted is logged and skipped.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
