@@ -45,8 +45,8 @@ const PROBE: &str = "readiness";
 /// Collects conditions after which this process cannot continue, such as a store that must be reopened.
 ///
 /// A part that finds such a condition calls [`report`](Self::report). From then on `GET /readyz` answers 503; after a
-/// few seconds [`serve`](super::serve()) takes no connection, and returns after the time that requests in progress have.
-/// The example `update_service` then exits with status 3. The first reported condition counts.
+/// few seconds [`serve`](super::serve()) takes no connection, and returns after the time that requests in progress
+/// have. The example `update_service` then exits with status 3. The first reported condition counts.
 ///
 /// ```
 /// use fhir_devices::server::Fatal;

@@ -28,8 +28,8 @@ const MOST: usize = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionLimits {
-    /// Maximum number of connections; `None` is the number that [`within_descriptors`](Self::within_descriptors) derives,
-    /// or 512 without that call.
+    /// Maximum number of connections; `None` is the number that [`within_descriptors`](Self::within_descriptors)
+    /// derives, or 512 without that call.
     pub total: Option<usize>,
     /// Maximum number of connections per address; `None` is half of the total. An IPv6 address counts by its first 64
     /// bits.

@@ -28,8 +28,8 @@ where
 {
     /// Receives an update: finds the component, stores the bytes, and makes the component refer to them.
     ///
-    /// The bytes are a [`ByteStream`](crate::store::ByteStream): [`stream::once`](crate::store::stream::once) for bytes in
-    /// memory, and [`stream::from_reader`](crate::store::stream::from_reader) for a file.
+    /// The bytes are a [`ByteStream`](crate::store::ByteStream): [`stream::once`](crate::store::stream::once) for bytes
+    /// in memory, and [`stream::from_reader`](crate::store::stream::from_reader) for a file.
     ///
     /// # Flow
     /// 1. The selector matches exactly one component of the device, or the call ends here.

@@ -96,7 +96,8 @@ pub struct Swept {
     pub referenced: u64,
     /// The number of blobs that were deleted after their quarantine.
     pub deleted: u64,
-    /// Whether more files were due, or new, than [one sweep may touch](SweepRules::max_per_round): an operator should look.
+    /// Whether more files were due, or new, than [one sweep may touch](SweepRules::max_per_round): an operator should
+    /// look.
     pub over_limit: bool,
 }
 

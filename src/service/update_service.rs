@@ -259,8 +259,8 @@ where
         self
     }
 
-    /// Sets what is done with an upload whose reference another writer removed from the component. Default: the reference is
-    /// written again.
+    /// Sets what is done with an upload whose reference another writer removed from the component. Default: the
+    /// reference is written again.
     #[must_use]
     pub fn with_missing_references(mut self, rule: MissingReferences) -> Self {
         self.missing = rule;
@@ -314,8 +314,8 @@ where
         self
     }
 
-    /// Sets how many uploads may share one copy of the same bytes, from 1 to 1,000. Default: 256. The record of a copy lists
-    /// the uploads that share it, and is written with each of them.
+    /// Sets how many uploads may share one copy of the same bytes, from 1 to 1,000. Default: 256. The record of a copy
+    /// lists the uploads that share it, and is written with each of them.
     ///
     /// ```
     /// # use fhir_devices::{backend::Memory, service::UpdateService};
@@ -330,8 +330,9 @@ where
         self
     }
 
-    /// Sets how many superseded updates each component keeps; 0 counts as 1. Default: 3. [`make_current`](Self::make_current)
-    /// can choose among them. Attaching an update retires the oldest ones beyond the limit, up to eight at once.
+    /// Sets how many superseded updates each component keeps; 0 counts as 1. Default: 3.
+    /// [`make_current`](Self::make_current) can choose among them. Attaching an update retires the oldest ones beyond
+    /// the limit, up to eight at once.
     #[must_use]
     pub fn with_keep_superseded(mut self, updates: u32) -> Self {
         self.keep_superseded = usize::try_from(updates.max(1)).unwrap_or(usize::MAX);
@@ -402,8 +403,8 @@ where
         }
     }
 
-    /// Sets the base URL of the extension of an available update. Extensions under any other base are read too, so that the
-    /// base may change.
+    /// Sets the base URL of the extension of an available update. Extensions under any other base are read too, so that
+    /// the base may change.
     #[must_use]
     pub fn with_canonical_base(mut self, base: CanonicalBase) -> Self {
         self.canonical = base;

@@ -1,5 +1,6 @@
 //! Releases, rollouts and device reports: the drivers of [`update::release`](crate::update::release),
-//! [`update::rollout`](crate::update::rollout) and [`update::deployment`](crate::update::deployment) over a ledger and regions.
+//! [`update::rollout`](crate::update::rollout) and [`update::deployment`](crate::update::deployment) over a ledger and
+//! regions.
 
 mod claim;
 mod control;
