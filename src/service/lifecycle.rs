@@ -153,8 +153,9 @@ where
     /// 1. The record states that the update is withdrawn, by whom and why.
     /// 2. The component shows it as `withdrawn`, so that a device that has the file sees the recall. No other update
     ///    replaces it; [`make_current`](Self::make_current) brings a predecessor back.
-    /// 3. The hold on the bytes is released, in this order: a file that must not be installed is served no longer than
-    ///    until the next collection. To keep it as evidence, [pin](Self::pin) it first.
+    /// 3. The hold on the bytes is released, in this order: a file that must not be installed is served until a
+    ///    [collection](Self::collect) deletes it after its grace period. To keep it as evidence, [pin](Self::pin) it
+    ///    first.
     /// 4. The reference is removed after [a time](Self::with_withdrawn_retention), by [`expire`](Self::expire).
     ///
     /// An update without a reference in a component leaves none, and one whose component is gone ends all the same.
