@@ -1,8 +1,8 @@
 //! `kill -9` of the example `update_service` while clients upload updates of all sizes, and withdraw some: acknowledged
 //! uploads are attached and readable afterwards, acknowledged withdrawals are done, and nothing else is left.
 //!
-//! `KILL_ROUNDS=50 cargo test --release --features redb --test kill_service -- --nocapture` does fifty rounds; without
-//! the variable there are five.
+//! `KILL_ROUNDS=50 cargo test --release --features redb,server --test kill_service -- --nocapture` does fifty rounds;
+//! without the variable there are five.
 
 #![cfg(unix)]
 #![allow(
