@@ -5,8 +5,8 @@
 //! prints its seed and the shortest list of choices found that fails too.
 //!
 //! ```text
-//! SIMULATION_SEEDS=1000000 cargo test --release --features testkit --test simulation -- nothing_is_lost --nocapture
-//! SIMULATION_SEED=77 cargo test --features testkit --test simulation -- nothing_is_lost --nocapture
+//! SIMULATION_SEEDS=1000000 cargo test --release --features testkit --test simulation -- lose_and_leave_nothing --nocapture
+//! SIMULATION_SEED=77 cargo test --features testkit --test simulation -- lose_and_leave_nothing --nocapture
 //! ```
 #![cfg(feature = "testkit")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
