@@ -11,14 +11,15 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// What sealing may add to a value.
+/// Maximum number of bytes that sealing adds to a value.
 const OVERHEAD: usize = format::TRAILER + format::TAG;
 
-/// A ledger that seals the values of some folders, with authenticated encryption under a key for each value: of those in which
-/// Subscriptions are kept, whose headers hold secrets of clients, and of others that are [named](Self::with_folder).
+/// A ledger that seals the values of some folders, with authenticated encryption under a key for each value: the folder
+/// of Subscriptions, whose headers contain secrets of clients, and [further ones](Self::with_folder).
 ///
-/// The keys of records, and all other records, are as they are. A value of a sealed folder may have 528 bytes less than
-/// [`LEDGER_MAX_VALUE`]. One that was written before it was sealed is read as it is, and is sealed when it is written again.
+/// The keys of records, and all other records, are not sealed. The maximum size of a value in a sealed folder is
+/// [`LEDGER_MAX_VALUE`] minus 528 bytes. A value written before it was sealed is read as it is, and is sealed when it is
+/// written again.
 ///
 /// ```
 /// use fhir_devices::backend::Memory;
@@ -52,13 +53,13 @@ pub struct SealedLedger<L: ?Sized = dyn Ledger> {
 }
 
 impl<L: Ledger + ?Sized> SealedLedger<L> {
-    /// Seals the Subscriptions that go into `below`.
+    /// Creates a ledger that seals Subscriptions into `below`.
     #[must_use]
     pub fn new(below: Arc<L>, keys: Arc<dyn KeyProvider>) -> Self {
         Self { keys, folders: LedgerKey::new(FOLDER).into_iter().collect(), below }
     }
 
-    /// Seals the records under another key too.
+    /// Also seals the records below another key.
     ///
     /// ```
     /// use fhir_devices::backend::Memory;
@@ -119,7 +120,7 @@ impl<L: Ledger + ?Sized> SealedLedger<L> {
     }
 }
 
-/// What the data key of a record is bound to.
+/// Returns the context that the data key of a record is bound to.
 fn bound(key: &LedgerKey) -> Vec<u8> {
     format::context(&["ledger", key.as_str()])
 }
