@@ -71,7 +71,14 @@ fn shown(lax: Lax, body: &str, version: usize) -> String {
         String::new()
     };
     let meta = format!(r#""meta":{{"versionId":"{version}","lastUpdated":"2017-04-19T10:00:00Z"{source}}}"#);
-    body.replacen(r#""resourceType""#, &format!(r#"{meta},"resourceType""#), 1)
+    match serde_json::from_str::<Value>(body).ok().filter(|body| body.get("meta").is_some()) {
+        // What a client sends of it is what the server added before.
+        Some(mut whole) => {
+            whole["meta"] = serde_json::from_str::<Value>(&format!("{{{meta}}}")).unwrap()["meta"].take();
+            whole.to_string()
+        }
+        None => body.replacen(r#""resourceType""#, &format!(r#"{meta},"resourceType""#), 1),
+    }
 }
 
 impl Kept {
@@ -402,4 +409,40 @@ async fn requests_are_those_of_a_bare_client() {
     }
     let sent = odd.lines().len() - before;
     assert!(sent * 10 <= bare * 11, "{sent} requests, and a bare client needs {bare}");
+}
+
+/// The life of updates in a component: each upload needs the device, the components of it, those below them, and a write; each
+/// withdrawal a read and a write.
+#[tokio::test]
+async fn updates_take_the_requests_of_a_bare_client() {
+    let odd = start(LIKE_HAPI).await;
+    let tenant: Tenant = "ward".parse().unwrap();
+    let remote = std::sync::Arc::new(connect(&odd).await.unwrap());
+    let store = TenantResources::new(remote.clone(), tenant.clone());
+    let pump = fhir_devices::Device::from_json(br#"{"resourceType":"Device","id":"pump"}"#).unwrap();
+    store.create(&fhir_devices::Valid::new(pump).unwrap()).await.unwrap();
+    let part = br#"{"resourceType":"DeviceComponent","id":"part","identifier":{"value":"1"},"type":{"text":"x"},
+        "source":{"reference":"Device/pump"}}"#;
+    let part = fhir_devices::DeviceComponent::from_json(part).unwrap();
+    store.create(&fhir_devices::Valid::new(part).unwrap()).await.unwrap();
+    let here = std::sync::Arc::new(fhir_devices::backend::Memory::new());
+    let service = fhir_devices::service::UpdateService::new(remote, here.clone(), here).unwrap();
+    let (before, mut bare, mut updates) = (odd.lines().len(), 0, Vec::new());
+    for n in 0..10 {
+        let submission = fhir_devices::service::Submission::new(
+            "pump".parse().unwrap(),
+            format!("{n}.bin").parse().unwrap(),
+            "application/zip".parse().unwrap(),
+        );
+        let received = service.receive(&tenant, submission, stream::once(format!("bytes {n}"))).await.unwrap();
+        updates.push(received.update.id);
+        bare += 4;
+    }
+    for id in updates.into_iter().skip(7) {
+        service.withdraw(&tenant, id, "biomed".parse().unwrap(), "recalled".parse().unwrap()).await.unwrap();
+        bare += 2;
+    }
+    let lines = odd.lines();
+    let sent = lines.len() - before;
+    assert!(sent * 10 <= bare * 11, "{sent} requests, and a bare client needs {bare}: {:?}", &lines[before..]);
 }
