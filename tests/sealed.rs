@@ -434,9 +434,13 @@ fn lines_of_keys_are_read_and_never_told() {
     let ring = KeyRing::from_lines(&format!("\n# newest first\n2026 {new}\n2025\t{old}\n")).unwrap();
     assert_eq!(block_on(ring.unwrap(&t, &wrapped.unwrap(), b"")).unwrap().as_bytes(), &[1; 32]);
     assert_eq!(block_on(ring.wrap(&t, &DataKey::from_bytes([1; 32]), b"")).unwrap().by.as_str(), "2026");
-    for text in
-        [String::new(), new.clone(), format!("2026 {}", &new[1..]), format!("1 {new}\n1 {old}"), format!("2026:{new}")]
-    {
+    for text in [
+        String::new(),
+        new.clone(),
+        format!("2026 {}", "7a".repeat(31)),
+        format!("1 {new}\n1 {old}"),
+        format!("2026:{new}"),
+    ] {
         let told = KeyRing::from_lines(&text).map(drop).unwrap_err().to_string();
         assert!(!told.contains("7a7a") && !told.contains("5f5f"), "{told}");
     }

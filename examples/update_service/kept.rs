@@ -26,7 +26,7 @@ impl Kept {
 }
 
 /// Seals the secrets in a ledger with the keys of a file.
-#[cfg(feature = "sealed")]
+#[cfg(feature = "encryption")]
 fn sealed(ledger: Arc<dyn Ledger>, file: &Path) -> Result<Arc<dyn Ledger>, String> {
     use fhir_devices::backend::sealed::{KeyRing, SealedLedger};
     let wrong = |error: &dyn std::fmt::Display| format!("`--seal-keys {}`: {error}", file.display());
@@ -35,9 +35,9 @@ fn sealed(ledger: Arc<dyn Ledger>, file: &Path) -> Result<Arc<dyn Ledger>, Strin
     Ok(Arc::new(SealedLedger::new(ledger, Arc::new(keys))))
 }
 
-#[cfg(not(feature = "sealed"))]
+#[cfg(not(feature = "encryption"))]
 fn sealed(_: Arc<dyn Ledger>, file: &Path) -> Result<Arc<dyn Ledger>, String> {
-    Err(format!("`--seal-keys {}` needs a build with the feature `sealed`", file.display()))
+    Err(format!("`--seal-keys {}` needs a build with the feature `encryption`", file.display()))
 }
 
 /// Opens the stores. A store that fails for good while the service runs reports to `fatal`.

@@ -51,8 +51,8 @@ where things are kept (by default everything is in memory, and ends with the ser
   --fhir-cert FILE     the certificate that this service shows to the server, PEM, with its private key
   --fhir-ca FILE       the certificates that its own must be of, PEM (default: those that this system trusts)
   --blobs URL          the update files in an object store: s3://, az://, gs:// or file:// (feature `object-store`)
-  --seal-keys FILE     the keys by which the secrets of Subscriptions are sealed at rest (feature `sealed`), one a line: a name, a
-                       blank and 64 hexadecimal digits. The first one seals, all of them open
+  --seal-keys FILE     the keys by which the secrets of Subscriptions are sealed at rest (feature `encryption`), one a line: a
+                       name, a blank and 64 hexadecimal digits. The first one seals, all of them open
 
 rollouts
   --region NAME=slots  a region whose devices ask this service for what they are offered (repeatable; default local=slots).

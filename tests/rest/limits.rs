@@ -438,7 +438,7 @@ fn faulty_batch_entries_take_linear_time() {
     let limits = Limits::default().with_entries(1_000_000);
     let run = |count: usize| {
         let entry = |at: usize| {
-            let url = if at % 2 == 0 { "Device" } else { "Device/$validate" };
+            let url = if at.is_multiple_of(2) { "Device" } else { "Device/$validate" };
             format!(r#"{{"resource":{{"resourceType":"Device","x":1}},"request":{{"method":"POST","url":"{url}"}}}}"#)
         };
         let bundle = batch((0..count).map(entry));
