@@ -3,7 +3,8 @@
 //!
 //! `FHIR_DURABLE_SERVER` is a command that starts another server at `$PORT`, with tenants below `/fhir`, whose
 //! acknowledged data are durable, as HAPI's are over a file of H2 with `WRITE_DELAY=0`. `FHIR_BOTH_UPLOADS` is the
-//! number of uploads, and `FHIR_BOTH_PAUSE` the seconds between two kills.
+//! number of uploads, `FHIR_BOTH_PAUSE` the seconds between two kills, and `FHIR_BOTH_SERVER_EVERY` the number of kills of
+//! which one is of the server, where that takes long to start.
 
 use super::client::Service;
 use super::lax::{Kept, Lax};
@@ -35,6 +36,11 @@ fn other_server() -> Option<String> {
 fn pause() -> Duration {
     let told = std::env::var("FHIR_BOTH_PAUSE").ok().and_then(|seconds| seconds.parse().ok());
     told.map_or(Duration::from_millis(900), Duration::from_secs)
+}
+
+/// The number of kills of which one is of the server.
+fn server_every() -> u64 {
+    std::env::var("FHIR_BOTH_SERVER_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(2)
 }
 
 /// The number of uploads.
@@ -163,7 +169,7 @@ impl Place {
         let child = Killed(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let begun = Instant::now();
         while !self.is_up() {
-            assert!(begun.elapsed() < Duration::from_secs(300), "the server does not start");
+            assert!(begun.elapsed() < Duration::from_secs(900), "the server does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
         child
@@ -327,21 +333,21 @@ fn uploads_survive_kills_of_both_sides() {
         })
         .collect();
 
-    let (begun, mut kills) = (Instant::now(), [0, 0]);
+    let (begun, mut kills, every) = (Instant::now(), [0, 0], server_every());
     while done.load(Ordering::SeqCst) < all {
         if begun.elapsed() > Duration::from_secs(600 + 3 * all as u64) {
             stopped.store(true, Ordering::SeqCst);
             panic!("{} of {all} uploads are acknowledged", done.load(Ordering::SeqCst));
         }
         std::thread::sleep(pause() + Duration::from_millis(130 * (kills[0] % 7)));
-        if kills[0] % 2 == 0 {
+        if kills[0].is_multiple_of(every) {
             drop(stand_in.take());
             std::thread::sleep(Duration::from_millis(100));
             stand_in = Some(place.start_server());
             kills[0] += 1;
         } else {
-            // Every other time the server goes a moment before.
-            if kills[1] % 2 == 1 {
+            // As often the server goes a moment before.
+            if kills[1] % every == 1 {
                 drop(stand_in.take());
             }
             drop(running.take());
