@@ -112,6 +112,10 @@ impl<L: Ledger + ?Sized> Publisher for Slots<L> {
         PublisherCapabilities::new().with_compare_and_set(true).with_durable(true)
     }
 
+    fn connection(&self) -> Option<u64> {
+        Some(0)
+    }
+
     fn put<'a>(
         &'a self,
         tenant: &'a Tenant,

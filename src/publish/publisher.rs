@@ -147,6 +147,11 @@ pub trait Publisher: Send + Sync + 'static {
     /// Returns the capabilities of the region.
     fn capabilities(&self) -> PublisherCapabilities;
 
+    /// Returns the number of the connection to the region; `None` while there is none. A region that is not
+    /// [`durable`](PublisherCapabilities::durable) may have lost what it acknowledged over an earlier connection: its slots are
+    /// verified whenever the number is another. A publisher without a lasting connection always gives the same.
+    fn connection(&self) -> Option<u64>;
+
     /// Writes a slot (G1, G2, G3).
     ///
     /// # Errors
@@ -175,6 +180,10 @@ pub trait Publisher: Send + Sync + 'static {
 impl<P: Publisher + ?Sized> Publisher for Arc<P> {
     fn capabilities(&self) -> PublisherCapabilities {
         (**self).capabilities()
+    }
+
+    fn connection(&self) -> Option<u64> {
+        (**self).connection()
     }
 
     fn put<'a>(

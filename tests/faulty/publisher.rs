@@ -58,6 +58,10 @@ impl Publisher for Wrong {
         self.inner.capabilities().with_max_content(limit)
     }
 
+    fn connection(&self) -> Option<u64> {
+        self.inner.connection()
+    }
+
     fn put<'a>(
         &'a self,
         tenant: &'a Tenant,

@@ -126,6 +126,10 @@ impl Publisher for Moody {
         Publisher::capabilities(&*self.below)
     }
 
+    fn connection(&self) -> Option<u64> {
+        self.below.connection()
+    }
+
     fn put<'a>(
         &'a self,
         tenant: &'a Tenant,

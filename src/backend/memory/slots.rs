@@ -57,6 +57,10 @@ impl Publisher for Memory {
         PublisherCapabilities::new().with_compare_and_set(true)
     }
 
+    fn connection(&self) -> Option<u64> {
+        Some(0)
+    }
+
     fn put<'a>(
         &'a self,
         tenant: &'a Tenant,

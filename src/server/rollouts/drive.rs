@@ -15,8 +15,8 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Maximum number of steps per visit, for each part of the work.
 const BUDGET: usize = 1_000;
 
-/// How often the slots of a region are read and repaired, where offers are missing or came back. A region that is not
-/// durable is also verified at the start.
+/// How often the slots of a region are read and repaired, where offers are missing or came back. Over each new connection
+/// to one that is not durable, [`RolloutService::run_once`](crate::service::RolloutService::run_once) does so.
 const VERIFY_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Wakes the tasks that work on rollouts.
@@ -46,16 +46,14 @@ pub(crate) async fn run(app: Arc<UpdateServer>) {
 /// Works on one region, or on deadlines where it is `None`.
 async fn work(app: Arc<UpdateServer>, region: Option<RegionId>) {
     let mut wake = app.wake.0.subscribe();
-    let publisher = region.as_ref().and_then(|region| app.regions.get(region));
-    let is_durable = publisher.is_none_or(|publisher| publisher.capabilities().durable);
-    let mut verified_at = is_durable.then(Instant::now);
+    let mut verified_at = Instant::now();
     loop {
         wake.mark_unchanged();
         let mut after = None;
         let mut steps = 0;
-        let verifies = verified_at.is_none_or(|at| at.elapsed() >= VERIFY_EVERY);
+        let verifies = verified_at.elapsed() >= VERIFY_EVERY;
         if verifies {
-            verified_at = Some(Instant::now());
+            verified_at = Instant::now();
         }
         loop {
             let page = match app.tenants.page(after.as_ref()).await {

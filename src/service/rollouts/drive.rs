@@ -57,7 +57,8 @@ where
     L: Ledger + ?Sized,
 {
     /// Advances the rollouts of a tenant in a region: plans, opens and stops lanes, offers updates, and writes slots,
-    /// about `budget` steps of each. Call it at intervals for each region, in any number of processes; an unreachable
+    /// about `budget` steps of each. The first call over a new connection to a region that is not durable
+    /// [verifies](Self::verify) its slots. Call it at intervals for each region, in any number of processes; an unreachable
     /// region blocks no other.
     ///
     /// # Errors
@@ -65,6 +66,7 @@ where
     pub async fn run_once(&self, tenant: &Tenant, region: &RegionId, budget: usize) -> Result<Pass, RolloutError> {
         let unknown = || RolloutError::UnknownRegion { region: region.clone() };
         let publisher = &**self.regions.get(region).ok_or_else(unknown)?;
+        self.verify_connection(tenant, region, publisher).await?;
         let mut pass = Pass { steps: self.resume_releases(tenant).await?, ..Pass::default() };
         let (mut running, mut after): (Vec<Rollout>, Option<PageToken>) = (Vec::new(), None);
         loop {

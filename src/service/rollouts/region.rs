@@ -10,7 +10,9 @@ use crate::publish::{
 use crate::store::{BlobStore, Change, Ledger, LedgerKey, PageToken, ResourceStore, StoreError, Tenant};
 use crate::update::deployment::{self, Deployment, Effect, Found, Input, PutRefusal, State, StopRequest};
 use crate::update::rollout::{DeploymentId, LaneInput};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 /// Number of tries for a slot that others write to.
@@ -243,6 +245,51 @@ where
                 None => return Ok(verified),
             }
         }
+    }
+
+    /// Lists the devices of a region that have a live deployment: those whose reports are waited for.
+    ///
+    /// # Errors
+    /// [`RolloutError::Store`]
+    pub async fn live_devices(&self, tenant: &Tenant, region: &RegionId) -> Result<Vec<Id>, RolloutError> {
+        let (ledger, folder) = (self.ledger(tenant), LedgerKey::new(keys::DUE).map_err(StoreError::from)?);
+        let (mut devices, mut after): (BTreeSet<Id>, Option<PageToken>) = (BTreeSet::new(), None);
+        loop {
+            let page = ledger.scan(&folder, PAGE, after.as_ref()).await?;
+            for record in page.items {
+                let (Some(place), Some(id)) = (Place::from_bytes(&record.value), keys::last_id(&record.key)) else {
+                    continue;
+                };
+                let found = self.deployment_at(tenant, place, id).await?.map(|seen| seen.value);
+                let live = found.filter(|found| found.region == *region && found.state.is_in_flight());
+                devices.extend(live.map(|deployment| deployment.device));
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(devices.into_iter().collect()),
+            }
+        }
+    }
+
+    /// Verifies the slots of a region that is not durable, once over each connection to it.
+    pub(super) async fn verify_connection(
+        &self,
+        tenant: &Tenant,
+        region: &RegionId,
+        publisher: &dyn Publisher,
+    ) -> Result<(), RolloutError> {
+        let Some(connection) = publisher.connection().filter(|_| !publisher.capabilities().durable) else {
+            return Ok(());
+        };
+        let key = (tenant.clone(), region.clone());
+        let verified = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if verified().get(&key) == Some(&connection) {
+            return Ok(());
+        }
+        if self.verify(tenant, region).await?.failed == 0 && publisher.connection() == Some(connection) {
+            verified().insert(key, connection);
+        }
+        Ok(())
     }
 
     /// Reads the slot of a deployment, and lets the deployment take the step that follows.

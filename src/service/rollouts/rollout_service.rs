@@ -89,6 +89,8 @@ pub struct RolloutService<R: ?Sized = dyn ResourceStore, B: ?Sized = dyn BlobSto
     /// writes.
     lanes: Arc<Mutex<HashMap<(Tenant, LaneName), LaneSlot>>>,
     plans: Arc<Mutex<HashMap<(Tenant, RolloutId), Plan>>>,
+    /// The connection over which the slots of a region were last verified.
+    pub(super) verified: Arc<Mutex<HashMap<(Tenant, RegionId), u64>>>,
     /// The times until the components that succeeded here ran the update.
     pub(super) field_times: Arc<Mutex<FieldTimes>>,
 }
@@ -116,6 +118,7 @@ where
             gates: None,
             lanes: Arc::default(),
             plans: Arc::default(),
+            verified: Arc::default(),
             field_times: Arc::default(),
         }
     }
@@ -220,6 +223,7 @@ impl<R: ?Sized, B: ?Sized, L: ?Sized> Clone for RolloutService<R, B, L> {
             gates: self.gates.clone(),
             lanes: Arc::clone(&self.lanes),
             plans: Arc::clone(&self.plans),
+            verified: Arc::clone(&self.verified),
             field_times: Arc::clone(&self.field_times),
         }
     }

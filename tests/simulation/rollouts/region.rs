@@ -128,6 +128,10 @@ impl Publisher for Region {
         PublisherCapabilities::new().with_compare_and_set(self.compares).with_max_content(4 << 10)
     }
 
+    fn connection(&self) -> Option<u64> {
+        Some(0)
+    }
+
     fn put<'a>(
         &'a self,
         tenant: &'a Tenant,
