@@ -67,8 +67,9 @@ pub use references::Reference;
 pub(crate) use rollouts::Preview;
 pub use rollouts::{
     Behind, Blocked, DeploymentFilter, DeviceAction, DeviceActions, DeviceReport, Explanation, FieldTimes,
-    GateProvider, GateQuery, Granted, Measures, Overdue, Pass, RegionError, ReleaseSubmission, ReportAnswer,
-    ReportedVersion, RolloutError, RolloutService, RolloutView, TimeToField, TimersRun, Verified,
+    GateProvider, GateQuery, Granted, InvalidReport, MAX_REPORTS, Measures, Overdue, Pass, RegionError,
+    ReleaseSubmission, ReportAnswer, ReportedVersion, RolloutError, RolloutService, RolloutView, TimeToField,
+    TimersRun, Verified,
 };
 pub use sequence::SequenceError;
 pub use signed::SignedSubmission;

@@ -2,23 +2,20 @@
 
 use super::super::answer::{self, Problem, Result, json_text, set};
 use super::super::guard::Caller;
-use super::super::{Shared, blobs, file_url, maintenance};
+use super::super::{Shared, UpdateServer, blobs, file_url, maintenance};
 use super::{AtTenant, Path, problem};
 use crate::issue::IssueType;
 use crate::manifest::ArtifactName;
 use crate::primitive::Id;
-use crate::publish::OfferKey;
-use crate::service::{DeviceReport, ReportAnswer};
+use crate::publish::{OfferKey, RegionId};
+use crate::service::{DeviceReport, InvalidReport, ReportAnswer, RolloutError};
+use crate::store::Tenant;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
 use serde_json::{Value, json};
-
-/// Maximum number of reports in one request.
-const MAX_REPORTS: usize = 64;
 
 /// Returns the device that a caller is limited to: a token with the name `device/ID` is that of the device alone.
 fn own_device(caller: &Caller) -> Option<Id> {
@@ -35,6 +32,48 @@ pub(super) fn device(path: &Path, caller: &Caller) -> Result<Id> {
     }
 }
 
+impl UpdateServer {
+    /// Records a report of a device that came by another way than HTTP, and goes on with the rollout. The caller has authenticated
+    /// the device.
+    ///
+    /// # Errors
+    /// As [`RolloutService::report`](crate::service::RolloutService::report).
+    pub async fn report(
+        &self,
+        tenant: &Tenant,
+        device: &Id,
+        report: DeviceReport,
+    ) -> std::result::Result<ReportAnswer, RolloutError> {
+        let answer = self.rollouts().report(tenant, device, report).await?;
+        if answer == ReportAnswer::Taken {
+            self.wake.now();
+            maintenance::remember_tenant(self, tenant).await;
+        }
+        Ok(answer)
+    }
+
+    /// Lists the devices of a region that have a live deployment, by tenant: those whose reports are waited for.
+    ///
+    /// # Errors
+    /// As [`RolloutService::live_devices`](crate::service::RolloutService::live_devices).
+    pub async fn live_devices(&self, region: &RegionId) -> std::result::Result<Vec<(Tenant, Vec<Id>)>, RolloutError> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.tenants.page(after.as_ref()).await?;
+            for tenant in page.items {
+                let devices = self.rollouts().live_devices(&tenant, region).await?;
+                if !devices.is_empty() {
+                    all.push((tenant, devices));
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+}
+
 /// `GET /TENANT/devices/DEVICE/offers`: the offers for a device that polls.
 pub(super) async fn offers(
     State(app): State<Shared>,
@@ -47,14 +86,6 @@ pub(super) async fn offers(
     Ok(json_text(StatusCode::OK, json!({ "offers": offers }).to_string()))
 }
 
-/// The body of a request: one report, or several.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Reports {
-    Several(Vec<DeviceReport>),
-    One(DeviceReport),
-}
-
 /// `POST /TENANT/devices/DEVICE/reports`: 200 for new, known and late reports, since a device that repeats a report
 /// whose answer was lost takes any other status as a reason to start over.
 pub(super) async fn report(
@@ -65,27 +96,21 @@ pub(super) async fn report(
     body: Bytes,
 ) -> Result {
     let device = device(&path, &caller)?;
-    let reports: Reports = serde_json::from_slice(&body)
-        .map_err(|error| Problem::bad("report", format_args!("the body is no report, and no list of them: {error}")))?;
-    let reports = match reports {
-        Reports::One(report) => vec![report],
-        Reports::Several(reports) => reports,
-    };
-    if reports.len() > MAX_REPORTS {
-        let words = format!("{} reports came, wanted {MAX_REPORTS} at most", reports.len());
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, "too-many-reports", words));
-    }
+    let reports = DeviceReport::read(&body).map_err(|error| match error {
+        InvalidReport::TooMany { .. } => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, "too-many-reports", error)
+        }
+        _ => Problem::bad("report", error),
+    })?;
     let mut answers = Vec::with_capacity(reports.len());
     for report in reports {
-        let taken = app.rollouts().report(&tenant, &device, report).await.map_err(|error| problem(&error))?;
+        let taken = app.report(&tenant, &device, report).await.map_err(|error| problem(&error))?;
         answers.push(match taken {
             ReportAnswer::Taken => json!({ "answer": "taken" }),
             ReportAnswer::Known => json!({ "answer": "known" }),
             ReportAnswer::Late { outcome } => json!({ "answer": "late", "outcome": outcome }),
         });
     }
-    app.wake.now();
-    maintenance::remember_tenant(&app, &tenant).await;
     Ok(json_text(StatusCode::OK, Value::from(answers).to_string()))
 }
 

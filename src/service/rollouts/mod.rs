@@ -41,5 +41,5 @@ pub(crate) use preview::Preview;
 pub use read::DeploymentFilter;
 pub use region::Verified;
 pub use release::ReleaseSubmission;
-pub use report::{DeviceReport, ReportAnswer, ReportedVersion};
+pub use report::{DeviceReport, InvalidReport, MAX_REPORTS, ReportAnswer, ReportedVersion};
 pub use rollout_service::RolloutService;

@@ -131,6 +131,35 @@ impl DeviceReport {
         Self::Versions { restarted: true, number: None, items: items.into_iter().collect() }
     }
 
+    /// Reads what a device sent: one report, or a list of up to [`MAX_REPORTS`].
+    ///
+    /// ```
+    /// use fhir_devices::service::{DeviceReport, InvalidReport};
+    /// let one = br#"{"kind":"versions","items":[{"component":"mds","version":"2.4.0"}]}"#;
+    /// assert_eq!(DeviceReport::read(one)?.len(), 1);
+    /// assert!(matches!(DeviceReport::read(b"{}"), Err(InvalidReport::Malformed(_))));
+    /// # Ok::<(), InvalidReport>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidReport`]
+    pub fn read(body: &[u8]) -> Result<Vec<Self>, InvalidReport> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Reports {
+            Several(Vec<DeviceReport>),
+            One(DeviceReport),
+        }
+        let reports = match serde_json::from_slice(body).map_err(|error| InvalidReport::Malformed(error.to_string()))? {
+            Reports::One(report) => vec![report],
+            Reports::Several(reports) => reports,
+        };
+        match reports.len() {
+            count if count > MAX_REPORTS => Err(InvalidReport::TooMany { count }),
+            _ => Ok(reports),
+        }
+    }
+
     fn key(&self) -> Option<OfferKey> {
         match self {
             Self::Phase { key, .. }
@@ -141,6 +170,29 @@ impl DeviceReport {
             Self::Versions { .. } => None,
         }
     }
+}
+
+/// The largest number of reports that are read at once.
+pub const MAX_REPORTS: usize = 64;
+
+/// The error of a body that does not hold reports of a device.
+///
+/// ```
+/// use fhir_devices::service::InvalidReport;
+/// assert_eq!(InvalidReport::TooMany { count: 65 }.to_string(), "65 reports came, wanted 64 at most");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidReport {
+    /// The body is not JSON of this form.
+    #[error("the body is no report, and no list of them: {0}")]
+    Malformed(String),
+    /// There are more than [`MAX_REPORTS`].
+    #[error("{count} reports came, wanted {MAX_REPORTS} at most")]
+    TooMany {
+        /// The number of reports.
+        count: usize,
+    },
 }
 
 /// The result of a report. None is an error of the device.
