@@ -359,6 +359,8 @@
 //! - `ed25519`: a [`manifest::Verifier`] for Ed25519 signatures.
 //! - `encryption`: [`backend`] wrappers that encrypt blobs and resource bodies.
 //! - `fhir-http`: `backend::FhirServer`, resources on another FHIR STU3 server. It runs within tokio.
+//! - `iot-hub`: `backend::IotHub`, a region of devices behind an Azure IoT Hub. It runs within tokio.
+//! - `mqtt`: `backend::Mqtt`, a region of devices behind an MQTT 5 broker. It runs within tokio.
 //! - `object-store`: `backend::Objects`, update files on Azure Blob Storage, S3, Google Cloud Storage and in local files.
 //! - `postgres`: `backend::Postgres`, resources and the ledger in a PostgreSQL database. It runs within tokio.
 //! - `redb`: `backend::Redb`, resources and the ledger in one file, and `backend::Files`, update files in a folder: durable, with no

@@ -10,7 +10,11 @@ mod discard;
 pub mod fhir_http;
 #[cfg(feature = "redb")]
 mod files;
+#[cfg(feature = "iot-hub")]
+pub mod iot_hub;
 pub mod memory;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 #[cfg(feature = "object-store")]
 pub mod object_store;
 #[cfg(feature = "redb")]
@@ -36,7 +40,11 @@ pub use discard::Discard;
 pub use fhir_http::FhirServer;
 #[cfg(feature = "redb")]
 pub use files::Files;
+#[cfg(feature = "iot-hub")]
+pub use iot_hub::IotHub;
 pub use memory::Memory;
+#[cfg(feature = "mqtt")]
+pub use mqtt::Mqtt;
 #[cfg(feature = "object-store")]
 pub use object_store::Objects;
 pub use slots::Slots;

@@ -12,7 +12,7 @@
 //! | `tokio` | 1 | `server`: listeners and connections | `server` |
 //! | `tokio-rustls` | 0.26 | `server`: `TlsAcceptor` | `server` |
 //! | `proptest` | 1 | `testkit`: strategies | `testkit` |
-//! | `rustls` | 0.23 | the provider of cryptography that a program gives | `fhir-http`, `object-store` |
+//! | `rustls` | 0.23 | the provider of cryptography that a program gives | `fhir-http`, `iot-hub`, `mqtt`, `object-store` |
 //! | `tokio-postgres` | 0.7 | the TLS connector of `Postgres` | `postgres` |
 //! | `object_store` | 0.14 | the driver of `Objects` | `object-store` |
 //!

@@ -7,7 +7,7 @@ mod name;
 mod object;
 mod shown;
 mod text;
-#[cfg(any(feature = "fhir-http", feature = "object-store", feature = "server"))]
+#[cfg(any(feature = "fhir-http", feature = "iot-hub", feature = "mqtt", feature = "object-store", feature = "server"))]
 pub(crate) mod tls;
 mod yielding;
 

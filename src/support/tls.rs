@@ -23,7 +23,7 @@ pub(crate) fn crypto_provider(given: Option<&Arc<CryptoProvider>>) -> Result<Arc
 pub(crate) struct NoCryptoProvider;
 
 /// Client configurations.
-#[cfg(any(feature = "fhir-http", feature = "object-store", feature = "server"))]
+#[cfg(any(feature = "fhir-http", feature = "iot-hub", feature = "mqtt", feature = "object-store", feature = "server"))]
 mod client {
     use super::crypto_provider;
     use rustls::crypto::CryptoProvider;
@@ -59,7 +59,47 @@ mod client {
     }
 }
 
-#[cfg(feature = "fhir-http")]
+/// Certificates and keys as PEM.
+#[cfg(any(feature = "fhir-http", feature = "iot-hub", feature = "mqtt"))]
+mod pem {
+    #[cfg(any(feature = "fhir-http", feature = "mqtt"))]
+    use super::client::Identity;
+    use rustls::pki_types::CertificateDer;
+    #[cfg(any(feature = "fhir-http", feature = "mqtt"))]
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::pki_types::pem::{Error, PemObject};
+
+    fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+        let read = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, Error>>();
+        let read = read.map_err(|error| error.to_string())?;
+        if read.is_empty() { Err("the file holds none".to_owned()) } else { Ok(read) }
+    }
+
+    /// Reads the certificates that are trusted.
+    pub(crate) fn read_roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+        certificates(pem).map_err(|why| format!("the trusted certificates: {why}"))
+    }
+
+    /// Reads the own certificate with its chain, and its private key.
+    #[cfg(any(feature = "fhir-http", feature = "mqtt"))]
+    pub(crate) fn read_identity(pem: &[u8]) -> Result<Identity, String> {
+        let wrong = |why: String| format!("the own certificate: {why}");
+        let chain = certificates(pem).map_err(wrong)?;
+        Ok((chain, PrivateKeyDer::from_pem_slice(pem).map_err(|error| wrong(error.to_string()))?))
+    }
+}
+
+#[cfg(any(feature = "fhir-http", feature = "mqtt"))]
 pub(crate) use client::Identity;
-#[cfg(any(feature = "fhir-http", feature = "object-store", feature = "server"))]
+#[cfg(any(
+    feature = "fhir-http",
+    feature = "iot-hub",
+    feature = "mqtt",
+    feature = "object-store",
+    feature = "server"
+))]
 pub(crate) use client::client_config;
+#[cfg(any(feature = "fhir-http", feature = "mqtt"))]
+pub(crate) use pem::read_identity;
+#[cfg(any(feature = "fhir-http", feature = "iot-hub", feature = "mqtt"))]
+pub(crate) use pem::read_roots;

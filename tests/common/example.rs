@@ -13,6 +13,8 @@ fn features() -> String {
         ("ed25519", cfg!(feature = "ed25519")),
         ("encryption", cfg!(feature = "encryption")),
         ("fhir-http", cfg!(feature = "fhir-http")),
+        ("iot-hub", cfg!(feature = "iot-hub")),
+        ("mqtt", cfg!(feature = "mqtt")),
         ("object-store", cfg!(feature = "object-store")),
         ("postgres", cfg!(feature = "postgres")),
         ("redb", cfg!(feature = "redb")),

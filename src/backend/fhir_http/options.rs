@@ -6,11 +6,10 @@ use super::known::KnownVersions;
 use crate::convert::{self, Version};
 use crate::primitive::CanonicalBase;
 use crate::store::{BoxFuture, PageKey, Result, StoreError, Tenant};
-use crate::support::tls::{Identity, client_config};
+use crate::support::tls::{Identity, client_config, read_identity, read_roots};
 use reqwest::Client;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,10 +151,8 @@ impl Options {
     /// # Errors
     /// [`StoreError::Invalid`] when it holds none.
     pub fn with_roots(mut self, pem: &[u8]) -> Result<Self> {
-        let wrong = |why: &dyn fmt::Display| StoreError::invalid(format!("the trusted certificates: {why}"));
-        let read = CertificateDer::pem_slice_iter(pem).collect::<std::result::Result<Vec<_>, _>>();
-        self.roots = read.map_err(|error| wrong(&error))?;
-        if self.roots.is_empty() { Err(wrong(&"the file holds none")) } else { Ok(self) }
+        self.roots = read_roots(pem).map_err(StoreError::invalid)?;
+        Ok(self)
     }
 
     /// Shows this certificate to the server: PEM, the private key and the chain.
@@ -163,14 +160,7 @@ impl Options {
     /// # Errors
     /// [`StoreError::Invalid`] when one of the two is lacking.
     pub fn with_identity(mut self, pem: &[u8]) -> Result<Self> {
-        let wrong = |why: &dyn fmt::Display| StoreError::invalid(format!("the own certificate: {why}"));
-        let read = CertificateDer::pem_slice_iter(pem).collect::<std::result::Result<Vec<_>, _>>();
-        let chain = read.map_err(|error| wrong(&error))?;
-        if chain.is_empty() {
-            return Err(wrong(&"the file holds none"));
-        }
-        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|error| wrong(&error))?;
-        self.identity = Some(Arc::new((chain, key)));
+        self.identity = Some(Arc::new(read_identity(pem).map_err(StoreError::invalid)?));
         Ok(self)
     }
 
