@@ -8,6 +8,7 @@
 //! has the HTML pages, with links to the rest; `/metrics` has metrics for Prometheus.
 
 mod kept;
+mod regions;
 mod settings;
 mod sources;
 
@@ -92,8 +93,8 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
         .with_device_polling(settings.device_polling)
         .with_fatal(fatal.clone())
         .with_connection_limits(settings.connections.clone().within_descriptors()?);
-    if !settings.regions.is_empty() {
-        let regions: Vec<_> = settings.regions.iter().map(|region| app.slots(region.clone())).collect();
+    let (regions, reporting) = regions::open(settings, &app)?;
+    if !regions.is_empty() {
         app = app.with_regions(regions);
     }
     if let Some(timeout) = settings.upload_timeout {
@@ -119,12 +120,14 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
         server::fill_demo(&app).await?;
     }
 
+    let app = Arc::new(app);
+    reporting.begin(&app);
     let mut out = std::io::stdout().lock();
     writeln!(out, "listening on {own}")?;
     out.flush()?;
     drop(out);
 
-    if !serve(listener, acceptor, Arc::new(app), stop_signal()).await? {
+    if !serve(listener, acceptor, app, stop_signal()).await? {
         tracing::warn!("stopped with requests under way");
     }
     Ok(())

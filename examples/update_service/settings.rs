@@ -10,6 +10,7 @@ use fhir_devices::service::{MissingReferences, SweepRules, UnknownReferences};
 use fhir_devices::store::Tenant;
 use fhir_devices::subscription::EndpointRules;
 use lexopt::{Arg, ValueExt};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -55,8 +56,13 @@ where things are kept (by default everything is in memory, and ends with the ser
                        name, a blank and 64 hexadecimal digits. The first one seals, all of them open
 
 rollouts
-  --region NAME=slots  a region whose devices ask this service for what they are offered (repeatable; default local=slots).
-                       A device names its region by a tag; else it is in the first one by name
+  --region NAME=slots|iot-hub:FILE|mqtt:URL  a region of devices (repeatable; default local=slots). Those of `slots` ask this
+                       service for what they are offered; those of `iot-hub` have twins in an Azure IoT Hub (feature `iot-hub`), whose
+                       file has the line `connection = HostName=..;SharedAccessKeyName=..;SharedAccessKey=..`, and perhaps `tenant = ..`
+                       and `ca = FILE`; those of `mqtt` subscribe at a broker, mqtts://HOST[:PORT] or mqtt: on this machine (feature
+                       `mqtt`). A device names its region by a tag; else it is in the first one by name
+  --region-file NAME=FILE  how this service signs in at the broker of a region (repeatable): lines `user = ..`, `password = ..`,
+                       `ca = FILE`, `certificate = FILE` (PEM, with its private key) and `prefix = ..`, as far as they are needed
   --device-polling SECONDS  how often devices of hawkBit's interface poll (default 300); each is told up to a fifth more
 
 update files
@@ -144,7 +150,8 @@ pub(crate) struct Settings {
     pub(crate) adopt_store: bool,
     pub(crate) sweep: SweepRules,
     pub(crate) scrub_every: Option<Duration>,
-    pub(crate) regions: Vec<RegionId>,
+    pub(crate) regions: Vec<(RegionId, Reached)>,
+    pub(crate) region_files: BTreeMap<RegionId, PathBuf>,
     pub(crate) device_polling: Duration,
     pub(crate) log: Level,
     pub(crate) log_json: bool,
@@ -163,14 +170,39 @@ pub(crate) struct ForeignServer {
     pub(crate) roots: Option<PathBuf>,
 }
 
+/// How the devices of a region are reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// They ask this service.
+    Slots,
+    /// By an Azure IoT Hub, whose connection string is in this file.
+    IotHub(PathBuf),
+    /// By an MQTT broker.
+    Mqtt(String),
+}
+
 /// Parses a region, and how its devices are reached.
-fn region(text: &str) -> Result<RegionId, String> {
-    let wrong = || format!("`{text}` is no region, wanted NAME=slots");
+fn region(text: &str) -> Result<(RegionId, Reached), String> {
+    // An address may have a password in it, by mistake.
+    let wrong = || {
+        let name = text.split('=').next().unwrap_or_default();
+        format!("`{name}=..` is no region, wanted NAME=slots, NAME=iot-hub:FILE or NAME=mqtt:URL")
+    };
     let (name, how) = text.split_once('=').ok_or_else(wrong)?;
-    if how != "slots" {
-        return Err(wrong());
-    }
-    name.parse().map_err(|error| format!("{error}"))
+    let reached = match how.split_once(':') {
+        None if how == "slots" => Reached::Slots,
+        Some(("iot-hub", file)) if !file.is_empty() => Reached::IotHub(file.into()),
+        Some(("mqtt", url)) if !url.is_empty() => Reached::Mqtt(url.to_owned()),
+        _ => return Err(wrong()),
+    };
+    Ok((name.parse().map_err(|error| format!("{error}"))?, reached))
+}
+
+/// A region, and the file of its broker.
+fn region_file(text: &str) -> Result<(RegionId, PathBuf), String> {
+    let pair = text.split_once('=').filter(|(_, file)| !file.is_empty());
+    let (name, file) = pair.ok_or_else(|| format!("`{text}` names no file, wanted NAME=FILE"))?;
+    Ok((name.parse().map_err(|error| format!("{error}"))?, file.into()))
 }
 
 /// Parses the arguments; `None` asks for help.
@@ -206,6 +238,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         sweep: SweepRules::default(),
         scrub_every: Some(Duration::from_secs(7 * 86_400)),
         regions: Vec::new(),
+        region_files: BTreeMap::new(),
         device_polling: DEFAULT_POLLING,
         log: Level::INFO,
         log_json: false,
@@ -226,6 +259,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
             "--base-url" => settings.base_url = Some(base_url(value()?)?),
             "--device-polling" => settings.device_polling = Duration::from_secs(whole(&value()?)?.into()),
             "--region" => settings.regions.push(region(&value()?)?),
+            "--region-file" => settings.region_files.extend([region_file(&value()?)?]),
             "--cors-origin" => settings.cors_origins.push(base_url(value()?)?),
             "--handling" => {
                 settings.handling = match value()?.as_str() {

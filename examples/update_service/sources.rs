@@ -14,7 +14,7 @@ const FILE: &str = "settings";
 const FLAGS: [&str; 2] = ["adopt-store", "no-demo"];
 
 /// The repeatable options: their values are separated by spaces.
-const REPEATED: [&str; 3] = ["cors-origin", "limit", "region"];
+const REPEATED: [&str; 4] = ["cors-origin", "limit", "region", "region-file"];
 
 /// Returns all arguments: the settings of the file and of the environment, which replaces the file, then the given
 /// arguments. For an option in both, the last counts.

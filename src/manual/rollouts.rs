@@ -110,6 +110,29 @@
 //! | `superseded` | a newer rollout superseded this one, or the component accepted a sequence number that is as high or higher |
 //! | `retired` | the component no longer exists |
 //!
+//! # Regions
+//!
+//! A region is how devices are reached. The same rollout goes over all of them.
+//!
+//! | region | where a device finds its offer | how it reports |
+//! |---|---|---|
+//! | `slots`: [`Slots`](crate::backend::Slots) | it asks this service: hawkBit's interface, or `GET .../offers` | to this service |
+//! | `mqtt:mqtts://BROKER`: `backend::Mqtt` | the retained message of `fhir-devices/TENANT/DEVICE/COMPONENT/offer` | to `fhir-devices/TENANT/DEVICE/report` |
+//! | `iot-hub:FILE`: `backend::IotHub` | the section `fhirUpdate` of its twin's desired properties | by that of the reported ones |
+//!
+//! ```sh
+//! update_service --region ward=slots --region lab=mqtt:mqtts://broker.example --region-file lab=/etc/updates/lab \
+//!     --region eu=iot-hub:/etc/updates/eu
+//! ```
+//!
+//! Passwords and keys are in files: `/etc/updates/lab` has lines `user = ..`, `password = ..`, `ca = ..` and `certificate = ..`, as far
+//! as the broker wants them, and `/etc/updates/eu` the line `connection = HostName=..;SharedAccessKeyName=..;SharedAccessKey=..` of a policy
+//! that may read and write twins. In a hub the device `pump-7` of the tenant `st-mary` is `st-mary:pump-7`; with a line `tenant = st-mary`
+//! it is `pump-7`. The access rules of a broker have to let a device write to its own topic of reports, and to no other.
+//!
+//! A broker may lose what it acknowledged: after each new connection the slots are verified, and what is lacking is written again.
+//! One process at a time writes to a broker, as its client id is taken over by whoever connects last.
+//!
 //! # Several processes
 //!
 //! Any number of processes may share one ledger. Each step is one commit of the deployment, its lane, the locks of the

@@ -63,6 +63,22 @@ fn settings_come_from_file_environment_and_arguments() {
 }
 
 #[test]
+fn regions_name_how_their_devices_are_reached() {
+    use super::settings::{Reached, read};
+    let given = ["--region=ward=slots", "--region=eu=iot-hub:/etc/eu", "--region=lab=mqtt:mqtts://broker:8883"];
+    let settings = read(given.into_iter().chain(["--region-file=lab=/etc/lab"])).unwrap().unwrap();
+    let reached: Vec<_> = settings.regions.iter().map(|(name, reached)| (name.as_str(), reached)).collect();
+    let (hub, broker) = (Reached::IotHub("/etc/eu".into()), Reached::Mqtt("mqtts://broker:8883".to_owned()));
+    assert_eq!(reached, [("ward", &Reached::Slots), ("eu", &hub), ("lab", &broker)]);
+    assert_eq!(settings.region_files.len(), 1);
+    for wrong in ["lab", "lab=", "lab=other:the-password", "lab=mqtt:", "lab=iot-hub", "UP!=slots"] {
+        let refused = read([format!("--region={wrong}")].into_iter()).unwrap_err();
+        assert!(!refused.contains("the-password"), "{refused}");
+    }
+    assert!(read(["--region-file=lab"].into_iter()).is_err());
+}
+
+#[test]
 fn wrong_settings_name_their_place() {
     let file = File::with("wrong", "DEVICE_UPDATES_LOG=warn\nLISTEN=127.0.0.1:1\n");
     let wrong = all(&[&format!("--settings={}", file.path())], &[]).unwrap_err();
