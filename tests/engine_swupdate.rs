@@ -149,8 +149,12 @@ fn make_device(address: &str) {
 }
 
 fn begin(address: &str, image: &[u8]) -> String {
+    begin_version(address, image, "2.4", "9")
+}
+
+fn begin_version(address: &str, image: &[u8], version: &str, sequence: &str) -> String {
     let mut form = Vec::new();
-    for (name, value) in [("Name", "pump/main"), ("Version", "2.4"), ("Sequence", "9"), ("Level", "mds")] {
+    for (name, value) in [("Name", "pump/main"), ("Version", version), ("Sequence", sequence), ("Level", "mds")] {
         let part = format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
         form.extend_from_slice(part.as_bytes());
     }
@@ -385,6 +389,19 @@ fn last_action_number_is_installed_and_no_other_follows() {
     let exchanges = world.proxy.exchanges();
     let reports: Vec<_> = exchanges.iter().filter(|one| one.path.ends_with("/feedback")).collect();
     assert!(!reports.is_empty() && reports.iter().all(|one| one.path == feedback && one.status == 200));
+    // The numbers are exhausted: the next update is planned, says why it waits, and is never offered.
+    let next = begin_version(&world.address(), &world.device.image("2.5"), "2.5", "10");
+    let deployments = |state: &str| world.get(&format!("/st-mary/rollouts/{next}/deployments?state={state}"));
+    let mut polls = world.proxy.exchanges().len() + 3;
+    let running = world.device.start(&world.proxy.address, "2.4", "");
+    world.device.until("it polls on", || world.proxy.exchanges().len() > polls);
+    polls = world.proxy.exchanges().len();
+    world.device.until("it polls on", || world.proxy.exchanges().len() > polls + 2);
+    drop(running);
+    assert_eq!(world.state(&next, "offered"), 0, "{}", deployments("offered"));
+    let later = world.proxy.exchanges().split_off(exchanges.len());
+    assert!(later.iter().all(|one| !one.path.contains("deploymentBase") && !one.body.contains("deploymentBase")));
+    assert_eq!(world.version(), "2.4");
 }
 
 /// Every command of the guide, in order: a function replaces cargo, and the service listens at a free port.

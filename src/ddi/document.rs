@@ -87,6 +87,16 @@ pub(super) fn cancellation(number: ActionNumber) -> String {
     json!({ "id": id, "cancelAction": { "stopId": id } }).to_string()
 }
 
+/// Returns the document of confirmations: each action is confirmed by itself.
+pub(super) fn confirmations() -> String {
+    json!({ "autoConfirm": { "active": true }, "_links": {} }).to_string()
+}
+
+/// Returns the document of an action that is confirmed already.
+pub(super) fn confirmation(number: ActionNumber) -> String {
+    json!({ "id": number.to_string(), "confirmation": { "state": "confirmed" } }).to_string()
+}
+
 /// Returns the entity tag of a document.
 pub(super) fn tag(document: &str) -> String {
     let digest = Sha256::of(document.as_bytes());

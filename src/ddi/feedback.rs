@@ -88,6 +88,38 @@ pub(super) fn read(number: ActionNumber, body: &[u8]) -> Result<Read, Refusal> {
     Ok(Read { execution, finished, code: code.and_then(|code| code.as_u64()) })
 }
 
+/// What a device says of an action before it begins it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Confirmation {
+    confirmation: Confirmed,
+    #[serde(default)]
+    code: Option<serde_json::Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Confirmed {
+    Confirmed,
+    Denied,
+}
+
+/// Reads the confirmation of an action.
+pub(super) fn read_confirmation(body: &[u8]) -> Result<Confirmation, Refusal> {
+    read_object(body).map_err(|error| Refusal::Malformed { what: "confirmation", why: error.to_string() })
+}
+
+impl Confirmation {
+    pub(super) fn is_denied(&self) -> bool {
+        self.confirmation == Confirmed::Denied
+    }
+
+    /// Returns the report of an action that the device denies.
+    pub(super) fn rejection(&self, key: OfferKey) -> DeviceReport {
+        let code = self.code.as_ref().and_then(serde_json::Value::as_u64);
+        DeviceReport::Rejected { key, code: coded("denied", code) }
+    }
+}
+
 impl Read {
     /// Returns what the feedback reports of an offer; `None` where it says nothing that is recorded. `stopping` says whether the
     /// device was asked to stop.
@@ -122,11 +154,15 @@ impl Read {
         }
     }
 
-    /// Returns a failure code with the number that the device gives, if any.
     fn code(&self, what: &'static str) -> FailureCode {
-        let numbered = self.code.and_then(|code| FailureCode::new(format!("{what}-{code}")).ok());
-        numbered.unwrap_or_else(|| FailureCode::of(what))
+        coded(what, self.code)
     }
+}
+
+/// Returns a failure code with the number that the device gives, if any.
+fn coded(what: &'static str, code: Option<u64>) -> FailureCode {
+    let numbered = code.and_then(|code| FailureCode::new(format!("{what}-{code}")).ok());
+    numbered.unwrap_or_else(|| FailureCode::of(what))
 }
 
 #[cfg(test)]

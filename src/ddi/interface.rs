@@ -146,20 +146,25 @@ where
         let at = At { tenant, device, body: request.body };
         match (request.method, request.path) {
             (Method::Get, [] | [""]) => self.poll(at, request.if_none_match).await,
-            (Method::Get, ["deploymentBase", text]) => self.deployment(at, number(text)?, ToDo::Install).await,
+            (Method::Get, ["deploymentBase", text]) => self.deployment(at, number(text)?).await,
             (Method::Post, ["deploymentBase", text, "feedback"]) => self.feedback(at, number(text)?).await,
             (Method::Get, ["cancelAction", text]) => self.cancellation(at, number(text)?).await,
             (Method::Post, ["cancelAction", text, "feedback"]) => self.cancellation_feedback(at, number(text)?).await,
             (Method::Put, ["configData"]) => self.attributes(at).await,
             (Method::Put, ["installedBase"]) => self.installed(at).await,
-            (Method::Get, ["installedBase", text]) => self.deployment(at, number(text)?, ToDo::Report).await,
+            (Method::Get, ["installedBase", text]) => self.installed_action(at, number(text)?).await,
+            (Method::Get, ["confirmationBase"]) => self.confirmations(at).await,
+            (Method::Get, ["confirmationBase", text]) => self.confirmation(at, number(text)?).await,
+            (Method::Post, ["confirmationBase", text, "feedback"]) => {
+                self.confirmation_feedback(at, number(text)?).await
+            }
             (
                 _,
                 []
                 | [""]
-                | ["configData" | "installedBase"]
-                | ["deploymentBase" | "cancelAction" | "installedBase", _]
-                | ["deploymentBase" | "cancelAction", _, "feedback"],
+                | ["configData" | "installedBase" | "confirmationBase"]
+                | ["deploymentBase" | "cancelAction" | "installedBase" | "confirmationBase", _]
+                | ["deploymentBase" | "cancelAction" | "confirmationBase", _, "feedback"],
             ) => Err(Refusal::OtherMethod { path: request.path.join("/") }),
             _ => Err(no_path()),
         }
@@ -186,18 +191,61 @@ where
         Ok(Response { status: 200, etag: Some(etag), body: Some(body), changed: false })
     }
 
-    async fn deployment(&self, at: At<'_>, number: ActionNumber, wanted: ToDo) -> Result<Response, Refusal> {
+    async fn deployment(&self, at: At<'_>, number: ActionNumber) -> Result<Response, Refusal> {
         let actions = self.rollouts.device_actions(at.tenant, at.device).await?;
-        let action = live(&actions, number)?.filter(|action| to_do(action) == wanted);
-        let action = action.ok_or(Refusal::NotActive { number })?;
-        let offer = &action.offer;
+        let action = live(&actions, number)?.filter(|action| to_do(action) == ToDo::Install);
+        self.described(at, action.ok_or(Refusal::NotActive { number })?, actions.at)
+    }
+
+    /// Answers with the deployment of an action as it was offered.
+    fn described(&self, at: At<'_>, action: &DeviceAction, now: OffsetDateTime) -> Result<Response, Refusal> {
+        let (number, offer) = (action.number, &action.offer);
         let [file] = offer.files.as_slice() else {
             return Err(Refusal::NotOneFile { key: offer.key, files: offer.files.len() });
         };
-        let until: OffsetDateTime = actions.at.saturating_add(LINK_LIFETIME);
+        let until: OffsetDateTime = now.saturating_add(LINK_LIFETIME);
         let link = self.links.sign(file.link.as_str(), at.tenant, offer.key, file.name.as_str(), at.device, until);
         let body = document::deployment(number, &action.deployment.component, offer, &link, action.available);
         Ok(Response { body: Some(body), ..Response::EMPTY })
+    }
+
+    /// Answers with an action that the device has installed, whether or not it has ended.
+    async fn installed_action(&self, at: At<'_>, number: ActionNumber) -> Result<Response, Refusal> {
+        let actions = self.rollouts.device_actions(at.tenant, at.device).await?;
+        match live(&actions, number)? {
+            Some(action) if to_do(action) == ToDo::Report => self.described(at, action, actions.at),
+            Some(_) => Err(Refusal::NotActive { number }),
+            None => {
+                let ended = self.rollouts.installed_action(at.tenant, at.device, number).await?;
+                self.described(at, &ended.ok_or(Refusal::NotActive { number })?, actions.at)
+            }
+        }
+    }
+
+    /// Says that actions are confirmed by themselves. A rollout whose gates ask for consent offers nothing until it is given, so
+    /// that a device is never shown an action that waits for it.
+    async fn confirmations(&self, at: At<'_>) -> Result<Response, Refusal> {
+        self.rollouts.device_actions(at.tenant, at.device).await?;
+        Ok(Response { body: Some(document::confirmations()), ..Response::EMPTY })
+    }
+
+    /// Answers with the deployment of an action that the device may still deny.
+    async fn confirmation(&self, at: At<'_>, number: ActionNumber) -> Result<Response, Refusal> {
+        let actions = self.rollouts.device_actions(at.tenant, at.device).await?;
+        let action = live(&actions, number)?.filter(|action| matches!(action.deployment.state, State::Offered { .. }));
+        action.ok_or(Refusal::NotActive { number })?;
+        Ok(Response { body: Some(document::confirmation(number)), ..Response::EMPTY })
+    }
+
+    async fn confirmation_feedback(&self, at: At<'_>, number: ActionNumber) -> Result<Response, Refusal> {
+        let read = feedback::read_confirmation(at.body)?;
+        let actions = self.rollouts.device_actions(at.tenant, at.device).await?;
+        let Some(action) = live(&actions, number)? else { return Ok(Response::EMPTY) };
+        match (read.is_denied(), &action.deployment.state) {
+            // It is not offered again, unlike an action that failed.
+            (true, State::Offered { .. }) => self.report(at, read.rejection(action.deployment.key())).await,
+            _ => Ok(Response::EMPTY),
+        }
     }
 
     async fn feedback(&self, at: At<'_>, number: ActionNumber) -> Result<Response, Refusal> {

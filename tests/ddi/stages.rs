@@ -103,6 +103,61 @@ async fn success_of_a_client_is_no_proof_and_its_version_is() {
     assert_eq!(world.links(PUMP).await, []);
 }
 
+/// The last action that was installed, and no earlier one, nor one that ended otherwise.
+#[tokio::test]
+async fn installed_action_is_shown_after_its_end() {
+    let world = World::new().await;
+    for (number, version) in [("1", "2.4"), ("2", "2.5")] {
+        world.roll_out(version, number.parse().unwrap(), MDS).await;
+        let link = href(&world.get(PUMP, &["deploymentBase", number]).await);
+        assert_eq!(world.ask(PUMP, &Request::get(&["installedBase", number])).await.unwrap_err().status(), 410);
+        world.fetch(&link).await.unwrap();
+        world.attributes(PUMP, &format!(r#"{{"sw.pump-7-mds":"{version}"}}"#)).await.unwrap();
+        world.work().await;
+        let installed = world.get(PUMP, &["installedBase", number]).await;
+        assert_eq!(
+            (&installed["id"], &installed["deployment"]["chunks"][0]["version"]),
+            (&json!(number), &json!(version))
+        );
+        // It has the form of an offer, and gives no bytes any more.
+        let refused = world.fetch(&href(&installed)).await.unwrap_err();
+        assert!(matches!(refused, RolloutError::Deployment { refusal: Gone::Gone, .. }), "{refused}");
+    }
+    assert_eq!(world.ask(PUMP, &Request::get(&["installedBase", "1"])).await.unwrap_err().status(), 410);
+    assert_eq!(world.ask(PUMP, &Request::get(&["installedBase", "3"])).await.unwrap_err().status(), 404);
+    // The other pump never installed its own.
+    assert_eq!(world.ask("pump-8", &Request::get(&["installedBase", "1"])).await.unwrap_err().status(), 410);
+}
+
+#[tokio::test]
+async fn actions_are_confirmed_by_themselves_and_may_be_denied() {
+    let world = World::new().await;
+    let id = world.roll_out("2.4", 6, MDS).await;
+    assert_eq!(world.get(PUMP, &["confirmationBase"]).await["autoConfirm"]["active"], json!(true));
+    assert_eq!(world.get(PUMP, &["confirmationBase", "1"]).await["confirmation"]["state"], json!("confirmed"));
+    let answer = async |device, number, body: &str| {
+        let path = ["confirmationBase", number, "feedback"];
+        world.ask(device, &Request::new(Method::Post, &path, body.as_bytes())).await
+    };
+    for body in ["{}", "[]", r#"{"confirmation":"perhaps"}"#] {
+        assert_eq!(answer(PUMP, "1", body).await.unwrap_err().status(), 400, "{body}");
+    }
+    assert_eq!(answer(PUMP, "2", r#"{"confirmation":"denied"}"#).await.unwrap_err().status(), 404);
+    assert!(!answer(PUMP, "1", r#"{"confirmation":"confirmed","code":1}"#).await.unwrap().changed);
+    assert_eq!(world.ended(id, OutcomeClass::Rejected).await, 0);
+    assert!(answer(PUMP, "1", r#"{"confirmation":"denied","code":7,"details":["not now"]}"#).await.unwrap().changed);
+    world.work().await;
+    assert_eq!(world.ended(id, OutcomeClass::Rejected).await, 1);
+    // It is not offered again, and a repetition changes nothing.
+    assert!(!answer(PUMP, "1", r#"{"confirmation":"denied"}"#).await.unwrap().changed);
+    assert!(world.links(PUMP).await.iter().all(|(name, _)| name == "configData"));
+    // A device that has the bytes cannot deny any more.
+    let link = href(&world.get("pump-8", &["deploymentBase", "1"]).await);
+    world.fetch(&link).await.unwrap();
+    assert!(!answer("pump-8", "1", r#"{"confirmation":"denied"}"#).await.unwrap().changed);
+    assert_eq!(world.ask("pump-8", &Request::get(&["confirmationBase", "1"])).await.unwrap_err().status(), 410);
+}
+
 #[tokio::test]
 async fn running_version_is_reported_by_installed_base() {
     let world = World::new().await;

@@ -4,10 +4,10 @@ use super::step::At;
 use super::{RolloutError, RolloutService};
 use crate::manifest::ProductionSpec;
 use crate::primitive::Id;
-use crate::publish::{ActionNumber, Offer};
+use crate::publish::{ActionNumber, DeviceAddress, Offer, Slot};
 use crate::search::ResourceType;
 use crate::store::{BlobStore, Key, Ledger, ResourceStore, StoreError, Tenant};
-use crate::update::deployment::{Deployment, State};
+use crate::update::deployment::{Deployment, Outcome, State};
 use crate::update::rollout::LaneStatus;
 use time::OffsetDateTime;
 
@@ -88,5 +88,44 @@ where
         }
         live.sort_by_key(|action| action.number);
         Ok(DeviceActions { at: self.now(), last: offers.last, live })
+    }
+
+    /// Returns the action of a number by which an update was installed, where no other was offered to the component since; `None`
+    /// where it is no such one. Nothing is written.
+    ///
+    /// # Errors
+    /// [`RolloutError::NoSuchDevice`]; [`RolloutError::Store`].
+    pub async fn installed_action(
+        &self,
+        tenant: &Tenant,
+        device: &Id,
+        number: ActionNumber,
+    ) -> Result<Option<DeviceAction>, RolloutError> {
+        let key = Key::new(ResourceType::Device, device.as_str()).map_err(StoreError::from)?;
+        let address = DeviceAddress::new(device.as_str()).map_err(StoreError::from)?;
+        let members = self.updates.resources(tenant).device_members(&key, &[ResourceType::DeviceComponent]).await?;
+        for component in members.iter().filter_map(|(resource, _)| Id::new(resource.id()?).ok()) {
+            // What a slot had last is the last action of the component, also when that has ended.
+            let slot = Slot { device: address.clone(), component: component.clone() };
+            for publisher in self.regions.values() {
+                let Ok(Some(found)) = publisher.read(tenant, &slot).await else { continue };
+                let id = found.content.key().deployment;
+                if found.content.action() != number {
+                    continue;
+                }
+                let Some(place) = self.place(tenant, id).await? else { continue };
+                let Some(seen) = self.deployment_at(tenant, place, id).await? else { continue };
+                let deployment = seen.value;
+                let installed = matches!(deployment.state, State::Done { outcome: Outcome::Succeeded { .. }, .. });
+                if !installed || deployment.device != *device || deployment.state.action() != Some(number) {
+                    continue;
+                }
+                let plan = self.plan(tenant, place.rollout).await?;
+                let offer = self.offer(At { tenant, plan: &plan, place, id }, &deployment, deployment.key(), number);
+                let reported_as = plan.release.request.reported_as;
+                return Ok(Some(DeviceAction { number, deployment, offer, reported_as, available: false }));
+            }
+        }
+        Ok(None)
     }
 }
