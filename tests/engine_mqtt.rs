@@ -17,7 +17,10 @@ use fhir_devices::store::{StoreError, Tenant};
 use fhir_devices::update::deployment::OutcomeClass;
 use fhir_devices::update::rollout::{Attempt, DeploymentId, RegionPolicy, RolloutRequest, Status};
 use fleet::{Fleet, region};
-use rumqttc::{AsyncClient, Broker as Address, Event, MqttOptions, Packet, PublishOptions, QoS};
+use rumqttc::{
+    AsyncClient, Broker as Address, Event, MqttOptions, Packet, PubAck, PubAckReason, PublishOptions, PublishResult,
+    QoS,
+};
 use std::future::pending;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -296,9 +299,19 @@ impl Device {
         Self { client, serving }
     }
 
+    /// Sends a message, and sends it again as long as nobody subscribes to its topic.
     async fn send(&self, topic: String, payload: impl Into<Vec<u8>>) {
-        let sent = self.client.publish_tracked(topic, payload.into(), PublishOptions::new(QoS::AtLeastOnce)).await;
-        sent.unwrap().wait_async().await.unwrap();
+        let payload = payload.into();
+        loop {
+            let options = PublishOptions::new(QoS::AtLeastOnce);
+            let sent = self.client.publish_tracked(topic.clone(), payload.clone(), options).await.unwrap();
+            match sent.wait_async().await.unwrap() {
+                PublishResult::Qos1(PubAck { reason: PubAckReason::NoMatchingSubscribers, .. }) => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                _ => return,
+            }
+        }
     }
 }
 
@@ -335,8 +348,6 @@ fn report_is_acknowledged_when_it_is_recorded() {
                 pending::<Result<(), RolloutError>>()
             });
             let send = async {
-                // After the subscription.
-                tokio::time::sleep(Duration::from_millis(300)).await;
                 device.send(topic, versions("pump-0-mds", "2.0")).await;
             };
             tokio::select! {
@@ -406,7 +417,6 @@ fn bad_reports_are_refused_and_change_nothing() {
         let device = Device::new(broker, "device-of-bad-reports");
         let wanted = bad.len();
         let send = async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
             // The broker drops it: the service takes no such packet.
             device.send(of("st-mary/pump-0"), vec![b' '; 1 << 20]).await;
             for (topic, payload) in bad {

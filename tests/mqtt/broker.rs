@@ -47,7 +47,11 @@ impl Broker {
         if Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.starts_with(b"0\n")) {
             settings.push_str("user root\n");
         }
-        std::fs::write(folder.join("rules"), "topic readwrite #\n\nuser forbidden\ntopic read #\n").unwrap();
+        std::fs::write(
+            folder.join("rules"),
+            "topic readwrite #\n\nuser forbidden\ntopic read #\ntopic readwrite fd/+/+/ready\n",
+        )
+        .unwrap();
         std::fs::write(folder.join("settings"), settings).unwrap();
         let broker = Self { port, tls_port, folder, process: Mutex::default() };
         broker.boot();
