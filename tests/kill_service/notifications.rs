@@ -72,10 +72,10 @@ impl Drop for Process {
     }
 }
 
-fn start(binary: &Path, data: &Path) -> Process {
+fn start(binary: &Path, data: &Path, options: &[&str]) -> Process {
     let mut command = Command::new(binary);
-    command.args(["--listen", "127.0.0.1:0", "--no-demo", "--log", "error", "--subscriptions", "local", "--data"]);
-    let mut child = command.arg(data).stdout(Stdio::piped()).spawn().unwrap();
+    command.args(["--listen", "127.0.0.1:0", "--no-demo", "--log", "error", "--subscriptions", "local"]).args(options);
+    let mut child = command.arg("--data").arg(data).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim().strip_prefix("listening on http://").expect("the service listens").to_owned();
@@ -89,7 +89,7 @@ fn killed_service_tells_every_acknowledged_write() {
     let (url, told) = endpoint();
     let mut acknowledged: BTreeMap<String, u64> = BTreeMap::new();
     for round in 0..4_u64 {
-        let service = start(&binary, &folder.0);
+        let service = start(&binary, &folder.0, &[]);
         if round == 0 {
             let body = format!(
                 r#"{{"resourceType":"Subscription","status":"requested","reason":"test","criteria":"Device?model=P9","channel":{{"type":"rest-hook","endpoint":"{url}","payload":"application/fhir+json"}}}}"#
@@ -110,7 +110,7 @@ fn killed_service_tells_every_acknowledged_write() {
         }
         drop(service);
     }
-    let _service = start(&binary, &folder.0);
+    let _service = start(&binary, &folder.0, &[]);
     // The lease of the service that was killed has to end first.
     let begun = Instant::now();
     loop {
@@ -126,4 +126,40 @@ fn killed_service_tells_every_acknowledged_write() {
         assert!(begun.elapsed() < Duration::from_secs(120), "{newest:?} of {acknowledged:?} were told");
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// Whether a file of a folder, or of those below it, holds some bytes.
+fn holds(folder: &Path, bytes: &[u8]) -> bool {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).any(|path| match path.is_dir() {
+        true => holds(&path, bytes),
+        false => std::fs::read(path).unwrap().windows(bytes.len()).any(|part| part == bytes),
+    })
+}
+
+#[test]
+fn sealed_secret_of_a_subscription_is_in_no_file() {
+    let binary = binary::build();
+    let folder = Folder(std::env::temp_dir().join(format!("fhir-devices-kill-seal-{}", std::process::id())));
+    let keys = Folder(std::env::temp_dir().join(format!("fhir-devices-kill-seal-keys-{}", std::process::id())));
+    std::fs::create_dir_all(&keys.0).unwrap();
+    let file = keys.0.join("keys");
+    std::fs::write(&file, format!("2026 {}\n", "7a".repeat(32))).unwrap();
+    let sealed = ["--seal-keys", file.to_str().unwrap()];
+    let read = |service: &Process| ask(&service.1, "GET", "/ward/fhir/Subscription", JSON, b"").unwrap();
+
+    let service = start(&binary, &folder.0, &sealed);
+    for secret in ["first-secret", "second-secret"] {
+        let body = format!(
+            r#"{{"resourceType":"Subscription","status":"off","reason":"test","criteria":"Device?","channel":{{"type":"rest-hook","endpoint":"http://127.0.0.1:1/","header":["X-Key: {secret}"]}}}}"#
+        );
+        assert_eq!(ask(&service.1, "POST", "/ward/fhir/Subscription", JSON, body.as_bytes()).unwrap().status, 201);
+    }
+    drop(service);
+    assert!(!holds(&folder.0, b"first-secret") && !holds(&folder.0, b"second-secret"));
+    assert!(holds(&folder.0, b"subscriptions/of/"));
+    let again = start(&binary, &folder.0, &sealed);
+    let found = read(&again);
+    assert!(found.status == 200 && found.text().contains("\"total\":2"), "{}", found.text());
+    drop(again);
+    assert_eq!(read(&start(&binary, &folder.0, &[])).status, 500);
 }
