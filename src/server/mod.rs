@@ -37,6 +37,7 @@ mod origin;
 mod page;
 mod page_key;
 mod place;
+mod refused_head;
 mod rollouts;
 mod serve;
 mod sign_ins;

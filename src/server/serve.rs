@@ -2,6 +2,7 @@
 
 use super::answer::{Problem, under};
 use super::connections::{Connection, Connections, Phase, Place};
+use super::refused_head::RefusedHeads;
 use super::timed::{AnswerBody, TimedBody, TimedStream};
 use super::{Shared, UpdateServer, guard, health, maintenance};
 use crate::issue::IssueType;
@@ -265,6 +266,7 @@ impl Server {
     ) {
         let (connection, connections) = (&place.connection, place.connections());
         let stream = TimedStream::new(stream, Arc::clone(connection), Arc::clone(connections));
+        let stream = RefusedHeads::new(stream, Arc::clone(connection), self.canonical.clone());
         let router = if place.health_only { &self.health } else { &self.router };
         let (secure, health_only) = (OverTls(self.tls.is_some()), place.health_only);
         let service = service_fn(|mut request: Request<Incoming>| {

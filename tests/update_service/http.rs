@@ -128,6 +128,14 @@ async fn address_that_is_too_long_is_refused_with_an_outcome() {
     let service = Service::start().await;
     let path = format!("/demo/fhir/Device?model={}", "x".repeat(40_000));
     assert_eq!(service.get(&path).await.refusal(414).0, "address-too-long");
+    // What the library that speaks HTTP refuses by itself has an outcome too.
+    let path = format!("/demo/fhir/Device?model={}", "x".repeat(70_000));
+    assert_eq!(service.get(&path).await.refusal(414).0, "address-too-long");
+    let large = "y".repeat(400_000);
+    let headers = [("X-Large", large.as_str())];
+    assert_eq!(service.send("GET", PUMP, &headers, b"").await.refusal(431).0, "head-too-large");
+    assert_eq!(service.send("GET", PUMP, &[("bad name", "x")], b"").await.refusal(400).0, "malformed-head");
+    assert_eq!(service.get(PUMP).await.status, 200);
 }
 
 #[tokio::test]
