@@ -18,6 +18,8 @@ mod faults;
 #[cfg(feature = "testkit")]
 #[path = "service/grouped.rs"]
 mod grouped;
+#[path = "service/growth.rs"]
+mod growth;
 #[cfg(feature = "testkit")]
 #[path = "service/lifecycle.rs"]
 mod lifecycle;

@@ -393,7 +393,8 @@ impl<S: ResourceStore + ?Sized> Finder<'_, S> {
                 return Ok(hits);
             };
             if hits.page.len() >= wanted || room.left == 0 {
-                let first = self.query.page.is_none();
+                // Who wants no total does not wait for one.
+                let first = self.query.page.is_none() && !matches!(self.query.total, Total::None);
                 let ahead = self.ask_for_keys(if first { AHEAD } else { 1 }, Some(next.clone()), order).await?;
                 if ahead.next.is_none() && (first || ahead.items.is_empty()) {
                     hits.total = Some(shown.saturating_add(ahead.items.len()));
