@@ -77,7 +77,9 @@ impl Subset {
             "false" => Ok(Self::Whole),
             _ => Err(Problem::bad(
                 "search-value",
-                format_args!("`_summary={value}` is not known, only `true`, `text`, `data`, `count` and `false`"),
+                format_args!(
+                    "`_summary={value}` is not known, only `true`, `text`, `data` and `false`, and `count` of a search"
+                ),
             )),
         }
     }
