@@ -22,7 +22,7 @@ use std::num::NonZeroU32;
 use time::OffsetDateTime;
 use url::form_urlencoded;
 
-/// Whose versions a history has.
+/// The versions that a history has.
 #[derive(Clone, Copy, Debug)]
 enum Scope<'k> {
     Resource(&'k Key),

@@ -168,7 +168,7 @@ impl Publisher for IotHub {
         })
     }
 
-    /// Does nothing: a hub tells every device that is connected by itself.
+    /// Returns at once: a hub tells every device that is connected by itself.
     fn notify<'a>(
         &'a self,
         _tenant: &'a Tenant,

@@ -102,7 +102,7 @@ impl Publisher for Mqtt {
         })
     }
 
-    /// Does nothing: the broker tells every device that is connected by itself.
+    /// Returns at once: the broker tells every device that is connected by itself.
     fn notify<'a>(
         &'a self,
         _tenant: &'a Tenant,
