@@ -79,6 +79,7 @@ impl Broker {
     }
 
     /// Ends it, and removes its data, when this process has ended.
+    #[allow(clippy::zombie_processes, reason = "it outlives this process")]
     pub(crate) fn end_with_this_process(&self) {
         let id = self.process.lock().unwrap().as_ref().unwrap().id();
         let (own, folder) = (std::process::id(), &self.folder);

@@ -23,7 +23,7 @@ pub(super) fn all_offers(prefix: &str) -> String {
 /// Returns whether a topic is that of a slot.
 pub(super) fn is_offer(prefix: &str, topic: &str) -> bool {
     let levels = topic.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/')).map(|rest| rest.split('/'));
-    levels.is_some_and(|levels| levels.clone().count() == 4 && levels.last() == Some("offer"))
+    levels.is_some_and(|mut levels| levels.clone().count() == 4 && levels.next_back() == Some("offer"))
 }
 
 /// Returns the topic by which a client finds out that it has received everything that came before.
