@@ -2,8 +2,8 @@
 
 use super::Options;
 use super::topic;
-use crate::publish::{Content, MAX_CONTENT, PublishError, SlotVersion};
-use crate::store::{Result, Sha256, StoreError, hex};
+use crate::publish::{ActionNumber, Content, MAX_CONTENT, PublishError, SlotVersion};
+use crate::store::{Sha256, StoreError, hex};
 use bytes::Bytes;
 use rumqttc::{
     AsyncClient, ConnectionError, DisconnectReasonCode, Event, Packet, Publish, PublishOptions, QoS,
@@ -69,39 +69,60 @@ pub(super) struct Slots {
 
 struct Kept {
     payload: Bytes,
+    order: Order,
     until: Option<OffsetDateTime>,
 }
 
+/// The place of a content among those of its slot, as [`Content::is_after`] has it: the number of the offer, and whether it is the
+/// tombstone of that.
+type Order = (ActionNumber, bool);
+
+fn order(content: &Content) -> Order {
+    (content.action(), matches!(content, Content::Tombstone { .. }))
+}
+
 impl Slots {
-    /// Returns the content of a slot and its version; `None` where there is none that can be read.
-    pub(super) fn content(&self, topic: &str) -> Option<(Content, SlotVersion)> {
+    fn kept(&self, topic: &str) -> Option<&Kept> {
         let kept = self.contents.get(topic)?;
-        if kept.until.is_some_and(|until| until <= OffsetDateTime::now_utc()) {
-            return None;
-        }
+        kept.until.is_none_or(|until| until > OffsetDateTime::now_utc()).then_some(kept)
+    }
+
+    /// Returns the content of a slot and its version; `None` where there is none.
+    pub(super) fn content(&self, topic: &str) -> Option<(Content, SlotVersion)> {
+        let kept = self.kept(topic)?;
         Some((Content::from_bytes(&kept.payload).ok()?, version(&kept.payload)))
     }
 
-    /// Takes what the broker has acknowledged, or what it says of itself. A message that was overtaken changes nothing.
-    pub(super) fn take(&mut self, topic: &str, payload: Bytes, expires_in: Option<u32>) {
-        if payload.is_empty() {
-            self.contents.remove(topic);
-            return;
+    /// Returns whether a slot holds a content already. What comes after it is [`PublishError::Stale`].
+    pub(super) fn holds(&self, topic: &str, content: &Content, payload: &[u8]) -> Result<bool, PublishError> {
+        match self.kept(topic) {
+            Some(kept) if kept.payload == payload => Ok(true),
+            Some(kept) if kept.order > order(content) => Err(PublishError::Stale { action: kept.order.0 }),
+            _ => Ok(false),
         }
-        let Some(content) = Some(&payload)
-            .filter(|payload| payload.len() <= MAX_CONTENT)
-            .and_then(|payload| Content::from_bytes(payload).ok())
-        else {
-            return;
-        };
-        let is_known = self.contents.contains_key(topic);
-        if self.content(topic).is_some_and(|(known, _)| known.is_after(&content))
-            || (!is_known && self.contents.len() >= self.max)
-        {
+    }
+
+    /// Takes a content that the broker has. One that was overtaken changes nothing.
+    pub(super) fn take(&mut self, topic: &str, content: &Content, payload: Bytes, expires_in: Option<u32>) {
+        let order = order(content);
+        let is_new = !self.contents.contains_key(topic);
+        if self.kept(topic).is_some_and(|kept| kept.order > order) || (is_new && self.contents.len() >= self.max) {
             return;
         }
         let after = |seconds: u32| OffsetDateTime::now_utc().saturating_add(time::Duration::seconds(seconds.into()));
-        self.contents.insert(topic.to_owned(), Kept { payload, until: expires_in.map(after) });
+        self.contents.insert(topic.to_owned(), Kept { payload, order, until: expires_in.map(after) });
+    }
+
+    /// Takes a message of the broker, which is empty where a slot was cleared. One that is no content is left out.
+    fn receive(&mut self, topic: &str, payload: &[u8], expires_in: Option<u32>) {
+        if payload.is_empty() {
+            self.contents.remove(topic);
+        } else if payload.len() <= MAX_CONTENT
+            && let Ok(content) = Content::from_bytes(payload)
+        {
+            // A copy, as the message is a part of what the connection read, and would keep all of that.
+            self.take(topic, &content, Bytes::copy_from_slice(payload), expires_in);
+        }
     }
 }
 
@@ -125,14 +146,13 @@ impl Connection {
         let Ok(topic) = std::str::from_utf8(&message.topic) else { return };
         if topic::is_offer(prefix, topic) {
             let expires_in = message.properties.as_ref().and_then(|properties| properties.message_expiry_interval);
-            // Not a part of what the connection read: that would keep all of it.
-            self.slots().take(topic, Bytes::copy_from_slice(&message.payload), expires_in);
+            self.slots().receive(topic, &message.payload, expires_in);
         }
     }
 }
 
 impl Connections {
-    pub(super) fn new(options: Options) -> Result<Self> {
+    pub(super) fn new(options: Options) -> Result<Self, StoreError> {
         // What is wrong with it is told now.
         options.connector("").map_err(StoreError::backend)?;
         Ok(Self { options, status: watch::Sender::new(Status::Connecting), count: AtomicU64::new(0) })
@@ -147,7 +167,7 @@ impl Connections {
     }
 
     /// Returns the connection. An attempt that is under way is waited for.
-    pub(super) async fn connected(&self) -> std::result::Result<Arc<Connection>, PublishError> {
+    pub(super) async fn connected(&self) -> Result<Arc<Connection>, PublishError> {
         let unavailable = |why: &str, retry_after| {
             let source = Some(format!("the broker is not connected: {why}").into());
             Err(PublishError::Unavailable { retry_after, source })
@@ -259,9 +279,7 @@ async fn hold(connections: &Connections) -> Ended {
 }
 
 /// Returns the packet that came, if one did. An error, or a farewell of the broker, ends the connection.
-pub(super) fn next_packet(
-    polled: std::result::Result<Event, ConnectionError>,
-) -> std::result::Result<Option<Packet>, (String, bool)> {
+pub(super) fn next_packet(polled: Result<Event, ConnectionError>) -> Result<Option<Packet>, (String, bool)> {
     match polled {
         Ok(Event::Incoming(Packet::Disconnect(farewell))) => {
             let taken_over = farewell.reason_code == DisconnectReasonCode::SessionTakenOver;
@@ -273,6 +291,6 @@ pub(super) fn next_packet(
     }
 }
 
-fn next(polled: std::result::Result<Event, ConnectionError>) -> std::result::Result<Option<Packet>, Ended> {
+fn next(polled: Result<Event, ConnectionError>) -> Result<Option<Packet>, Ended> {
     next_packet(polled).map_err(|(why, taken_over)| Ended { why, taken_over })
 }

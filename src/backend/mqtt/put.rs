@@ -40,10 +40,8 @@ async fn write(
 ) -> Result<Receipt, PublishError> {
     let _alone = connection.writer(&topic).await;
     let receipt = Receipt::new(version(&payload), false);
-    match connection.slots().content(&topic) {
-        Some((known, _)) if known == content => return Ok(receipt),
-        Some((known, _)) if known.is_after(&content) => return Err(PublishError::Stale { action: known.action() }),
-        _ => {}
+    if connection.slots().holds(&topic, &content, &payload)? {
+        return Ok(receipt);
     }
     let expires_in = expires_in(&content, OffsetDateTime::now_utc());
     let properties = PublishProperties { message_expiry_interval: expires_in, ..PublishProperties::default() };
@@ -63,7 +61,7 @@ async fn write(
         },
         _ => return Err(unknown("the broker acknowledges another message".into())),
     }
-    connection.slots().take(&topic, payload, expires_in);
+    connection.slots().take(&topic, &content, payload, expires_in);
     Ok(receipt)
 }
 
