@@ -56,22 +56,26 @@ fn default_build_has_few_dependencies() {
 }
 
 /// The packages that a build with all features has in several majors, and the dependency that needs the other one.
-const TWICE: [(&str, &str); 10] = [
+const TWICE: [(&str, &str); 14] = [
     (
         "base64",
-        "0.22 is ours, and of the clients of PostgreSQL and Azure; `hyper-util`, `object_store` and `reqwest` have 0.23",
+        "0.22 is ours, and of the clients of PostgreSQL and Azure; `hyper-util`, `jsonwebtoken`, `object_store` and `reqwest` have 0.23",
     ),
     ("block-buffer", "as digest"),
     ("cpufeatures", "as digest"),
     ("crypto-common", "as digest"),
     (
         "digest",
-        "0.10 is that of `ed25519-dalek` 2 and the client of Azure, 0.11 that of `aes-gcm` and the client of PostgreSQL",
+        "0.10 is ours, and of the client of Azure; 0.11 that of `aes-gcm`, `ed25519-dalek`, `jsonwebtoken` and the client of PostgreSQL",
     ),
     ("getrandom", "0.4 is ours; `ring` has 0.2"),
     ("hmac", "as digest"),
+    ("rand", "`oauth2` has 0.8, the clients of Azure and PostgreSQL have 0.10"),
+    ("rand_core", "as rand"),
     ("sha2", "as digest"),
     ("spin", "three crates have each their own: `multer`, `crc-fast` and `octofhir-ucum`"),
+    ("thiserror", "2 is ours; `oauth2` has 1"),
+    ("thiserror-impl", "as thiserror"),
     ("syn", "macros, which are not in what is built"),
 ];
 

@@ -44,6 +44,9 @@ mod lives;
 mod logs;
 #[path = "update_service/mounted.rs"]
 mod mounted;
+#[cfg(all(feature = "ed25519", feature = "oidc"))]
+#[path = "update_service/oidc.rs"]
+mod oidc;
 #[path = "update_service/operation.rs"]
 mod operation;
 #[path = "update_service/pages.rs"]

@@ -10,6 +10,7 @@
 mod kept;
 mod regions;
 mod settings;
+mod sign_in;
 mod sources;
 
 use fhir_devices::server::{self, Fatal, SubscriptionOptions, TokenFile, UpdateServer, serve, shared_page_key, tls};
@@ -75,9 +76,9 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("cannot listen at {}: {error}", settings.listen))?;
     let address = listener.local_addr()?;
     let own = format!("{}://{address}", if acceptor.is_some() { "https" } else { "http" });
-    let pages = shared_page_key(&stores.ledger)
-        .await
-        .map_err(|error| format!("the ledger has no secret for page links: {error}"))?;
+    let ledger = Arc::clone(&stores.ledger);
+    let pages =
+        shared_page_key(&ledger).await.map_err(|error| format!("the ledger has no secret for page links: {error}"))?;
     let mut app = UpdateServer::over(stores, settings.base_url.as_deref().unwrap_or(&own), settings.max_upload)?
         .with_page_key(pages)
         .with_canonical_base(settings.canonical.clone())
@@ -108,6 +109,9 @@ async fn run(settings: &Settings, fatal: &Fatal) -> Result<(), Box<dyn Error>> {
     }
     if let Some(rules) = settings.subscriptions {
         app = app.with_subscriptions(SubscriptionOptions::with_endpoint_rules(rules)?);
+    }
+    if let Some(file) = &settings.oidc {
+        app = sign_in::at_provider(app, file, &ledger).await?;
     }
     let tokens = settings.tokens.as_ref().map(TokenFile::open).transpose()?;
     if let Some(file) = &tokens {

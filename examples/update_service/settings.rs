@@ -22,7 +22,7 @@ pub(crate) const USAGE: &str = "usage: update_service [OPTION...]
 
 where and for whom
   --listen ADDR        an address of this machine, with a port (default 127.0.0.1:8080; port 0 takes any free one).
-                       One that can be reached from other machines needs --tls-cert, --tls-key and --tokens
+                       One that can be reached from other machines needs --tls-cert, --tls-key, and --tokens or --oidc
   --base-url URL       where clients find the service, if that is not the address it listens at. It is needed where
                        --listen names no address, as 0.0.0.0 and [::] do
   --cors-origin URL    the origin of pages that may use the service beside its own (repeatable), as https://app.example
@@ -35,6 +35,8 @@ where and for whom
                        write, upload, release, approve, device, operate) and `until 2027-01-31`. It is read again when it changes. Programs send
                        the token as `Authorization: Bearer`, browsers as a password, devices of hawkBit's interface as `TargetToken`
                        (`as device/ID may device`) or `GatewayToken`
+  --oidc FILE          sign-in by OpenID Connect (feature `oidc`), with or without --tokens: people sign in on the pages, programs
+                       send access tokens of the provider. The lines of the file stand in the manual, `sign_in`
 
 where things are kept (by default everything is in memory, and ends with the service)
   --data DIR           a folder of this machine (needs a build with the feature `redb`)
@@ -130,6 +132,7 @@ pub(crate) struct Settings {
     pub(crate) subscriptions: Option<EndpointRules>,
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     pub(crate) tokens: Option<PathBuf>,
+    pub(crate) oidc: Option<PathBuf>,
     pub(crate) data: Option<PathBuf>,
     pub(crate) postgres: Option<String>,
     pub(crate) postgres_ca: Option<PathBuf>,
@@ -217,6 +220,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
         subscriptions: None,
         tls: None,
         tokens: None,
+        oidc: None,
         data: None,
         postgres: None,
         postgres_ca: None,
@@ -288,6 +292,7 @@ pub(crate) fn read(given: impl Iterator<Item = impl Into<OsString>>) -> Result<O
             "--tls-key" => key = Some(PathBuf::from(value()?)),
             "--tokens" => settings.tokens = Some(value()?.into()),
             "--seal-keys" => settings.seal_keys = Some(value()?.into()),
+            "--oidc" => settings.oidc = Some(value()?.into()),
             "--data" => settings.data = Some(value()?.into()),
             "--postgres" => settings.postgres = Some(value()?),
             "--postgres-ca" => settings.postgres_ca = Some(value()?.into()),
@@ -445,12 +450,12 @@ impl Settings {
                 self.listen
             ));
         }
-        if address.is_loopback() || (self.tls.is_some() && self.tokens.is_some()) {
+        if address.is_loopback() || (self.tls.is_some() && (self.tokens.is_some() || self.oidc.is_some())) {
             return Ok(());
         }
         Err(format!(
             "{} can be reached from other machines, so that the service needs TLS (`--tls-cert`, `--tls-key`) and an \
-             authenticator (`--tokens`); without them it listens at a loopback address, such as 127.0.0.1:{}",
+             authenticator (`--tokens` or `--oidc`); without them it listens at a loopback address, such as 127.0.0.1:{}",
             self.listen,
             self.listen.port()
         ))

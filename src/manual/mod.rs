@@ -14,6 +14,7 @@
 //! - `uploads` (with the feature `server`): fields of an upload, and reasons for refusal.
 //! - `operating` (with the feature `server`): signals, exit statuses, limits, metrics and alarms of the service.
 //! - `pages` (with the feature `server`): web pages for users, their searches and limits.
+//! - `sign_in` (with the feature `oidc`): tokens, OpenID Connect, and the scopes of SMART on FHIR.
 //! - [`dependencies`]: crates whose types are part of the interface, and the meaning of their major versions.
 //! - [`interactions`]: supported interactions of the REST API, and those refused by name.
 //! - [`conformance`]: every rule of the specification by key, with its enforcement or the reason against it.
@@ -34,6 +35,8 @@ pub mod operating;
 pub mod pages;
 pub mod restore;
 pub mod rollouts;
+#[cfg(feature = "oidc")]
+pub mod sign_in;
 pub mod subscriptions;
 #[cfg(feature = "server")]
 pub mod uploads;

@@ -213,6 +213,8 @@ impl Budget {
     ) -> Result<(T, Reservation), Problem> {
         let workers = if reservation.is_heavy() { &self.heavy } else { &self.light };
         let runtime = tokio::runtime::Handle::current();
+        // The work is done on another thread, and may name the person too.
+        let work = super::page::for_person(super::page::person(), work);
         workers.run(move || (runtime.block_on(work), reservation)).await.ok_or_else(failed)
     }
 }

@@ -6,6 +6,7 @@ use super::connections::Peer;
 use super::demo;
 use super::origin;
 use super::place::one;
+use super::scopes::FhirScopes;
 use super::serve::{OverTls, PeerAddress};
 use super::sign_ins::{Failure, Turn};
 use super::token_digest::TokenDigest;
@@ -20,6 +21,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::atomic::Ordering::Relaxed;
@@ -144,6 +146,12 @@ impl Role {
     }
 }
 
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl FromStr for Role {
     type Err = String;
 
@@ -175,6 +183,8 @@ pub struct Grant {
     pub roles: BTreeSet<Role>,
     /// When the grant ends; `None` for never.
     pub until: Option<OffsetDateTime>,
+    /// The types of resources that the holder may read and write over FHIR, beside what the roles permit.
+    pub scopes: FhirScopes,
 }
 
 impl Grant {
@@ -184,7 +194,7 @@ impl Grant {
     pub fn new(caller: Caller, access: Access) -> Self {
         let everything = access == Access::Everything;
         let roles = if everything { Role::ALL.into() } else { Role::USUAL.into() };
-        Self { caller, access, roles, until: None }
+        Self { caller, access, roles, until: None, scopes: FhirScopes::default() }
     }
 }
 
@@ -205,14 +215,17 @@ pub(super) async fn name_rules(State(app): State<Shared>, request: Request, next
 pub(super) async fn enter(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     match allowed(&app, &parts).await {
-        Ok(caller) => {
+        Ok((caller, person)) => {
             parts.extensions.insert(caller);
-            next.run(Request::from_parts(parts, body)).await
+            super::page::for_person(person, next.run(Request::from_parts(parts, body))).await
         }
         Err(problem) => {
-            let asks_who = app.authenticator.is_some();
             let mut answer = problem.into_response();
-            if asks_who && answer.status() == StatusCode::UNAUTHORIZED {
+            if app.asks_who() && answer.status() == StatusCode::UNAUTHORIZED {
+                #[cfg(feature = "oidc")]
+                if let Some(answer) = super::oidc::led_to_sign_in(&app, &parts) {
+                    return answer;
+                }
                 // A browser asks the user for a name and a password; the password is the token.
                 for way in ["Bearer", "Basic realm=\"device updates\", charset=\"UTF-8\""] {
                     answer.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(way));
@@ -229,8 +242,8 @@ fn peer_address(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<PeerAddress>().map(|from| from.0).or_else(mounted)
 }
 
-/// Returns the caller, if the request is permitted.
-async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
+/// Returns the caller, if the request is permitted, and the name that the pages show for a person who signed in.
+async fn allowed(app: &Shared, request: &Parts) -> Result<(Caller, Option<String>), Problem> {
     let Parts { method, headers, uri, extensions, .. } = request;
     let host = origin::addressed(headers, uri)?;
     let tls = extensions.get::<OverTls>().is_some_and(|tls| tls.0);
@@ -238,21 +251,21 @@ async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
     let own = listed || origin::is_own(method, headers, &host, &app.base, tls);
     // A signature is checked even without an authenticator, so that faults of clients show there.
     let signed = super::rollouts::signed_link(app, method, uri).await?;
-    let Some(authenticator) = &app.authenticator else {
+    if !app.asks_who() {
         // Any website that a user visits could otherwise send updates to the service on their machine: directly, or
         // through a domain name of its own that resolves to 127.0.0.1.
         if own && host.is_local() {
-            return Ok(signed.unwrap_or(Caller::Local));
+            return Ok((signed.unwrap_or(Caller::Local), None));
         }
         let words = "this service has no sign-in, and so answers only what comes from this machine, and from no page of another \
                      address";
         return Err(origin::foreign("local-only", words));
-    };
+    }
     if let Some(device) = signed {
-        return Ok(device);
+        return Ok((device, None));
     }
     if asks_what_is_offered(method, uri) {
-        return Ok(Caller::Unnamed);
+        return Ok((Caller::Unnamed, None));
     }
     // A browser also sends stored credentials from pages of other sites.
     if !own {
@@ -260,9 +273,17 @@ async fn allowed(app: &Shared, request: &Parts) -> Result<Caller, Problem> {
     }
     let address = peer_address(extensions).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let given = token(headers);
-    let grant = sign_in(app, authenticator.as_ref(), Peer::of(address), given).await?;
-    may(&grant, method, uri)?;
-    Ok(grant.caller)
+    #[cfg(feature = "oidc")]
+    if let (None, false, Some(people)) = (&given, listed, &app.people) {
+        // A page of another origin that the operator listed has tokens of its own.
+        if let Some((grant, shown)) = people.session(&app.base, headers) {
+            may(&grant, request)?;
+            return Ok((grant.caller, Some(shown)));
+        }
+    }
+    let grant = sign_in(app, Peer::of(address), given).await?;
+    may(&grant, request)?;
+    Ok((grant.caller, None))
 }
 
 /// Returns whether a request reads the capabilities of a tenant's FHIR service, and how to sign in: the answer says
@@ -273,13 +294,8 @@ fn asks_what_is_offered(method: &Method, uri: &Uri) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && path == (Some("fhir"), Some("metadata"), None)
 }
 
-/// Looks up a token. An address that sends many wrong tokens is slowed down.
-async fn sign_in(
-    app: &Shared,
-    authenticator: &dyn Authenticator,
-    peer: Peer,
-    token: Option<String>,
-) -> Result<Grant, Problem> {
+/// Looks a token up. An address from which many wrong ones come has to wait.
+async fn sign_in(app: &Shared, peer: Peer, token: Option<String>) -> Result<Grant, Problem> {
     let login = |words| Problem::new(StatusCode::UNAUTHORIZED, IssueType::Login, "sign-in", words);
     let sign_ins = &app.sign_ins;
     let Some(token) = token else {
@@ -296,7 +312,14 @@ async fn sign_in(
             return Err(problem.retry_after(1));
         }
     }
-    let (failure, words) = match authenticator.sign_in(&token).await {
+    let mut found = None;
+    for authenticator in &app.authenticators {
+        found = authenticator.sign_in(&token).await;
+        if found.is_some() {
+            break;
+        }
+    }
+    let (failure, words) = match found {
         Some(grant) if grant.until.is_none_or(|until| OffsetDateTime::now_utc() < until) => {
             sign_ins.succeeded(peer, digest);
             return Ok(grant);
@@ -308,13 +331,15 @@ async fn sign_in(
     Err(login(words))
 }
 
-/// Checks that a grant covers the tenant of a path and has a role for the operation.
-fn may(grant: &Grant, method: &Method, uri: &Uri) -> Result<(), Problem> {
+/// Returns whether a grant is for the tenant of a path, and has a role or a scope for what is done there.
+fn may(grant: &Grant, request: &Parts) -> Result<(), Problem> {
+    let Parts { method, headers, uri, .. } = request;
     let refuse = |rule, words: String| Err(Problem::new(StatusCode::FORBIDDEN, IssueType::Forbidden, rule, words));
     let tenant = asked_for(uri);
     match (&grant.access, &tenant) {
-        (Access::Everything, None) => return Ok(()),
-        // The metrics cover the whole service, and contain no names.
+        (Access::Everything, None) if !grant.roles.is_empty() => return Ok(()),
+        (Access::Everything, None) => {}
+        // The numbers are of the whole service, and name nobody.
         (Access::Tenants(_), None) if grant.roles.contains(&Role::Operate) => return Ok(()),
         (Access::Tenants(_), None) => {
             return refuse("tenant", "the token is for some tenants, and this is for all".to_owned());
@@ -327,6 +352,9 @@ fn may(grant: &Grant, method: &Method, uri: &Uri) -> Result<(), Problem> {
     let wanted = roles(method, uri.path());
     if wanted.iter().any(|role| grant.roles.contains(role)) {
         return Ok(());
+    }
+    if !grant.scopes.is_empty() {
+        return grant.scopes.check(method, uri, headers);
     }
     let wanted: Vec<String> = wanted.iter().map(|role| format!("`{}`", role.name())).collect();
     refuse("role", format!("the token does not have the role {}", wanted.join(" or ")))

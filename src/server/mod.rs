@@ -33,13 +33,16 @@ mod health;
 mod limits;
 mod maintenance;
 mod metrics;
+#[cfg(feature = "oidc")]
+mod oidc;
 mod origin;
 mod page;
-mod page_key;
 mod place;
 mod refused_head;
 mod rollouts;
+mod scopes;
 mod serve;
+mod shared_keys;
 mod sign_ins;
 mod subscriptions;
 mod timed;
@@ -81,8 +84,13 @@ pub use guard::{Access, Authenticator, Caller, Grant, Role};
 pub use health::Fatal;
 pub use limits::ConnectionLimits;
 pub use maintenance::Retention;
-pub use page_key::shared_page_key;
+#[cfg(feature = "oidc")]
+pub use oidc::{OidcOptions, OpenIdProvider, SessionKey};
+pub use scopes::FhirScopes;
 pub use serve::{accept, serve, spawn_maintenance, tls};
+pub use shared_keys::shared_page_key;
+#[cfg(feature = "oidc")]
+pub use shared_keys::shared_session_key;
 pub use subscriptions::{HttpNotifier, NoHttpClient, SubscriptionOptions};
 pub use tokens::{TokenFile, Tokens};
 
@@ -149,8 +157,11 @@ pub struct UpdateServer {
     canonical: CanonicalBase,
     max_upload: u64,
     pages: PageKey,
-    /// The authenticator; without one, everyone on this machine may make requests.
-    authenticator: Option<Arc<dyn Authenticator>>,
+    /// The authenticators, in the order in which they are asked; without one, everyone on this machine may make requests.
+    authenticators: Vec<Arc<dyn Authenticator>>,
+    /// The sign-in of people.
+    #[cfg(feature = "oidc")]
+    people: Option<oidc::SignIn>,
     token_file: Option<Arc<TokenFile>>,
     sign_ins: SignIns,
     metrics: Metrics,
@@ -222,7 +233,9 @@ impl UpdateServer {
             canonical: CanonicalBase::default(),
             max_upload,
             pages,
-            authenticator: None,
+            authenticators: Vec::new(),
+            #[cfg(feature = "oidc")]
+            people: None,
             token_file: None,
             sign_ins: SignIns::default(),
             metrics,
@@ -336,11 +349,27 @@ impl UpdateServer {
         self
     }
 
-    /// Requires a token from everyone, checked by this authenticator.
+    /// Requires a token from everyone, checked by this authenticator or one that was given before.
     #[must_use]
     pub fn with_authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
-        self.authenticator = Some(authenticator);
+        self.authenticators.push(authenticator);
         self
+    }
+
+    /// Lets people sign in at a provider of OpenID Connect, and accepts its access tokens from programs. `key` authenticates
+    /// the session cookies: see [`shared_session_key`].
+    ///
+    /// The provider must permit the redirect URI `BASE/sign-in/callback`.
+    #[cfg(feature = "oidc")]
+    #[must_use]
+    pub fn with_open_id(mut self, provider: Arc<OpenIdProvider>, key: SessionKey) -> Self {
+        self.people = Some(oidc::SignIn { provider: Arc::clone(&provider), key });
+        self.with_authenticator(provider)
+    }
+
+    /// Returns whether callers must say who they are.
+    fn asks_who(&self) -> bool {
+        !self.authenticators.is_empty()
     }
 
     /// Sets the limits of one request.
@@ -501,6 +530,9 @@ impl UpdateServer {
             let handler: MethodRouter<Shared> = handler.layer(from_fn(encoding::known));
             handler.layer(encoding::compressed())
         };
+        let open = health::routes();
+        #[cfg(feature = "oidc")]
+        let open = open.merge(oidc::routes());
         Router::new()
             .route("/metrics", get(metrics::show))
             .route("/blobs/{tenant}/sha256/{digest}/{generation}", get(blobs::download))
@@ -528,7 +560,7 @@ impl UpdateServer {
             .layer(from_fn_with_state(app.clone(), page::in_words))
             .layer(from_fn(encoding::not_too_long))
             .layer(from_fn_with_state(app.clone(), cors::share))
-            .merge(health::routes())
+            .merge(open)
             .layer(from_fn(encoding::tell_methods))
             .layer(from_fn_with_state(app.clone(), guard::name_rules))
             .layer(map_response(guard::protect))

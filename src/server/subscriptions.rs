@@ -117,15 +117,15 @@ pub struct HttpNotifier {
     rules: EndpointRules,
 }
 
-/// The HTTP client for notifications could not be built.
+/// The HTTP client of the service, for notifications or an identity provider, could not be built.
 ///
 /// ```
 /// use fhir_devices::server::SubscriptionOptions;
 /// assert!(SubscriptionOptions::new().is_ok());
 /// ```
 #[derive(Debug, thiserror::Error)]
-#[error("there is no HTTP client for notifications")]
-pub struct NoHttpClient(#[source] Box<dyn Error + Send + Sync>);
+#[error("the HTTP client of the service could not be built")]
+pub struct NoHttpClient(#[source] pub(super) Box<dyn Error + Send + Sync>);
 
 /// Resolves host names to the allowed addresses.
 struct AllowedOnly(EndpointRules);

@@ -1,56 +1,12 @@
 // The flows of the pages for people, in a browser: `node flows.mjs ADDRESS BROWSER PICTURES`.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { chromium } from 'playwright-core';
+import { audited, start, tell } from './harness.mjs';
 
 const [, , base, executablePath, pictures] = process.argv;
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
-const sizes = { desk: { width: 1280, height: 900 }, phone: { width: 360, height: 740 } };
-
-// A page of its own, which asks no other host and has no fault of a script.
-async function open(size, options = {}) {
-  const context = await browser.newContext({ viewport: sizes[size], ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
-  const wrong = [];
-  page.on('pageerror', (error) => wrong.push(String(error)));
-  page.on('console', (message) => {
-    if (message.type() === 'error' && !/status of [45]\d\d/.test(message.text())) wrong.push(message.text());
-  });
-  page.on('request', (request) => {
-    if (!request.url().startsWith(base) && !request.url().startsWith('blob:')) wrong.push('asks ' + request.url());
-  });
-  return { page, context, close: async () => { assert.deepEqual(wrong, []); await context.close(); } };
-}
-
-// What holds of each page: axe-core finds nothing, nothing is wider than the screen, and what is touched is large enough.
-async function check(page, name) {
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  assert.equal(wide, 0, `${name} scrolls sideways by ${wide} pixels`);
-  const result = await page.evaluate(async (source) => { (0, eval)(source); return window.axe.run(); }, axe);
-  const found = result.violations.map((violation) => [violation.id, violation.nodes.map((node) => node.html).slice(0, 3)]);
-  assert.deepEqual(found, [], `${name}: axe-core`);
-  const small = await page.evaluate(() => {
-    if (innerWidth > 700) return [];
-    const touched = [...document.querySelectorAll('a[href], button, input:not([type=hidden]):not([type=radio]):not([type=checkbox]), select, summary, label.check')];
-    return touched.filter((one) => {
-      const box = one.getBoundingClientRect();
-      const inText = one.tagName === 'A' && getComputedStyle(one).display === 'inline';
-      return !inText && box.width > 0 && box.height > 0 && box.height < 44 && !one.matches('.skip');
-    }).map((one) => one.outerHTML.slice(0, 120));
-  });
-  assert.deepEqual(small, [], `${name}: what is touched is 44 pixels high`);
-  await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
-}
+const { open, check, end } = await start(executablePath, [base], pictures);
 
 const file = (name, bytes) => ({ name, mimeType: 'application/octet-stream', buffer: bytes });
-const tell = (words) => console.log(`${words} passes`);
-
-// axe-core is run by `eval`, which the policy of the pages forbids: it is switched off for these contexts alone.
-const audited = { bypassCSP: true };
 
 async function fleet(size) {
   const { page, close } = await open(size, audited);
@@ -258,5 +214,5 @@ try {
   await dark();
   tell('dark mode');
 } finally {
-  await browser.close();
+  await end();
 }

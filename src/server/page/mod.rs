@@ -61,6 +61,21 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/{tenant}/pages/rollouts/{id}/{action}", get(rollouts::ask).post(rollouts::act).layer(small()))
 }
 
+tokio::task_local! {
+    /// The name of the signed-in person whose request is handled.
+    static PERSON: Option<String>;
+}
+
+/// Returns the name of the signed-in person whose request is handled.
+pub(super) fn person() -> Option<String> {
+    PERSON.try_with(Clone::clone).ok().flatten()
+}
+
+/// Handles a request of a signed-in person, whose name the pages show.
+pub(super) async fn for_person<T>(person: Option<String>, request: impl Future<Output = T>) -> T {
+    PERSON.scope(person, request).await
+}
+
 /// The sections of the navigation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Section {
@@ -101,13 +116,7 @@ impl<'a> View<'a> {
         let page = html! {
             (DOCTYPE)
             html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    title { (title) " - Device updates: " (self.tenant) }
-                    style { (PreEscaped(STYLE)) }
-                }
+                (head(&format!("{title} - Device updates: {}", self.tenant)))
                 body {
                     a.skip href="#main" { "Skip to the content" }
                     header.top {
@@ -123,6 +132,7 @@ impl<'a> View<'a> {
                                 spellcheck="false";
                             button { "Show" }
                         }
+                        (signed_in(&self.app.mounted_at))
                     }
                     main #main tabindex="-1" { (content) }
                     footer.foot {
@@ -134,21 +144,71 @@ impl<'a> View<'a> {
                 }
             }
         };
-        let mut answer = Answer::new(Body::from(page.into_string()));
-        *answer.status_mut() = status;
-        set(&mut answer, header::CONTENT_TYPE, "text/html; charset=utf-8");
-        set(&mut answer, header::CACHE_CONTROL, "no-store");
-        set(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-        // A browser sends the page of origin with a form, which `no-referrer` would hide.
-        set(&mut answer, header::REFERRER_POLICY, "same-origin");
-        set(&mut answer, header::CONTENT_SECURITY_POLICY, policy());
-        answer
+        of_html(status, page)
     }
 
     /// Returns the page with status 200.
     fn ok(&self, title: &str, content: &Markup) -> Result {
         Ok(self.answer(StatusCode::OK, title, content))
     }
+}
+
+/// Returns the name of the signed-in person and a button to sign out; nothing without a sign-in.
+fn signed_in(mounted_at: &str) -> Markup {
+    html! {
+        @if let Some(person) = person() {
+            form.person method="post" action={ (mounted_at) "/sign-out" } {
+                span { "Signed in as " (person) }
+                button { "Sign out" }
+            }
+        }
+    }
+}
+
+/// Returns a page with a message and a link, which belongs to no tenant.
+#[cfg(feature = "oidc")]
+pub(super) fn message_page(status: StatusCode, title: &str, words: &str, link: (&str, &str)) -> Answer {
+    let (address, label) = link;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(title))
+            body {
+                main #main {
+                    h1 { (title) }
+                    p { (words) }
+                    p { a.button href=(address) { (label) } }
+                }
+            }
+        }
+    };
+    of_html(status, page)
+}
+
+/// Returns the head of a page.
+fn head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { (title) }
+            style { (PreEscaped(STYLE)) }
+        }
+    }
+}
+
+/// Returns a page as an answer.
+fn of_html(status: StatusCode, page: Markup) -> Answer {
+    let mut answer = Answer::new(Body::from(page.into_string()));
+    *answer.status_mut() = status;
+    set(&mut answer, header::CONTENT_TYPE, "text/html; charset=utf-8");
+    set(&mut answer, header::CACHE_CONTROL, "no-store");
+    set(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    // A browser sends the page of origin with a form, which `no-referrer` would hide.
+    set(&mut answer, header::REFERRER_POLICY, "same-origin");
+    set(&mut answer, header::CONTENT_SECURITY_POLICY, policy());
+    answer
 }
 
 /// Returns the content security policy: only the pages' own style and script, identified by their digests.
