@@ -4,7 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { audited, start, tell } from './harness.mjs';
 
 const [, , base, executablePath, pictures] = process.argv;
-const { open, check, end } = await start(executablePath, [base], pictures);
+const { open, check, end } = await start(executablePath, base, pictures);
 
 const file = (name, bytes) => ({ name, mimeType: 'application/octet-stream', buffer: bytes });
 

@@ -12,10 +12,9 @@ export const audited = { bypassCSP: true };
 
 export const tell = (words) => console.log(`${words} passes`);
 
-// A browser at EXECUTABLE whose pages may ask `bases` and nobody else; pictures go to a folder.
-export async function start(executablePath, bases, pictures) {
+// A browser at EXECUTABLE; the pages of `base` may ask it and nobody else. What pages of others do is theirs. Pictures go to a folder.
+export async function start(executablePath, base, pictures) {
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
-  const own = (url) => url.startsWith('blob:') || bases.some((base) => url.startsWith(base));
 
   // A page of its own, which asks no other host and has no fault of a script.
   async function open(size, options = {}) {
@@ -25,10 +24,11 @@ export async function start(executablePath, bases, pictures) {
     const wrong = [];
     page.on('pageerror', (error) => wrong.push(String(error)));
     page.on('console', (message) => {
-      if (message.type() === 'error' && !/status of [45]\d\d/.test(message.text())) wrong.push(message.text());
+      if (page.url().startsWith(base) && message.type() === 'error' && !/status of [45]\d\d/.test(message.text())) wrong.push(message.text());
     });
     page.on('request', (request) => {
-      if (!own(request.url())) wrong.push('asks ' + request.url());
+      const ours = page.url().startsWith(base) && !request.isNavigationRequest();
+      if (ours && !request.url().startsWith(base) && !request.url().startsWith('blob:')) wrong.push('asks ' + request.url());
     });
     return { page, context, close: async () => { assert.deepEqual(wrong, []); await context.close(); } };
   }

@@ -61,7 +61,7 @@ const provider = new Provider(issuer, {
 provider.on('server_error', (ctx, error) => console.error(error));
 handle = provider.callback();
 
-const { open, check, end } = await start(executablePath, [base, issuer], pictures);
+const { open, check, end } = await start(executablePath, base, pictures);
 
 async function signInAs(page, login) {
   await page.waitForURL(`${issuer}/interaction/**`);
@@ -107,7 +107,7 @@ async function without_rights() {
   await page.goto(`${base}/`);
   await signInAs(page, 'eve');
   await page.waitForURL(`${base}/`);
-  assert.match(await page.textContent('main'), /Not/);
+  assert.match(await page.textContent('main'), /You have no access to this tenant/);
   assert.equal(await page.locator('article.device').count(), 0);
   await check(page, 'without-rights');
   await close();
