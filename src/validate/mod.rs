@@ -7,6 +7,7 @@ mod container;
 mod extensions;
 mod locate;
 mod narrative;
+mod plain_narrative;
 mod profiles;
 mod references;
 mod text;

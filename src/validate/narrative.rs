@@ -1,6 +1,7 @@
 //! The content allowed in the `div` of a narrative: well-formed XHTML, of formatting elements and attributes alone.
 
-use super::xhtml::{Content as Holds, Element, Stage, element_of};
+use super::plain_narrative::is_plain;
+use super::xhtml::{Content as Holds, Element, Kind, Stage, element_of};
 use crate::datatype::{TXT_1, TXT_2};
 use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use std::collections::BTreeSet;
@@ -12,6 +13,13 @@ const FEW: usize = 32;
 
 /// Checks the content of a `div`. `shown` is called with the id of each contained resource that it shows or links to.
 pub(super) fn narrative(div: &str, at: &Path<'_>, report: &mut Report, shown: &mut dyn FnMut(&str)) {
+    if !is_plain(div) {
+        narrative_in_full(div, at, report, shown);
+    }
+}
+
+/// The same, also where a pass over the bytes would tell that nothing is to be found.
+pub(super) fn narrative_in_full(div: &str, at: &Path<'_>, report: &mut Report, shown: &mut dyn FnMut(&str)) {
     let mut content =
         Content { rest: div, open: Open::default(), prefix: "", said: false, faults: 0, at, report, shown };
     let broken = content.check().err();
@@ -120,6 +128,9 @@ impl<'d> Content<'d, '_> {
     }
 
     fn text(&mut self, text: &'d str) -> Result<(), Broken> {
+        if text.is_empty() {
+            return Ok(());
+        }
         if text.contains("]]>") {
             return Err("found `]]>` in the text".to_owned());
         }
@@ -128,7 +139,7 @@ impl<'d> Content<'d, '_> {
         self.said |= !text.trim().is_empty();
         if let Some(open) = self.open.last()
             && !open.content.has_text()
-            && !(blank && (text.is_empty() || open.content != Holds::Nothing))
+            && !(blank && open.content != Holds::Nothing)
         {
             let message = format!("found text in `<{}>`, wanted elements alone", open.tag);
             // One is enough of an element.
@@ -205,7 +216,7 @@ impl<'d> Content<'d, '_> {
         if element.is_none() {
             self.fault(format!("`<{tag}>` is not allowed in a narrative, wanted formatting elements alone"));
         }
-        self.place(name, tag, element.is_some());
+        self.place(name, tag, element);
         // One without an address is notified of as such.
         self.said |= element.is_some_and(|element| element.name == "img");
         let mut rest = rest;
@@ -254,11 +265,12 @@ impl<'d> Content<'d, '_> {
     }
 
     /// Checks whether an element may stand where it does.
-    fn place(&mut self, name: &str, tag: &str, known: bool) {
+    fn place(&mut self, name: &str, tag: &str, element: Option<&Element>) {
         let Some(open) = self.open.last() else { return };
-        match open.content.after(open.stage, name) {
+        let kind = element.map_or(Kind::Inline, |element| element.kind);
+        match open.content.after(open.stage, name, kind) {
             Some(next) => open.stage = next,
-            None if !known => {}
+            None if element.is_none() => {}
             None => {
                 let message = format!("`<{tag}>` may not stand there in `<{}>`", open.tag);
                 // What is wrong with it is said, and the children after it are checked as if it were not there.

@@ -6,6 +6,7 @@
 
 use super::STANDARD;
 use super::container::{Container, Ids};
+use super::plain_narrative::is_plain;
 use super::profiles::profiles;
 use super::walk::{Walk, contained_rules, second_id, unreferred, walk, weave};
 use super::{extensions, references};
@@ -24,6 +25,11 @@ pub(super) use crate::resource::is_domain;
 /// as it has the part at hand.
 pub(super) fn part_holds(resource_type: &str, part: &dyn Node) -> bool {
     let any = part.as_any();
+    if any.and_then(|any| any.downcast_ref::<Narrative>()).is_some_and(is_plain_text)
+        || any.and_then(|any| any.downcast_ref::<Meta>()).is_some_and(is_plain_meta)
+    {
+        return true;
+    }
     let extension = any.and_then(|any| any.downcast_ref::<Extension>());
     // The definition of one of HL7's own says where it may stand, and how often it comes there.
     if extension.is_some_and(|extension| extensions::is_core(extension.url.as_str())) {
@@ -38,6 +44,24 @@ pub(super) fn part_holds(resource_type: &str, part: &dyn Node) -> bool {
     let (mut container, mut ids) = (Container::default(), Ids::default());
     walk(part, None, part.facts(), &at, &mut container, &mut ids, &mut w, &mut found);
     found.is_empty()
+}
+
+/// Returns whether a narrative is its status and a `div` in which nothing is to be found.
+fn is_plain_text(text: &Narrative) -> bool {
+    text.id.is_none() && text.extension.is_empty() && text.status.is_plain() && is_plain(text.div.as_str())
+}
+
+/// Returns whether a resource says no more about itself than its version and the time of it, about which there are no rules.
+fn is_plain_meta(meta: &Meta) -> bool {
+    let (version, time) = (&meta.version_id, &meta.last_updated);
+    meta.id.is_none()
+        && meta.extension.is_empty()
+        && meta.profile.is_empty()
+        && meta.security.is_empty()
+        && meta.tag.is_empty()
+        && (version.is_some() || time.is_some())
+        && version.as_ref().is_none_or(Value::is_plain)
+        && time.as_ref().is_none_or(Value::is_plain)
 }
 
 /// Returns whether reading has validated what every resource has, by the same rules, and found nothing.

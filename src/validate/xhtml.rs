@@ -38,6 +38,7 @@ pub(super) enum Content {
 pub(super) struct Element {
     pub(super) name: &'static str,
     pub(super) content: Content,
+    pub(super) kind: Kind,
     attributes: &'static [(&'static str, Form)],
 }
 
@@ -112,7 +113,7 @@ const CELL: &[(&str, Form)] = &[
 ];
 
 const fn element(name: &'static str, content: Content, attributes: &'static [(&'static str, Form)]) -> Element {
-    Element { name, content, attributes }
+    Element { name, content, kind: Kind::of(name), attributes }
 }
 
 #[rustfmt::skip]
@@ -175,33 +176,27 @@ pub(super) fn element_of(name: &str) -> Option<&'static Element> {
     ELEMENTS.iter().find(|element| element.name == name)
 }
 
-fn is_block(name: &str) -> bool {
-    matches!(
-        name,
-        "p" | "h1"
-            | "h2"
-            | "h3"
-            | "h4"
-            | "h5"
-            | "h6"
-            | "div"
-            | "ul"
-            | "ol"
-            | "dl"
-            | "pre"
-            | "hr"
-            | "blockquote"
-            | "address"
-            | "table"
-    )
+/// Where an element may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Among blocks.
+    Block,
+    /// Within a line of text, as unknown elements do.
+    Inline,
+    /// Only within the element of which it is a part.
+    Part,
 }
 
-fn is_inline(name: &str) -> bool {
-    !is_block(name)
-        && !matches!(
-            name,
-            "li" | "dt" | "dd" | "tr" | "td" | "th" | "tbody" | "thead" | "tfoot" | "caption" | "col" | "colgroup"
-        )
+impl Kind {
+    const fn of(name: &str) -> Self {
+        match name.as_bytes() {
+            b"p" | b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6" | b"div" | b"ul" | b"ol" | b"dl" | b"pre" | b"hr"
+            | b"blockquote" | b"address" | b"table" => Self::Block,
+            b"li" | b"dt" | b"dd" | b"tr" | b"td" | b"th" | b"tbody" | b"thead" | b"tfoot" | b"caption" | b"col"
+            | b"colgroup" => Self::Part,
+            _ => Self::Inline,
+        }
+    }
 }
 
 /// What an open element has had so far: of a table the last of its parts, of others whether anything.
@@ -225,14 +220,14 @@ impl Content {
         matches!(self, Flow | Inline | Link | Preformatted | Any)
     }
 
-    /// Returns the stage after a child of that name; [`None`] where the child may not stand there.
-    pub(super) fn after(self, stage: Stage, child: &str) -> Option<Stage> {
+    /// Returns the stage after a child of that name and kind; [`None`] where the child may not stand there.
+    pub(super) fn after(self, stage: Stage, child: &str, kind: Kind) -> Option<Stage> {
         let allowed = match self {
-            Flow => is_block(child) || is_inline(child),
-            Inline => is_inline(child),
-            Link => is_inline(child) && child != "a",
-            Preformatted => is_inline(child) && child != "img",
-            Block => is_block(child),
+            Flow => kind != Kind::Part,
+            Inline => kind == Kind::Inline,
+            Link => kind == Kind::Inline && child != "a",
+            Preformatted => kind == Kind::Inline && child != "img",
+            Block => kind == Kind::Block,
             Items => child == "li",
             Terms => matches!(child, "dt" | "dd"),
             Rows => child == "tr",
@@ -366,7 +361,8 @@ mod tests {
     #[test]
     fn table_parts_are_ordered() {
         let read = |children: &[&str]| {
-            let stage = children.iter().try_fold(Stage::Empty, |stage, child| Table.after(stage, child));
+            let stage =
+                children.iter().try_fold(Stage::Empty, |stage, child| Table.after(stage, child, Kind::of(child)));
             stage.map(|stage| Table.missing(stage).is_none())
         };
         assert_eq!(read(&["caption", "col", "col", "thead", "tfoot", "tbody", "tbody"]), Some(true));
