@@ -63,6 +63,9 @@ impl<'a> Literal<'a> {
     /// Parses a literal reference.
     #[must_use]
     pub fn parse(text: &'a str) -> Self {
+        if let Some((resource_type, id)) = plain_relative(text) {
+            return Self::Relative { resource_type, id, version: None };
+        }
         if let Some(id) = text.strip_prefix('#') {
             return Self::Contained { id };
         }
@@ -138,6 +141,14 @@ impl<'a> Literal<'a> {
 pub(crate) fn plain_id<'a>(text: &'a str, resource_type: &str) -> Option<&'a str> {
     let id = text.strip_prefix(resource_type)?.strip_prefix('/')?;
     is_id(id).then_some(id)
+}
+
+/// Returns the type and the id of a text that is `Type/id` and nothing else, as most references are.
+pub(crate) fn plain_relative(text: &str) -> Option<(&str, &str)> {
+    let slash = text.bytes().position(|byte| !byte.is_ascii_alphabetic())?;
+    let (resource_type, rest) = text.split_at_checked(slash)?;
+    let id = rest.strip_prefix('/')?;
+    (resource_type.starts_with(|first: char| first.is_ascii_uppercase()) && is_id(id)).then_some((resource_type, id))
 }
 
 fn is_type_name(text: &str) -> bool {

@@ -66,7 +66,7 @@ pub use contact::{Address, ContactPoint, HumanName};
 pub use extension::{Extension, ExtensionValue};
 pub use identification::{CodeableConcept, Coding, Identifier, Period};
 pub use literal::Literal;
-pub(crate) use literal::plain_id;
+pub(crate) use literal::{plain_id, plain_relative};
 pub use meta::{Meta, Narrative, TXT_1, TXT_2};
 pub(crate) use primitive::shown;
 pub use primitive::{Extras, Primitive};

@@ -2,10 +2,10 @@
 
 use super::{Bundle, Device, DeviceComponent, DeviceMetric, Document, OperationOutcome};
 use crate::code::is_resource_type;
-use crate::datatype::{Extension, Literal, Meta, Narrative, Primitive, check_language};
+use crate::datatype::{Extension, Literal, Meta, Narrative, Primitive, check_language, plain_relative};
 use crate::element::{Definition, Facts, Node, Outcome, Raw, Read, ReadMode, Reader, Slot, TypeDef, Value, Writer};
 use crate::issue::{IssueType, Path, Report, Severity};
-use crate::primitive::{Code, Id, Text, Uri};
+use crate::primitive::{Code, Id, Text, Uri, is_id};
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
@@ -74,8 +74,14 @@ impl OtherResource {
     /// Returns the logical id.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
-        let id = self.member("id")?;
-        id.strip_prefix('"').and_then(|id| id.strip_suffix('"'))
+        // The id follows the type as a rule.
+        let after_type =
+            self.json.strip_prefix(r#"{"resourceType":""#).and_then(|rest| rest.strip_prefix(&*self.resource_type));
+        let second = after_type.and_then(|rest| rest.strip_prefix(r#"","id":""#)).and_then(|rest| rest.split_once('"'));
+        match second {
+            Some((id, _)) if is_id(id) => Some(id),
+            _ => self.member("id")?.strip_prefix('"')?.strip_suffix('"'),
+        }
     }
 
     /// Returns the resource as compact JSON.
@@ -134,6 +140,10 @@ fn read_text(resource_type: &str, inner: usize, r: &mut Reader<'_>, at: &Path<'_
     // What only the whole resource can answer, or the one in which it is contained, is left to the one who validates.
     let mut validated = check.is_some();
     r.any_resource(at, out, &mut |r, at, key, depth, out| {
+        // Most members are of no interest, which their first letter tells.
+        if depth > 0 && !key.starts_with(['e', 'm', 'r', '_']) {
+            return Ok(false);
+        }
         let first = r.peek();
         let mut holds =
             |part: &dyn Node| validated = validated && check.is_some_and(|check| check(resource_type, part));
@@ -142,6 +152,9 @@ fn read_text(resource_type: &str, inner: usize, r: &mut Reader<'_>, at: &Path<'_
                 check_member::<Vec<Extension>>(r, at, |all| all.iter().for_each(|one| holds(one)))
             }
             "reference" => {
+                if check.is_none() || r.string_if(out, |literal| plain_relative(literal).is_some()) {
+                    return Ok(check.is_some());
+                }
                 validated = validated && r.string_ahead().is_some_and(|literal| is_plain_reference(&literal));
                 Ok(false)
             }

@@ -33,15 +33,14 @@ impl<'v> Walk<'v> {
 
     /// Notes a resource of a type that is not modelled.
     pub(super) fn meet(&mut self, resource_type: &str) {
-        // That there is no such type is said by reading.
-        if !is_resource_type(resource_type) {
-            return;
-        }
         if let Some(count) = self.unmodelled.get_mut(resource_type) {
             *count += 1;
             return;
         }
-        self.unmodelled.insert(resource_type.to_owned(), 1);
+        // That there is no such type is said by reading.
+        if is_resource_type(resource_type) {
+            self.unmodelled.insert(resource_type.to_owned(), 1);
+        }
     }
 
     /// Says what was not checked, by type.

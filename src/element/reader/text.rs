@@ -61,6 +61,20 @@ impl<'a> Reader<'a> {
         found.ok()
     }
 
+    /// Reads a string without escapes of which a condition holds, and writes it as it stands. Says whether it did; nothing is
+    /// consumed otherwise.
+    pub(crate) fn string_if(&mut self, out: &mut String, holds: impl FnOnce(&str) -> bool) -> bool {
+        let start = self.pos;
+        match self.string_ahead() {
+            Some(Cow::Borrowed(text)) if holds(text) => {
+                self.pos = start + text.len() + 2;
+                out.push_str(self.text_since(start));
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Reads what does not stay in memory, so that it takes none of what the values may take together.
     pub(crate) fn scratch<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
         let memory = self.memory;
