@@ -6,7 +6,7 @@ use crate::datatype::{Identifier, Meta, Primitive, Signature, shown};
 use crate::element::{Facts, Value};
 use crate::issue::{Issue, IssueType, Path, Report, Severity};
 use crate::primitive::{Code, Decimal, Id, Instant, Text, UnsignedInt, Uri};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 element! {
     /// Several resources in one document: search results, history, transaction or collection.
@@ -166,6 +166,10 @@ fn check_first(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
 
 /// bdl-7: no two entries have the same address and the same version.
 fn distinct_versions(bundle: &Bundle, at: &Path<'_>, report: &mut Report) {
+    let mut addresses = HashSet::with_capacity(bundle.entry.len());
+    if bundle.entry.iter().filter_map(full_url).all(|url| addresses.insert(url)) {
+        return;
+    }
     let mut known = BTreeMap::new();
     for (index, entry) in bundle.entry.iter().enumerate() {
         let Some(url) = full_url(entry) else { continue };
