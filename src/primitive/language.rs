@@ -19,6 +19,31 @@ static SECTIONS: LazyLock<Vec<(&str, Vec<&str>)>> = LazyLock::new(|| {
     sorted.collect()
 });
 
+/// The subtags of two letters, each by the number of its letters: the languages and the regions.
+static PAIRS: LazyLock<[Vec<bool>; 2]> = LazyLock::new(|| {
+    ["language ", "region "].map(|name| {
+        let letters = || b'a'..=b'z';
+        let pairs = letters().flat_map(|first| letters().map(move |second| [first, second]));
+        pairs.map(|pair| std::str::from_utf8(&pair).is_ok_and(|pair| is_in(name, pair))).collect()
+    })
+});
+
+/// Returns whether a tag is a registered language of two letters, with a registered region of two letters or without one, as
+/// nearly every tag is.
+fn is_common(tag: &str) -> bool {
+    let [languages, regions] = &*PAIRS;
+    let has = |pairs: &[bool], first: u8, second: u8| {
+        let letter = |byte: u8| byte.is_ascii_alphabetic().then(|| usize::from(byte.to_ascii_lowercase() - b'a'));
+        let number = letter(first).zip(letter(second)).map(|(first, second)| first * 26 + second);
+        number.and_then(|number| pairs.get(number)).copied().unwrap_or_default()
+    };
+    match *tag.as_bytes() {
+        [first, second] => has(languages, first, second),
+        [first, second, b'-', third, fourth] => has(languages, first, second) && has(regions, third, fourth),
+        _ => false,
+    }
+}
+
 /// Fault of a language tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TagFault<'t> {
@@ -30,6 +55,9 @@ pub(crate) enum TagFault<'t> {
 
 /// Checks a language tag.
 pub(crate) fn check_tag(tag: &str) -> Result<(), TagFault<'_>> {
+    if is_common(tag) {
+        return Ok(());
+    }
     let parsed = LanguageTag::parse(tag).map_err(|_| TagFault::Malformed)?;
     let primary = parsed.primary_language();
     // Private-use tags, and tags that were registered as a whole before their subtags.
