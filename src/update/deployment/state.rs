@@ -264,7 +264,7 @@ pub enum Retraction {
 /// assert_eq!(planned.deadline(), None); // it waits for its rollout, and for nobody else
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "name")]
+#[serde(rename_all = "kebab-case", tag = "name", try_from = "StateMembers")]
 #[non_exhaustive]
 pub enum State {
     /// The deployment waits until its lane selects it.
@@ -396,6 +396,90 @@ names! {
         Retracting = "retracting",
         /// [`State::Done`].
         Done = "done",
+    }
+}
+
+/// The members of the stored form of a state, of all states: a reader takes them in any order, and keeps nothing twice while it
+/// looks for the name.
+#[derive(Deserialize)]
+struct StateMembers {
+    name: StateName,
+    #[serde(default)]
+    attempt: Option<Attempt>,
+    #[serde(default, with = "moment::optional")]
+    not_before: Option<OffsetDateTime>,
+    #[serde(default, with = "moment::optional")]
+    give_up_at: Option<OffsetDateTime>,
+    #[serde(default)]
+    action: Option<ActionNumber>,
+    #[serde(default)]
+    gates: Option<BTreeSet<Gate>>,
+    #[serde(default, with = "moment::optional")]
+    review_at: Option<OffsetDateTime>,
+    #[serde(default)]
+    epoch: Option<Epoch>,
+    #[serde(default, with = "moment::optional")]
+    until: Option<OffsetDateTime>,
+    #[serde(default)]
+    slot: Option<SlotVersion>,
+    #[serde(default)]
+    phase: Option<Phase>,
+    #[serde(default)]
+    stop: StopRequest,
+    #[serde(default)]
+    why: Option<Retraction>,
+    #[serde(default)]
+    outcome: Option<Outcome>,
+    #[serde(default)]
+    clear: bool,
+}
+
+/// The error for a stored state without a member that it needs.
+#[derive(Debug, thiserror::Error)]
+#[error("a state that is `{name}` wants `{member}`")]
+struct MissingMember {
+    name: StateName,
+    member: &'static str,
+}
+
+impl TryFrom<StateMembers> for State {
+    type Error = MissingMember;
+
+    fn try_from(members: StateMembers) -> Result<Self, MissingMember> {
+        let StateMembers { name, attempt, not_before, give_up_at, action, gates, review_at, epoch, until, .. } =
+            members;
+        let StateMembers { slot, phase, stop, why, outcome, clear, .. } = members;
+        let lacks = |member| move || MissingMember { name, member };
+        let attempt = attempt.ok_or_else(lacks("attempt"))?;
+        let (epoch, until) = (epoch.ok_or_else(lacks("epoch")), until.ok_or_else(lacks("until")));
+        let number = action.ok_or_else(lacks("action"));
+        Ok(match name {
+            StateName::Planned => {
+                let not_before = not_before.ok_or_else(lacks("not_before"))?;
+                Self::Planned { attempt, not_before, give_up_at, action }
+            }
+            StateName::Held => Self::Held {
+                attempt,
+                gates: gates.ok_or_else(lacks("gates"))?,
+                review_at: review_at.ok_or_else(lacks("review_at"))?,
+                give_up_at: give_up_at.ok_or_else(lacks("give_up_at"))?,
+                action,
+            },
+            StateName::Offering => Self::Offering { attempt, epoch: epoch?, action: number?, until: until? },
+            StateName::Offered => {
+                let slot = slot.ok_or_else(lacks("slot"))?;
+                Self::Offered { attempt, epoch: epoch?, action: number?, slot, until: until? }
+            }
+            StateName::Claimed => {
+                let phase = phase.ok_or_else(lacks("phase"))?;
+                Self::Claimed { attempt, epoch: epoch?, action: number?, phase, until: until?, stop }
+            }
+            StateName::Retracting => {
+                let why = why.ok_or_else(lacks("why"))?;
+                Self::Retracting { attempt, epoch: epoch?, action: number?, why, until: until? }
+            }
+            StateName::Done => Self::Done { attempt, outcome: outcome.ok_or_else(lacks("outcome"))?, action, clear },
+        })
     }
 }
 
