@@ -7,7 +7,7 @@ use crate::store::{
     Tenant, text_place,
 };
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::ops::Bound;
 use std::sync::RwLock;
@@ -15,10 +15,14 @@ use std::sync::RwLock;
 /// Maximum number of changes in a commit: it is applied under a lock that excludes every other call.
 const MAX_CHANGES: usize = 4_096;
 
-/// The records of a tenant. Revisions are counted over all its records, so that none is reused after a deletion.
+/// The records of a tenant. Revisions are counted over all of its records, so that none comes back after a deletion.
+///
+/// A record is found by the hash of its key; the order is looked at only to scan, and changed only where a record comes or goes:
+/// keys have long beginnings in common, so that each comparison of an ordered map reads much memory.
 #[derive(Debug, Default)]
 struct Part {
-    records: BTreeMap<LedgerKey, (u64, Bytes)>,
+    records: HashMap<LedgerKey, (u64, Bytes)>,
+    order: BTreeSet<LedgerKey>,
     last: u64,
 }
 
@@ -45,11 +49,21 @@ impl Records {
         let mut made = Vec::with_capacity(changes.len());
         for Change { key, value, .. } in changes {
             part.last = part.last.saturating_add(1);
-            match value {
-                Some(value) => part.records.insert(key, (part.last, value)),
-                None => part.records.remove(&key),
-            };
             made.push(revision(part.last));
+            match value {
+                Some(value) => {
+                    if let Some(known) = part.records.get_mut(&key) {
+                        *known = (part.last, value);
+                        continue;
+                    }
+                    part.order.insert(key.clone());
+                    part.records.insert(key, (part.last, value));
+                }
+                None => {
+                    part.records.remove(&key);
+                    part.order.remove(&key);
+                }
+            }
         }
         Ok(made)
     }
@@ -66,11 +80,11 @@ impl Records {
         let Some(part) = parts.get(tenant) else { return (Vec::new(), false) };
         let start = format!("{prefix}/");
         let from = after.map_or(Bound::Included(start.as_str()), Bound::Excluded);
-        let mut rest = part
-            .records
-            .range::<str, _>((from, Bound::Unbounded))
-            .take_while(|(key, _)| key.as_str().starts_with(&start))
-            .map(|(key, (count, value))| record(key, *count, value));
+        let found = part.order.range::<str, _>((from, Bound::Unbounded));
+        let mut rest = found.take_while(|key| key.as_str().starts_with(&start)).filter_map(|key| {
+            let (count, value) = part.records.get(key)?;
+            Some(record(key, *count, value))
+        });
         let items = rest.by_ref().take(limit).collect();
         (items, rest.next().is_some())
     }
