@@ -4,8 +4,10 @@ use crate::publish::{
     Content, DeviceAddress, Found, MAX_CONTENT, PublishError, Publisher, PublisherCapabilities, Receipt, RegionId,
     Slot, SlotVersion,
 };
-use crate::store::{BoxFuture, Change, Ledger, LedgerKey, Revision, Sha256, StoreError, Tenant, hex};
+use crate::store::{BoxFuture, Change, CommitError, Ledger, LedgerKey, Revision, Sha256, StoreError, Tenant, hex};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,12 +37,20 @@ pub struct Slots<L: ?Sized = dyn Ledger> {
     ledger: Arc<L>,
 }
 
-/// The stored form of a slot. It contains the names, as its key has only their digests.
-#[derive(Serialize, Deserialize)]
+/// How a slot is read. The names stand in it, as its key has only their digests.
+#[derive(Deserialize)]
 struct Written {
     format: u32,
     slot: Slot,
     content: Content,
+}
+
+/// The same as it is written, its content being JSON already.
+#[derive(Serialize)]
+struct ToWrite<'a> {
+    format: u32,
+    slot: &'a Slot,
+    content: &'a RawValue,
 }
 
 const FORMAT: u32 = 1;
@@ -85,21 +95,28 @@ impl<L: Ledger + ?Sized> Slots<L> {
         content: &Content,
         seen: Option<&SlotVersion>,
     ) -> Result<Receipt, PublishError> {
-        if content.to_bytes().len() > MAX_CONTENT {
+        let failed = |error: serde_json::Error| PublishError::Backend { source: Box::new(error) };
+        let raw = serde_json::value::to_raw_value(content).map_err(failed)?;
+        if raw.get().len() > MAX_CONTENT {
             return Err(PublishError::TooLarge { limit: MAX_CONTENT });
         }
         let receipt = |revision: &Revision| Receipt { version: SlotVersion::new(revision.as_str()), durable: true };
         let key = self.key(slot)?;
-        let found = self.found(tenant, slot, &key).await?;
-        let written = Written { format: FORMAT, slot: slot.clone(), content: content.clone() };
-        let value = serde_json::to_vec(&written).map_err(|error| PublishError::Backend { source: Box::new(error) })?;
-        let change = match found {
+        let value = Bytes::from(serde_json::to_vec(&ToWrite { format: FORMAT, slot, content: &raw }).map_err(failed)?);
+        if seen.is_none() {
+            // Most slots are written for the first time: only where that is not so, what is there tells why.
+            match self.ledger.apply(tenant, vec![Change::create(key.clone(), value.clone())]).await {
+                Ok(made) => return made.first().map(receipt).ok_or(PublishError::Indeterminate { source: None }),
+                Err(CommitError { error: StoreError::AlreadyExists { .. } | StoreError::Conflict { .. }, .. }) => {}
+                Err(refused) => return Err(refused.error.into()),
+            }
+        }
+        let change = match self.found(tenant, slot, &key).await? {
             Some((known, revision)) if known == *content => return Ok(receipt(&revision)),
             Some((known, _)) if known.is_after(content) => return Err(PublishError::Stale { action: known.action() }),
             Some((_, revision)) if seen.is_some_and(|seen| seen.as_str() == revision.as_str()) => {
                 Change::replace(key, revision, value)
             }
-            None if seen.is_none() => Change::create(key, value),
             Some(_) | None => return Err(PublishError::Changed),
         };
         let made = self.ledger.apply(tenant, vec![change]).await.map_err(|refused| refused.error)?;
