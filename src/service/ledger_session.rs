@@ -443,3 +443,41 @@ pub(super) enum Stepped {
     Do(ingest::Effect),
     Unchanged,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::SystemClock;
+    use std::sync::{Mutex, PoisonError};
+
+    #[tokio::test]
+    async fn pauses_are_random_parts_of_a_time_that_grows() {
+        let slept = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&slept);
+        let sleep = move |time: Duration| -> BoxFuture<'static, ()> {
+            told.lock().unwrap_or_else(PoisonError::into_inner).push(time);
+            Box::pin(async {})
+        };
+        let context = ServiceContext {
+            clock: Arc::new(SystemClock),
+            actor: "tester".parse().unwrap(),
+            sink: None,
+            retention: Retention::default(),
+            sleep: Some(Arc::new(sleep)),
+        };
+        for (attempt, longest) in [(0, FIRST_PAUSE), (3, FIRST_PAUSE * 8), (9, LONGEST_PAUSE), (63, LONGEST_PAUSE)] {
+            for _ in 0..400 {
+                context.pause(attempt).await;
+            }
+            let mut pauses = std::mem::take(&mut *slept.lock().unwrap_or_else(PoisonError::into_inner));
+            assert!(pauses.iter().all(|pause| *pause < longest), "{attempt}");
+            pauses.sort_unstable();
+            let (shortest, middle, last) = (pauses[0], pauses[200], pauses[399]);
+            // 400 of 256 equal parts: both ends are near, and so is the middle.
+            assert!(shortest < longest / 8 && last > longest / 8 * 7, "{attempt}: {shortest:?} to {last:?}");
+            assert!(middle > longest / 4 && middle < longest / 4 * 3, "{attempt}: {middle:?}");
+            pauses.dedup();
+            assert!(pauses.len() > 100, "{attempt}: {}", pauses.len());
+        }
+    }
+}
