@@ -176,7 +176,7 @@ impl ProductionSpec {
         self.spec_type().as_str()
     }
 
-    const fn spec_type(self) -> SpecType {
+    pub(crate) const fn spec_type(self) -> SpecType {
         match self {
             Self::Hardware => SpecType::HardwareRevision,
             Self::Software => SpecType::SoftwareRevision,

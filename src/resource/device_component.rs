@@ -151,7 +151,7 @@ with! { DeviceComponent {
 referred!(DeviceComponent: DeviceComponent Any);
 
 /// The code system of the types of specification.
-const SPECIFICATION_TYPES: &str = "http://hl7.org/fhir/specification-type";
+pub(crate) const SPECIFICATION_TYPES: &str = "http://hl7.org/fhir/specification-type";
 
 /// What a specification of production is about: the codes of FHIR, and those of ISO/IEEE 11073-10101 that say the same.
 ///
@@ -188,7 +188,7 @@ impl SpecType {
     }
 
     /// Returns the code in FHIR, and in ISO/IEEE 11073-10101.
-    const fn codes(self) -> (&'static str, &'static str) {
+    pub(crate) const fn codes(self) -> (&'static str, &'static str) {
         match self {
             Self::Unspecified => ("unspecified", "531971"),
             Self::SerialNumber => ("serial-number", "531972"),

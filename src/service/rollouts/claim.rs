@@ -1,6 +1,6 @@
 //! Claims: a device gets the bytes of an offer only after the claim is recorded.
 
-use super::step::{Ask, At, Stepped};
+use super::step::{Ask, At, Known, Stepped};
 use super::{RolloutError, RolloutService};
 use crate::audit::{Actor, RecordContext};
 use crate::manifest::{ActorId, ArtifactName};
@@ -62,7 +62,8 @@ where
         let files = &plan.release.request.files;
         let file = files.iter().find(|file| file.name == *name);
         let file = file.ok_or_else(|| RolloutError::NoSuchFile { key, name: name.clone() })?;
-        let seen = self.deployment_at(tenant, place, key.deployment).await?.ok_or_else(none)?.value;
+        let known = self.deployment_at(tenant, place, key.deployment).await?.ok_or_else(none)?;
+        let seen = known.value.clone();
         if device.is_some_and(|device| *device != seen.device) {
             return Err(none());
         }
@@ -82,7 +83,7 @@ where
         let expired = manifest.and_then(|manifest| manifest.expires_at).is_some_and(|end| end <= self.now());
         let input = Input::ClaimRequested { attempt: key.attempt, closed, expired };
         let context = device_context(&seen.device);
-        let granted = match self.step(at, Ask::Input(&input, context.as_ref())).await? {
+        let granted = match self.step(at, Known::of(known), Ask::Input(&input, context.as_ref())).await? {
             Stepped::To(transition) => transition.grants,
             Stepped::Granted(_) => true,
             Stepped::Unchanged(_) => false,

@@ -1,12 +1,13 @@
 //! Driving rollouts, regions and deadlines in the background.
 
+use super::super::entries::{Seen, unreadable};
 use super::super::lifecycle::PAGE;
 use super::keys::{self, Place};
 use super::rollout_service::Plan;
-use super::step::{Ask, At, Stepped};
+use super::step::{Ask, At, Known, LaneTask, Stepped, TaskAsk};
 use super::{RegionError, RolloutError, RolloutService};
 use crate::publish::RegionId;
-use crate::store::{BlobStore, Ledger, LedgerKey, PageToken, ResourceStore, StoreError, Tenant};
+use crate::store::{BlobStore, Ledger, LedgerKey, LedgerRecord, PageToken, ResourceStore, StoreError, Tenant};
 use crate::update::deployment::{Deployment, Input, Refusal, State};
 use crate::update::rollout::{
     Fold, LaneInput, LaneStatus, Rollout, RolloutEffect, RolloutId, RolloutInput, RolloutRefusal, Status, resume,
@@ -150,11 +151,10 @@ where
                 run.looked_at += 1;
                 let plan = self.plan(tenant, place.rollout).await?;
                 let at = At { tenant, plan: &plan, place, id };
-                let found = self.deployment_at(tenant, place, id).await?.map(|seen| seen.value);
-                let is_held = matches!(found, Some(Deployment { state: State::Held { .. }, .. }));
-                let went_on = match is_held {
+                let Some(seen) = self.deployment_at(tenant, place, id).await? else { continue };
+                let went_on = match matches!(seen.value.state, State::Held { .. }) {
                     true => self.evaluate(at).await?,
-                    false => match self.step(at, Ask::Input(&Input::DeadlineReached, None)).await? {
+                    false => match self.step(at, Known::of(seen), Ask::Input(&Input::DeadlineReached, None)).await? {
                         Stepped::To(transition) => {
                             if transition.trips {
                                 self.lane_tripped(tenant, place, &plan).await?;
@@ -318,14 +318,17 @@ where
         let (mut steps, mut after): (usize, Option<PageToken>) = (0, None);
         loop {
             let page = ledger.scan(&folder, PAGE, after.as_ref()).await?;
-            for record in page.items {
-                let known = Deployment::from_bytes(&record.value).ok();
-                let Some(id) = keys::last_id(&record.key).filter(|_| known.is_none_or(|one| !one.state.is_done()))
-                else {
-                    continue;
-                };
-                let at = At { tenant, plan, place, id };
-                match self.step(at, Ask::Input(&Input::StopRequested, None)).await? {
+            let mut tasks = Vec::with_capacity(page.items.len());
+            for LedgerRecord { key, revision, value } in page.items {
+                let value = Deployment::from_bytes(&value).map_err(|error| unreadable(&key, error))?;
+                if !value.state.is_done() {
+                    let (id, ask) = (value.id, TaskAsk::Input(Input::StopRequested));
+                    let seen = Seen { key, revision: Some(revision), value };
+                    tasks.push(LaneTask { id, seen, entry: None, ask });
+                }
+            }
+            for stepped in self.step_all((tenant, plan, place), tasks).await? {
+                match stepped {
                     Stepped::To(_) => steps += 1,
                     // The lane continues after all.
                     Stepped::Refused(Refusal::NotDraining, _) => return Ok(steps),

@@ -142,12 +142,16 @@ where
 
     /// Returns the device that a component's `source` names; `None` where it names no device of this tenant.
     pub(super) fn device_of(&self, tenant: &Tenant, component: &DeviceComponent) -> Option<Id> {
-        source_device(self.updates.resources(tenant).own_base(), component)
+        source_device(self.updates.resources(tenant).own_base(), component.source.as_ref()?.literal()?)
+    }
+
+    /// Returns the device that a reference names; nothing where it names none of this tenant.
+    pub(super) fn device_named(&self, tenant: &Tenant, reference: &str) -> Option<Id> {
+        source_device(self.updates.resources(tenant).own_base(), Literal::parse(reference))
     }
 }
 
-fn source_device(own: Option<&OwnBase>, component: &DeviceComponent) -> Option<Id> {
-    let literal = component.source.as_ref()?.literal()?;
+fn source_device(own: Option<&OwnBase>, literal: Literal<'_>) -> Option<Id> {
     let decoded = decoded(literal);
     match localize(own, decoded.as_deref().map_or(literal, Literal::parse)) {
         Literal::Relative { resource_type: "Device", id, .. } => Id::new(id).ok(),

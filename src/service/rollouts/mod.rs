@@ -3,6 +3,7 @@
 //! regions.
 
 mod claim;
+mod component_members;
 mod control;
 mod device_actions;
 mod drive;

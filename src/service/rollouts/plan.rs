@@ -1,6 +1,7 @@
 //! Planning: assigning each component of a rollout to a lane, page by page.
 
 use super::super::entries::Seen;
+use super::component_members::ComponentMembers;
 use super::control::said;
 use super::keys::{self, Place, agenda};
 use super::rollout_service::Plan;
@@ -19,7 +20,16 @@ use crate::update::release;
 use crate::update::rollout::{DeploymentId, Lane, Planned, Rollout, RolloutEffect, RolloutInput, Scope};
 use std::collections::BTreeMap;
 
-/// Number of components found at a time.
+/// Returns whether a release is for a component, as far as the codes of its type tell.
+fn by_type<C: Iterator<Item = u32>>(target: &release::Target, codes: impl Fn() -> C) -> Option<bool> {
+    if target.code.is_some_and(|wanted| !codes().any(|code| code == wanted)) {
+        return Some(false);
+    }
+    let Some(wanted) = target.level else { return Some(true) };
+    Some(codes().find_map(Level::of_code)? == wanted)
+}
+
+/// How many components are found at a time.
 const PAGE: usize = 1_024;
 
 /// Number of changes for each planned component: a record, a pointer, an entry of the queue and an audit record. The
@@ -50,8 +60,7 @@ where
         let (found, next) = self.components(tenant, search, after).await?;
         let mut targets = Vec::with_capacity(found.len());
         for version in &found {
-            let component = DeviceComponent::from_version(version)?;
-            if let Some(target) = self.target(tenant, plan, component).await? {
+            if let Some(target) = self.target(tenant, plan, version).await? {
                 targets.push(target);
             }
         }
@@ -82,19 +91,22 @@ where
         })
     }
 
-    /// Returns a component as a target of a rollout; `None` where the release is not for the component, or the rollout
-    /// not for its region.
-    async fn target(
-        &self,
-        tenant: &Tenant,
-        plan: &Plan,
-        component: DeviceComponent,
-    ) -> Result<Option<Target>, RolloutError> {
-        let Some(id) = component.id.as_ref().and_then(|id| id.get()).cloned() else { return Ok(None) };
-        let Some(device) = self.device_of(tenant, &component) else { return Ok(None) };
-        if !self.is_meant(tenant, &plan.release.request.target, &device, &component).await? {
+    /// Returns a component as a target of a rollout; nothing where the release is not for it, or the rollout not for
+    /// its region.
+    async fn target(&self, tenant: &Tenant, plan: &Plan, version: &Version) -> Result<Option<Target>, RolloutError> {
+        let members = ComponentMembers::from_version(version)?;
+        let Some(device) = members.source().and_then(|source| self.device_named(tenant, source)) else {
+            return Ok(None);
+        };
+        let wanted = &plan.release.request.target;
+        let is_meant = match by_type(wanted, || members.codes()) {
+            Some(is_meant) => is_meant,
+            None => self.is_meant(tenant, wanted, &device, &DeviceComponent::from_version(version)?).await?,
+        };
+        if !is_meant {
             return Ok(None);
         }
+        let Ok(id) = Id::new(version.key.id().as_str()) else { return Ok(None) };
         let Some(region) = self.region_of(tenant, &device).await? else { return Ok(None) };
         Ok(plan.spec.regions.contains_key(&region).then_some(Target { device, component: id, region }))
     }
@@ -127,12 +139,8 @@ where
             });
             mdc.filter_map(|coding| coding.code.as_ref()?.get()?.as_str().parse::<u32>().ok())
         };
-        if target.code.is_some_and(|wanted| !codes().any(|code| code == wanted)) {
-            return Ok(false);
-        }
-        let Some(wanted) = target.level else { return Ok(true) };
-        if let Some(level) = codes().find_map(Level::of_code) {
-            return Ok(level == wanted);
+        if let Some(is_meant) = by_type(target, codes) {
+            return Ok(is_meant);
         }
         let resources = self.updates.resources(tenant);
         let key = Key::new(ResourceType::Device, device.as_str()).map_err(StoreError::from)?;
@@ -147,7 +155,7 @@ where
         let tree = TreeBuilder::with_capacity(all.len()).at(resources.own_base().cloned()).with_items(&all).build();
         let id = component.id.as_ref().and_then(|id| id.get());
         let node = id.and_then(|id| tree.get(id.as_str()));
-        Ok(node.is_some_and(|node| !node.is_void() && node.level() == Some(wanted)))
+        Ok(node.is_some_and(|node| !node.is_void() && node.level() == target.level))
     }
 
     /// Plans one page of a rollout, if one is to be planned; returns whether it was. Earlier plans do not change.

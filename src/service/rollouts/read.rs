@@ -168,6 +168,21 @@ where
         Ok(Some(Seen { key, revision: Some(revision), value }))
     }
 
+    /// Returns a deployment that was read before, as it is by now. One that has not changed is not decoded again.
+    pub(super) async fn deployment_again(
+        &self,
+        tenant: &Tenant,
+        seen: Seen<Deployment>,
+    ) -> Result<Option<Seen<Deployment>>, RolloutError> {
+        let Some(found) = self.ledger(tenant).get(&seen.key).await? else { return Ok(None) };
+        if seen.revision.as_ref() == Some(&found.revision) {
+            return Ok(Some(seen));
+        }
+        let LedgerRecord { key, revision, value } = found;
+        let value = Deployment::from_bytes(&value).map_err(|error| unreadable(&key, error))?;
+        Ok(Some(Seen { key, revision: Some(revision), value }))
+    }
+
     /// Returns a deployment.
     ///
     /// # Errors

@@ -1,16 +1,19 @@
 //! Writing the slots of a region from the ledger, and verifying them.
 
+use super::super::entries::Seen;
 use super::keys::{self, Place};
-use super::step::{Ask, At, Stepped};
+use super::step::{Ask, At, Known, LaneTask, Stepped, TaskAsk};
 use super::{RegionError, RolloutError, RolloutService};
 use crate::primitive::Id;
 use crate::publish::{
     self, ActionNumber, Content, DeviceAddress, Offer, OfferKey, OfferedFile, PublishError, Publisher, RegionId, Slot,
 };
-use crate::store::{BlobStore, Change, Ledger, LedgerKey, PageToken, ResourceStore, StoreError, Tenant};
+use crate::store::{
+    BlobStore, Change, Ledger, LedgerKey, LedgerRecord, PageToken, ResourceStore, Revision, StoreError, Tenant,
+};
 use crate::update::deployment::{self, Deployment, Effect, Found, Input, PutRefusal, State, StopRequest};
-use crate::update::rollout::{DeploymentId, LaneInput};
-use std::collections::BTreeSet;
+use crate::update::rollout::{DeploymentId, Lane, LaneInput, RolloutId};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -21,7 +24,11 @@ const LOOKS: usize = 16;
 /// Number of records read at a time.
 pub(super) const PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
-/// Number of slots in a row that may fail before the region is paused.
+/// How many entries of slots that are to be written are read at a time: the deployments of one lane among them are told together
+/// of what became of their slots.
+const TODO_PAGE: NonZeroU32 = NonZeroU32::MIN.saturating_add(1_023);
+
+/// How many slots in a row may fail before the region is given a rest.
 const MAX_FAILED: usize = 8;
 
 /// How long after its end the slot of a deployment is verified, in minutes: a region that returns to a saved state
@@ -59,6 +66,31 @@ pub(super) struct RegionRun {
     pub(super) rests: bool,
 }
 
+/// What a deployment is to be told of its slot.
+struct SlotStep {
+    seen: Seen<Deployment>,
+    input: Input,
+    /// The device to be notified, once it is told.
+    notifies: Option<DeviceAddress>,
+}
+
+/// The slots that are written, and whose deployments do not know of it, by their lanes, each with the entry by which its
+/// deployment was found.
+#[derive(Default)]
+struct WrittenSlots {
+    of_lanes: BTreeMap<(RolloutId, Lane), Vec<WrittenSlot>>,
+    count: usize,
+}
+
+type WrittenSlot = (SlotStep, (LedgerKey, Revision));
+
+impl WrittenSlots {
+    fn add(&mut self, place: Place, slot: WrittenSlot) {
+        self.count += 1;
+        self.of_lanes.entry((place.rollout, place.lane)).or_default().push(slot);
+    }
+}
+
 pub(super) fn slot(deployment: &Deployment) -> Result<Slot, StoreError> {
     let device = DeviceAddress::new(deployment.device.as_str())?;
     Ok(Slot { device, component: deployment.component.clone() })
@@ -70,27 +102,29 @@ where
     B: BlobStore + ?Sized,
     L: Ledger + ?Sized,
 {
-    /// Writes the content that a deployment wants into its slot; returns whether that led to a step. The error of the
-    /// region is the inner one.
+    /// Writes what a deployment wants in its slot. Returns what the deployment is to be told; nothing where it wants nothing there
+    /// any more. The error of the region is the inner one.
     ///
-    /// The slot is read before the deployment: in the other order a tombstone could be replaced by the offer that it
-    /// retracted.
-    pub(super) async fn carry_out(
+    /// The slot is read before the deployment: in the other order a tombstone could be replaced by the offer that it took back.
+    async fn write_slot(
         &self,
         at: At<'_>,
         publisher: &dyn Publisher,
-    ) -> Result<Result<bool, PublishError>, RolloutError> {
-        let Some(first) = self.deployment_at(at.tenant, at.place, at.id).await? else { return Ok(Ok(false)) };
-        let slot = slot(&first.value)?;
+    ) -> Result<Result<Option<SlotStep>, PublishError>, RolloutError> {
+        let Some(mut seen) = self.deployment_at(at.tenant, at.place, at.id).await? else { return Ok(Ok(None)) };
+        let slot = slot(&seen.value)?;
         for _ in 0..LOOKS {
             let found = match publisher.read(at.tenant, &slot).await {
                 Ok(found) => found,
                 Err(PublishError::UnknownDevice) => None,
                 Err(error) => return Ok(Err(error)),
             };
-            let Some(seen) = self.deployment_at(at.tenant, at.place, at.id).await? else { return Ok(Ok(false)) };
+            seen = match self.deployment_again(at.tenant, seen).await? {
+                Some(seen) => seen,
+                None => return Ok(Ok(None)),
+            };
             let (content, action, is_offer) = match deployment::resume(&seen.value) {
-                None => return Ok(Ok(false)),
+                None => return Ok(Ok(None)),
                 Some(Effect::PutOffer { key, action }) => {
                     (Content::Offer(Box::new(self.offer(at, &seen.value, key, action))), action, true)
                 }
@@ -115,15 +149,35 @@ where
                     }
                 }
             };
-            let wrote = is_offer && matches!(input, Input::SlotWritten { .. });
-            let stepped = self.step(at, Ask::Input(&input, None)).await?;
-            if wrote {
-                // A device that is not notified polls by itself.
-                let _ = publisher.notify(at.tenant, &slot.device).await;
-            }
-            return Ok(Ok(matches!(stepped, Stepped::To(_))));
+            let notifies = (is_offer && matches!(input, Input::SlotWritten { .. })).then_some(slot.device);
+            return Ok(Ok(Some(SlotStep { seen, input, notifies })));
         }
         Ok(Err(PublishError::Changed))
+    }
+
+    /// Tells the deployments of some lanes what became of their slots, those of a lane together; how many went on by that.
+    async fn slots_written(
+        &self,
+        tenant: &Tenant,
+        publisher: &dyn Publisher,
+        written: &mut WrittenSlots,
+    ) -> Result<usize, RolloutError> {
+        let mut steps = 0;
+        for ((rollout, lane), slots) in std::mem::take(written).of_lanes {
+            let plan = self.plan(tenant, rollout).await?;
+            let (mut tasks, mut notifies) = (Vec::with_capacity(slots.len()), Vec::with_capacity(slots.len()));
+            for (SlotStep { seen, input, notifies: device }, entry) in slots {
+                notifies.extend(device);
+                tasks.push(LaneTask { id: seen.value.id, seen, entry: Some(entry), ask: TaskAsk::Input(input) });
+            }
+            let stepped = self.step_all((tenant, &plan, Place { rollout, lane }), tasks).await?;
+            for device in &notifies {
+                // A device that is not told looks by itself.
+                let _ = publisher.notify(tenant, device).await;
+            }
+            steps += stepped.iter().filter(|one| matches!(one, Stepped::To(_))).count();
+        }
+        Ok(steps)
     }
 
     /// Returns the offer of a deployment, the same each time.
@@ -158,20 +212,25 @@ where
     ) -> Result<RegionRun, RolloutError> {
         let (ledger, folder) = (self.ledger(tenant), keys::todo(region)?);
         let (mut run, mut after): (RegionRun, Option<PageToken>) = (RegionRun::default(), None);
+        let mut written = WrittenSlots::default();
         let mut failed_in_row = 0;
         loop {
-            let page = ledger.scan(&folder, PAGE, after.as_ref()).await?;
-            for record in page.items {
+            let page = ledger.scan(&folder, TODO_PAGE, after.as_ref()).await?;
+            for LedgerRecord { key, revision, value } in page.items {
+                let (Some(place), Some(id)) = (Place::from_bytes(&value), keys::last_id(&key)) else { continue };
+                if run.steps.saturating_add(written.count) >= budget {
+                    run.steps += self.slots_written(tenant, publisher, &mut written).await?;
+                }
                 if run.steps >= budget {
                     return Ok(run);
                 }
-                let Some(place) = Place::from_bytes(&record.value) else { continue };
-                let Some(id) = keys::last_id(&record.key) else { continue };
                 let plan = self.plan(tenant, place.rollout).await?;
                 let at = At { tenant, plan: &plan, place, id };
-                let error = match self.carry_out(at, publisher).await? {
-                    Ok(went_on) => {
-                        run.steps += usize::from(went_on);
+                let error = match self.write_slot(at, publisher).await? {
+                    Ok(step) => {
+                        if let Some(step) = step {
+                            written.add(place, (step, (key, revision)));
+                        }
                         failed_in_row = 0;
                         continue;
                     }
@@ -191,12 +250,14 @@ where
                     }
                     _ => None,
                 };
+                run.steps += self.slots_written(tenant, publisher, &mut written).await?;
                 let until =
                     self.now().saturating_add(time::Duration::try_from(wait.unwrap_or(REST)).unwrap_or_default());
                 self.tell_lane(tenant, place, LaneInput::RegionRested { until }).await?;
                 let error = Some(RegionError::new(region.clone(), id, error));
                 return Ok(RegionRun { error, rests: true, ..run });
             }
+            run.steps += self.slots_written(tenant, publisher, &mut written).await?;
             match page.next {
                 Some(next) => after = Some(next),
                 None => return Ok(run),
@@ -335,7 +396,8 @@ where
         let plan = self.plan(tenant, place.rollout).await?;
         let at = At { tenant, plan: &plan, place, id };
         let read = Input::SlotRead { action, found };
-        verified.mended += usize::from(matches!(self.step(at, Ask::Input(&read, None)).await?, Stepped::To(_)));
+        verified.mended +=
+            usize::from(matches!(self.step(at, Known::of(seen), Ask::Input(&read, None)).await?, Stepped::To(_)));
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::super::entries::Seen;
 use super::claim::device_context;
 use super::keys::Place;
 use super::offer::{is_reported_as, is_version};
-use super::step::{Ask, At, Stepped, TRIES};
+use super::step::{Ask, At, Known, Stepped, TRIES};
 use super::{RolloutError, RolloutService};
 use crate::audit::RecordContext;
 use crate::manifest::ProductionSpec;
@@ -259,11 +259,11 @@ where
         let Some(key) = report.key() else { return Ok(ReportAnswer::Known) };
         let none = || RolloutError::NoSuchOffer { key };
         let place = self.place(tenant, key.deployment).await?.ok_or_else(none)?;
-        let seen = self.deployment_at(tenant, place, key.deployment).await?.ok_or_else(none)?.value;
-        if seen.device != *device {
+        let seen = self.deployment_at(tenant, place, key.deployment).await?.ok_or_else(none)?;
+        if seen.value.device != *device {
             return Err(none());
         }
-        self.device_said(tenant, device, (place, key.deployment), &input, None).await
+        self.device_said(tenant, device, (place, key.deployment), (&input, Known::of(seen)), None).await
     }
 
     async fn device_said(
@@ -271,7 +271,7 @@ where
         tenant: &Tenant,
         device: &Id,
         (place, id): (Place, DeploymentId),
-        input: &Input,
+        (input, known): (&Input, Known),
         made: Option<(VersionId, VersionId)>,
     ) -> Result<ReportAnswer, RolloutError> {
         let plan = self.plan(tenant, place.rollout).await?;
@@ -279,7 +279,8 @@ where
             Some((before, written)) => RecordContext { before: Some(before), written: Some(written), ..context },
             None => context,
         });
-        match self.step(At { tenant, plan: &plan, place, id }, Ask::Input(input, context.as_ref())).await? {
+        let at = At { tenant, plan: &plan, place, id };
+        match self.step(at, known, Ask::Input(input, context.as_ref())).await? {
             Stepped::To(transition) => {
                 if transition.trips {
                     self.lane_tripped(tenant, place, &plan).await?;
@@ -332,9 +333,10 @@ where
             }
             made.push(versions);
         }
-        let locks = self.locks(tenant, device).await?.value;
+        let offers = self.locks(tenant, device).await?;
+        let (live, mut offers) = (offers.value.live.clone(), Some(offers));
         for (item, made) in items.iter().zip(made) {
-            let live = locks.live.iter().filter(|lock| lock.component == item.component);
+            let live = live.iter().filter(|lock| lock.component == item.component);
             for id in live.map(|lock| lock.deployment) {
                 let Some(place) = self.place(tenant, id).await? else { continue };
                 let plan = self.plan(tenant, place.rollout).await?;
@@ -351,7 +353,9 @@ where
                     restarted,
                     confirmed: item.confirmed,
                 };
-                match self.device_said(tenant, device, (place, id), &input, made).await? {
+                // The first step may change them.
+                let known = Known { offers: offers.take(), ..Known::default() };
+                match self.device_said(tenant, device, (place, id), (&input, known), made).await? {
                     ReportAnswer::Known => {}
                     other => answer = other,
                 }

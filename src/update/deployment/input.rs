@@ -333,3 +333,10 @@ pub enum Refusal {
     #[error("the lane of the rollout takes nothing back")]
     NotDraining,
 }
+
+impl Refusal {
+    /// Returns whether it is the lane's, so that no other deployment of the lane is taken now either.
+    pub(crate) const fn is_of_lane(&self) -> bool {
+        matches!(self, Self::Full | Self::Tripped | Self::NotOpen | Self::NotItsWave | Self::NotDraining)
+    }
+}
