@@ -94,7 +94,7 @@ async fn steps_of_one_lane_are_committed_together_each_with_its_record() {
     let fleet = Fleet::over(Arc::clone(&memory), Arc::clone(&recording), DEVICES).await;
     let release = fleet.release("2.0", 1).await;
     let rollout = fleet.start(Fleet::<Memory>::request(&release)).await;
-    recording.take();
+    drop(recording.take());
     fleet.work().await;
     let view = fleet.service.view(&fleet.tenant, rollout).await.unwrap();
     assert_eq!(view.counts.offered as usize, DEVICES);

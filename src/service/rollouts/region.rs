@@ -13,7 +13,7 @@ use crate::store::{
 };
 use crate::update::deployment::{self, Deployment, Effect, Found, Input, PutRefusal, State, StopRequest};
 use crate::update::rollout::{DeploymentId, Lane, LaneInput, RolloutId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::PoisonError;
 use std::time::Duration;
