@@ -14,7 +14,7 @@ use std::borrow::Cow;
 const WRITTEN: &str = x4!("decimal.value");
 const ELEMENT: &str = "decimal.value";
 
-/// How long a number may be that is written without its exponent.
+/// The most digits of a number that is written without its exponent.
 const LONGEST: usize = 64;
 
 /// Whether a member is a decimal.
@@ -144,7 +144,8 @@ fn plain(written: &str) -> Option<String> {
         Ok(point) => (point, point.max(digits.len())),
         Err(_) => (0, digits.len().checked_add(usize::try_from(point.checked_neg()?).ok()?)?),
     };
-    if behind > LONGEST {
+    // The zero ahead of a point is a digit, too.
+    if behind + usize::from(ahead == 0) > LONGEST {
         return None;
     }
     // Zeros on both sides, so that the point is between two digits.

@@ -105,8 +105,8 @@ pub(super) fn stated(path: &str, name: &str) -> bool {
     matches!((path, name), ("Age" | "Count" | "Distance" | "Duration" | "Money", "system") | ("Bundle", "type"))
 }
 
-/// Removes members that break a rule comparing two values, and returns whether it removed any; `root` is the path of
-/// the document.
+/// Removes members that break a rule comparing two values, and a contained resource to which nothing refers, and returns
+/// whether it removed any; `root` is the path of the document.
 pub(super) fn mend(json: &mut Json, root: &str, report: &Report) -> bool {
     let mut mended = false;
     for issue in report.iter().filter(|issue| issue.severity <= Severity::Error) {
@@ -116,6 +116,8 @@ pub(super) fn mend(json: &mut Json, root: &str, report: &Report) -> bool {
             "tim-9" => "offset",
             "attachment-hash" => "hash",
             "attachment-size" => "size",
+            // What referred to it may have been in a member that was removed. The places of others change with it.
+            "dom-3" => return remove_contained(json, root, &issue.at) || mended,
             _ => continue,
         };
         if let Some(element) = issue.at.strip_prefix(root).and_then(|below| json.find_mut(below)) {
@@ -126,10 +128,40 @@ pub(super) fn mend(json: &mut Json, root: &str, report: &Report) -> bool {
     mended
 }
 
+/// Removes the contained resource whose id is at a place, and returns whether there is one.
+fn remove_contained(json: &mut Json, root: &str, id: &str) -> bool {
+    let place = id.strip_suffix("].id").and_then(|item| item.rsplit_once(".contained["));
+    let Some((owner, Ok(index))) = place.map(|(owner, index)| (owner, index.parse::<usize>())) else { return false };
+    let owner = owner.strip_prefix(root).and_then(|below| json.find_mut(below));
+    let Some(members) = owner.and_then(Json::members_mut) else { return false };
+    let Some((_, Json::Array(items))) = members.iter_mut().find(|(name, _)| name == "contained") else { return false };
+    if index >= items.len() {
+        return false;
+    }
+    items.remove(index);
+    if items.is_empty() {
+        members.retain(|(name, _)| name != "contained");
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::issue::{Issue, IssueType};
+
+    #[test]
+    fn mend_removes_contained_resources_without_reference() {
+        let text = r#"{"resourceType":"Device","contained":[{"id":"c1"},{"id":"c2"}]}"#;
+        let mut json = Json::parse(text).unwrap();
+        for (at, left) in [("Device.contained[1].id", r#","contained":[{"id":"c1"}]"#), ("Device.contained[0].id", "")]
+        {
+            let issue = Issue::new("dom-3", Severity::Error, IssueType::Invariant, at, "a");
+            assert!(mend(&mut json, "Device", &Report::from_iter([issue.clone()])));
+            assert_eq!(json.to_text(), format!(r#"{{"resourceType":"Device"{left}}}"#));
+            assert!(!mend(&mut json, "Device", &Report::from_iter([issue])));
+        }
+    }
 
     #[test]
     fn mend_removes_what_breaks_a_rule() {

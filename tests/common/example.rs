@@ -16,6 +16,7 @@ fn features() -> String {
         ("iot-hub", cfg!(feature = "iot-hub")),
         ("mqtt", cfg!(feature = "mqtt")),
         ("object-store", cfg!(feature = "object-store")),
+        ("oidc", cfg!(feature = "oidc")),
         ("postgres", cfg!(feature = "postgres")),
         ("redb", cfg!(feature = "redb")),
         ("ring", cfg!(feature = "ring")),
