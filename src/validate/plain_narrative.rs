@@ -136,9 +136,9 @@ fn text_run(bytes: &[u8]) -> Option<(bool, Byte, &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::narrative::narrative_in_full;
     use super::*;
     use crate::issue::{Path, Report};
-    use crate::validate::narrative::narrative_in_full;
     use proptest::prelude::*;
 
     fn of(content: &str) -> String {

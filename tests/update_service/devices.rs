@@ -181,7 +181,7 @@ async fn bad_input_of_a_device_is_refused_by_type() {
         ("POST", &feedback, &closed(2), 400, "other-action"),
         ("POST", &format!("{PUMP}/deploymentBase/2/feedback"), &closed(2), 404, "no-such-action"),
         ("GET", &format!("{PUMP}/deploymentBase/x"), "", 404, "no-such-path"),
-        ("GET", &format!("{PUMP}/confirmationBase"), "", 404, "no-such-path"),
+        ("GET", &format!("{PUMP}/confirmationBases"), "", 404, "no-such-path"),
         ("GET", &format!("{PUMP}/cancelAction/1"), "", 410, "action-not-active"),
         ("DELETE", PUMP, "", 405, "method"),
         ("PUT", &feedback, &closed(1), 405, "method"),

@@ -1,9 +1,9 @@
 //! Rights by the claims of a token: roles, tenants, and the scopes of SMART on FHIR.
 
+use super::super::guard::{Access, Caller, Grant, Role};
+use super::super::scopes::FhirScopes;
 use super::options::OidcOptions;
 use crate::manifest::ActorId;
-use crate::server::guard::{Access, Caller, Grant, Role};
-use crate::server::scopes::FhirScopes;
 use crate::store::Tenant;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! The settings of a provider of OpenID Connect.
 
-use crate::server::guard::Role;
+use super::super::guard::Role;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;

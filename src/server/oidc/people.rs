@@ -1,15 +1,15 @@
 //! Sign-in of people by the authorization code flow with PKCE (RFC 6749, RFC 7636, OpenID Connect Core 1.0).
 
+use super::super::answer::{Answer, Problem, set};
+use super::super::guard::{Access, Caller, Grant, Role};
+use super::super::page::{message_page, see_other};
+use super::super::place::one;
+use super::super::{Shared, origin};
 use super::claims::{self, Claims};
 use super::cookie::Cookie;
 use super::provider::{Description, OpenIdProvider, ProviderError, read_bounded};
 use super::token::Unverified;
 use crate::issue::IssueType;
-use crate::server::answer::{Answer, Problem, set};
-use crate::server::guard::{Access, Caller, Grant, Role};
-use crate::server::page::{message_page, see_other};
-use crate::server::place::one;
-use crate::server::{Shared, origin};
 use crate::support::with_causes;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -64,9 +64,9 @@ impl std::fmt::Debug for SessionKey {
 }
 
 /// The sign-in of people at a provider.
-pub(in crate::server) struct SignIn {
-    pub(in crate::server) provider: Arc<OpenIdProvider>,
-    pub(in crate::server) key: SessionKey,
+pub(in super::super) struct SignIn {
+    pub(in super::super) provider: Arc<OpenIdProvider>,
+    pub(in super::super) key: SessionKey,
 }
 
 /// A sign-in under way: what must be the same when the provider leads the browser back.
@@ -115,7 +115,7 @@ type OauthClient = Client<
 
 impl SignIn {
     /// Returns the rights of the person who is signed in with the browser that sends these headers, and how the pages call them.
-    pub(in crate::server) fn session(&self, base: &str, headers: &HeaderMap) -> Option<(Grant, String)> {
+    pub(in super::super) fn session(&self, base: &str, headers: &HeaderMap) -> Option<(Grant, String)> {
         let session: Session = Cookie::Session.read(&self.key, over_tls(base), headers)?;
         let until = OffsetDateTime::from_unix_timestamp(session.until).ok()?;
         let access = match session.tenants {
@@ -259,13 +259,13 @@ fn own_place(asked: Option<&str>, home: &str) -> String {
 }
 
 /// Returns the address at which somebody signs in who asked for `place`.
-pub(in crate::server) fn sign_in_address(mounted_at: &str, place: &str) -> String {
+pub(in super::super) fn sign_in_address(mounted_at: &str, place: &str) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("to", place).finish();
     format!("{mounted_at}/sign-in?{query}")
 }
 
 /// Returns the addresses of the sign-in. They are open to everyone.
-pub(in crate::server) fn routes() -> Router<Shared> {
+pub(in super::super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/sign-in", get(begin))
         .route("/sign-in/callback", get(callback))
@@ -348,7 +348,7 @@ async fn sign_out(State(app): State<Shared>, request: Request) -> Result<Answer,
 }
 
 /// Returns the address to which a browser is led that asked for a page without being signed in; `None` for programs.
-pub(in crate::server) fn led_to_sign_in(app: &Shared, request: &axum::http::request::Parts) -> Option<Answer> {
+pub(in super::super) fn led_to_sign_in(app: &Shared, request: &axum::http::request::Parts) -> Option<Answer> {
     let asks_for_page = request.method == axum::http::Method::GET
         && one(&request.headers, &header::ACCEPT).is_some_and(|accept| accept.contains("text/html"));
     let place = request.uri.path_and_query()?.as_str();

@@ -1,10 +1,10 @@
 //! A provider of OpenID Connect: its discovery document, its keys, and its answers.
 
+use super::super::guard::{Authenticator, Grant};
+use super::super::subscriptions::NoHttpClient;
 use super::claims::{self, Claims};
 use super::options::{OidcOptions, secure_url};
 use super::token::{self, Unverified};
-use crate::server::guard::{Authenticator, Grant};
-use crate::server::subscriptions::NoHttpClient;
 use crate::store::BoxFuture;
 use crate::support::tls::client_config;
 use crate::support::with_causes;
