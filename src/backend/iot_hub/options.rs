@@ -22,7 +22,7 @@ use std::time::Duration;
 /// let options = Options::new("ward.azure-devices.net", || async { Ok("Bearer eyJ0..".to_owned()) })?;
 /// # drop(options);
 /// let wrong = Options::from_connection_string("HostName=ward.azure-devices.net").unwrap_err();
-/// assert_eq!(wrong.to_string(), "invalid: the connection string has no `SharedAccessKeyName`");
+/// assert_eq!(wrong.to_string(), "invalid request: the connection string has no `SharedAccessKeyName`");
 /// # Ok::<(), fhir_devices::store::StoreError>(())
 /// ```
 #[derive(Clone)]
