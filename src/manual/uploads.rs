@@ -32,7 +32,7 @@
 //! |---|---|---|
 //! | 400 | `unknown-field`, `repeated-field`, `field-value`, `device-id` | a field that is unknown, repeated, has a wrong value, or is missing |
 //! | 400 | `no-file`, `empty-file`, `file-broke-off`, `multipart` | no file, an empty or truncated one, or no form |
-//! | 400 | `part-header`, `charset` | an ambiguous header; a `Content-Transfer-Encoding` other than `binary`, `8bit` or `7bit`; an unknown encoding |
+//! | 400 | `part-header`, `charset` | an ambiguous header; a `Content-Transfer-Encoding` other than `binary` (also the `8bit` of old clients); an unknown encoding |
 //! | 400 | `hidden-character` | a control or direction character in a name or version |
 //! | 400 | `sequence-too-high`, `version-form` | a number beyond the highest; a version that does not follow its scheme |
 //! | 404 | `no-such-device` | the tenant has no such Device |

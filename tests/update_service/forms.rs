@@ -140,19 +140,16 @@ async fn content_transfer_encoding_is_refused() {
             "Content-Disposition: form-data; name=\"File\"; filename=\"a\"\r\nContent-Transfer-Encoding: {encoding}"
         )
     };
-    for encoding in ["base64", "quoted-printable", "x-gzip"] {
+    for encoding in ["base64", "quoted-printable", "x-gzip", "8bit", "7bit"] {
         let (rule, words) = post(&service, &with_part(&form(), head(encoding).as_bytes(), b"MQ==")).await.refusal(400);
         assert_eq!(rule, "part-header");
         assert_eq!(
             words,
-            format!(
-                "a part of the form has the `Content-Transfer-Encoding` `{encoding}`, wanted `binary`, `8bit` or \
-                 `7bit`, or none"
-            )
+            format!("a part of the form has the `Content-Transfer-Encoding` `{encoding}`, wanted `binary` or none")
         );
     }
     assert_eq!(attached(&service).await, 0);
-    for encoding in ["binary", "BINARY", "8bit", "7bit"] {
+    for encoding in ["binary", "BINARY"] {
         assert_eq!(
             post(&service, &with_part(&form(), head(encoding).as_bytes(), b"1")).await.status,
             201,

@@ -31,10 +31,9 @@ impl Part {
         if let Some(encoding) = only(headers, &header::HeaderName::from_static("content-transfer-encoding"))? {
             let encoding = String::from_utf8_lossy(encoding);
             let encoding = encoding.trim();
-            if !["binary", "8bit", "7bit"].iter().any(|plain| encoding.eq_ignore_ascii_case(plain)) {
+            if !encoding.eq_ignore_ascii_case("binary") {
                 return Err(wrong(format!(
-                    "a part of the form has the `Content-Transfer-Encoding` `{encoding}`, wanted `binary`, `8bit` or \
-                     `7bit`, or none"
+                    "a part of the form has the `Content-Transfer-Encoding` `{encoding}`, wanted `binary` or none"
                 )));
             }
         }
