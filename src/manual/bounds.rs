@@ -68,7 +68,7 @@
 //! |---|---|---|---|
 //! | connections, those of one address, and their timeouts | `--max-connections` and others | as in [`operating`](super::operating#connections) | [`serve`](crate::server::serve) |
 //! | URL of a request | | 32 KiB | 414 |
-//! | head of a request | | 64 KiB | 414 or 431, by the HTTP library |
+//! | head of a request | | 64 KiB | 414 or 431 with an OperationOutcome |
 //! | token file | | 1 MiB | the file is refused, and the previous tokens stay valid |
 //! | failed sign-ins of an address | | 50, then 50 a second | 429 |
 //! | addresses whose sign-ins are remembered | | 4,096 | the oldest is forgotten |

@@ -109,8 +109,8 @@
 //! the service's own (`Origin`, `Sec-Fetch-Site`, `Referer`), and a request with two `Host` or `Authorization` headers,
 //! or with a target host other than `Host`, is refused with 400.
 //!
-//! A URL of more than 32 KiB is answered with 414 and an OperationOutcome; one of more than 64 KiB, and a larger head,
-//! are answered by the HTTP library below the service, with 414 or 431 and no body.
+//! A URL of more than 32 KiB is answered with 414, and a head of more than 64 KiB with 414 or 431, each with an
+//! OperationOutcome.
 //!
 //! # Metrics and alarms
 //!
